@@ -1,0 +1,1 @@
+"""Reads clips and runs the encoders. The only package that imports PyAV."""

@@ -1,0 +1,38 @@
+"""What can go wrong with a clip, with settings, and with an encode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .settings import EncodeSettings
+
+
+class CodecError(Exception):
+    """Root of this package's errors."""
+
+
+class ClipError(CodecError, ValueError):
+    """The clip cannot be read, or cannot be paired frame by frame."""
+
+
+class SettingsError(CodecError, ValueError):
+    """Encoder settings are outside of what the encoder takes."""
+
+
+class ScratchError(CodecError, OSError):
+    """The decoded clip does not fit on the disk."""
+
+
+class EncodeError(CodecError, RuntimeError):
+    """An encode failed, ignored one of its options, or lost a frame.
+
+    Attributes:
+        settings: What was asked of the encoder.
+        log: The encoder's last log lines, oldest first.
+    """
+
+    def __init__(self, message: str, settings: EncodeSettings, log: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.settings = settings
+        self.log = log

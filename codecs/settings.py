@@ -1,0 +1,144 @@
+"""What an encoder is asked to do: typed rate control, checked options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from .errors import SettingsError
+from .table import ENCODERS, Codec, Encoder, OptionValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crf:
+    """Constant rate factor, on the encoder's own scale (lower is better)."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qp:
+    """Constant quantisation parameter, on the encoder's own scale."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bitrate:
+    """Average bitrate in one pass."""
+
+    rate_kbps: float
+
+
+RateControl = Crf | Qp | Bitrate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeSettings:
+    """One complete, checked order to an encoder.
+
+    Attributes:
+        codec: Row of the encoder table.
+        preset: One of the encoder's presets.
+        rate_control: Crf, Qp or Bitrate.
+        options: (name, value) pairs, sorted by name; names and ranges as in the table.
+        num_threads: Threads of this encode. It belongs to the settings because x264's and
+            x265's output depends on it.
+
+    Raises:
+        SettingsError: A value is unknown, out of range, or its condition is not met.
+    """
+
+    codec: Codec
+    preset: str
+    rate_control: RateControl
+    options: tuple[tuple[str, OptionValue], ...] = ()
+    num_threads: int = 1
+
+    def __post_init__(self) -> None:
+        encoder = ENCODERS[self.codec]
+        if self.preset not in encoder.presets:
+            raise SettingsError(
+                f"preset must be one of {', '.join(encoder.presets)} for {self.codec}, "
+                f"got {self.preset!r}"
+            )
+        if self.num_threads < 1:
+            raise SettingsError(f"num_threads must be at least 1, got {self.num_threads}")
+        if list(self.options) != sorted(dict(self.options).items()):
+            raise SettingsError("options must be sorted by name and each given once")
+        _check_rate_control(encoder, self.rate_control)
+        check_options(encoder, self.preset, dict(self.options))
+
+    def at(self, rate_control: RateControl) -> EncodeSettings:
+        """Returns the same settings at another rate control value."""
+        return replace(self, rate_control=rate_control)
+
+
+def sorted_options(options: Mapping[str, OptionValue]) -> tuple[tuple[str, OptionValue], ...]:
+    """Returns the pairs in the order that EncodeSettings wants."""
+    return tuple(sorted(options.items()))
+
+
+def parse_options(encoder: Encoder, pairs: Iterable[str]) -> dict[str, OptionValue]:
+    """Returns typed options from ``name=value`` texts, as given on a command line.
+
+    Raises:
+        SettingsError: A text has no ``=``, the name is unknown, or the value has the wrong type.
+    """
+    options: dict[str, OptionValue] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"an option is written name=value, got {pair!r}")
+        options[name] = encoder.option(name).values.parse(name, text)
+    return options
+
+
+def check_options(encoder: Encoder, preset: str, options: Mapping[str, OptionValue]) -> None:
+    """Checks names, ranges and conditions of a set of options.
+
+    Raises:
+        SettingsError: The first rule that is broken, with the value and the remedy.
+    """
+    for name, value in options.items():
+        option = encoder.option(name)
+        if not option.values.contains(value):
+            raise SettingsError(
+                f"{name} must be {option.values} for {encoder.codec}, got {value}; "
+                f"see 'ratesight encoders'"
+            )
+        if preset in option.not_presets:
+            raise SettingsError(
+                f"{name} has no effect at preset {preset} of {encoder.codec}; "
+                f"remove it or choose a slower preset"
+            )
+        for requirement in option.requires:
+            if not requirement.is_met(options, encoder):
+                raise SettingsError(
+                    f"{name} needs {requirement} for {encoder.codec}; add it or remove {name}"
+                )
+
+
+def _check_rate_control(encoder: Encoder, rate_control: RateControl) -> None:
+    match rate_control:
+        case Crf(value=crf):
+            low, high, step = encoder.crf_range
+            if not low <= crf <= high:
+                raise SettingsError(
+                    f"crf must be in [{low:g}, {high:g}] for {encoder.ffmpeg_name}, got {crf:g}; "
+                    f"see 'ratesight encoders'"
+                )
+            if not math.isclose(crf / step, round(crf / step), abs_tol=1e-6):
+                raise SettingsError(
+                    f"crf must be a multiple of {step:g} for {encoder.ffmpeg_name}, got {crf:g}"
+                )
+        case Qp(value=qp):
+            low_qp, high_qp = encoder.qp_range
+            if not low_qp <= qp <= high_qp:
+                raise SettingsError(
+                    f"qp must be in [{low_qp}, {high_qp}] for {encoder.ffmpeg_name}, got {qp}"
+                )
+        case Bitrate(rate_kbps=rate_kbps):
+            if not (math.isfinite(rate_kbps) and rate_kbps > 0):
+                raise SettingsError(f"rate_kbps must be a positive number, got {rate_kbps:g}")

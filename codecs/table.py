@@ -1,0 +1,393 @@
+"""The encoder table: every fact about an encoder that the rest of the code relies on.
+
+Ranges and conditions are the encoders' own (x264 165, x265 216, SVT-AV1 4.1), narrowed where
+the encoder accepts a value silently and then does something else. FFmpeg only logs a warning for
+an unknown option, so nothing reaches an encoder that is not in this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import SettingsError
+
+Codec = Literal["x264", "x265", "svtav1"]
+OptionValue = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Ints:
+    """Whole numbers from ``low`` to ``high``, both included."""
+
+    low: int
+    high: int
+
+    def contains(self, value: OptionValue) -> bool:
+        return isinstance(value, int) and self.low <= value <= self.high
+
+    def parse(self, name: str, text: str) -> OptionValue:
+        try:
+            return int(text)
+        except ValueError:
+            raise SettingsError(f"{name} must be {self}, got {text!r}") from None
+
+    def __str__(self) -> str:
+        return f"a whole number in [{self.low}, {self.high}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Floats:
+    """Numbers from ``low`` to ``high``, both included; a search moves in ``step``."""
+
+    low: float
+    high: float
+    step: float
+
+    def contains(self, value: OptionValue) -> bool:
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
+    def parse(self, name: str, text: str) -> OptionValue:
+        try:
+            return float(text)
+        except ValueError:
+            raise SettingsError(f"{name} must be {self}, got {text!r}") from None
+
+    def __str__(self) -> str:
+        return f"a number in [{self.low:g}, {self.high:g}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few values."""
+
+    values: tuple[OptionValue, ...]
+
+    def contains(self, value: OptionValue) -> bool:
+        return value in self.values
+
+    def parse(self, name: str, text: str) -> OptionValue:
+        for value in self.values:
+            if str(value) == text:
+                return value
+        raise SettingsError(f"{name} must be {self}, got {text!r}")
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(str(value) for value in self.values)}"
+
+
+Values = Ints | Floats | Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """A condition: another option's value, given or default, must be one of ``values``."""
+
+    name: str
+    values: tuple[OptionValue, ...]
+
+    def is_met(self, options: Mapping[str, OptionValue], encoder: Encoder) -> bool:
+        return options.get(self.name, encoder.option(self.name).default) in self.values
+
+    def __str__(self) -> str:
+        return f"{self.name}={' or '.join(str(value) for value in self.values)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option of an encoder.
+
+    Attributes:
+        name: Name here and on the command line.
+        default: The encoder's value at its default preset.
+        values: What the encoder takes.
+        search: What a search tries; None where it is the user's choice (latency, seeking) or
+            costs encode time.
+        requires: Conditions; all must hold.
+        not_presets: Presets at which the encoder ignores the option.
+        part_of: Encoder parameter that this option is one comma-separated part of.
+        doc: What it does, in a few words.
+    """
+
+    name: str
+    default: OptionValue
+    values: Values
+    search: Values | None = None
+    requires: tuple[Requires, ...] = ()
+    not_presets: frozenset[str] = frozenset()
+    part_of: str | None = None
+    doc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """One row: an encoder and how FFmpeg is told to run it.
+
+    Attributes:
+        codec: Name of the row.
+        ffmpeg_name: FFmpeg's encoder.
+        decoder_name: FFmpeg's decoder for its stream.
+        library: File name stem of the library in PyAV's wheel, for its version.
+        params_name: FFmpeg option that carries the encoder's own options.
+        fixed_params: Parameters of every encode; ``{threads}`` is filled in.
+        crf_param: Name of the CRF inside ``params_name``; None where FFmpeg's ``crf`` is exact.
+        presets: Slowest first.
+        crf_range: Lowest, highest, step.
+        search_crf: Lowest and highest CRF of a search.
+        qp_range: Lowest and highest constant QP.
+        options: Every option that may be set.
+        starts: Settings worth a trial before the sampler knows anything.
+    """
+
+    codec: Codec
+    ffmpeg_name: str
+    decoder_name: str
+    library: str
+    params_name: str
+    fixed_params: str
+    crf_param: str | None
+    presets: tuple[str, ...]
+    default_preset: str
+    crf_range: tuple[float, float, float]
+    search_crf: tuple[int, int]
+    qp_range: tuple[int, int]
+    options: tuple[Option, ...]
+    starts: tuple[tuple[tuple[str, OptionValue], ...], ...]
+
+    def option(self, name: str) -> Option:
+        """Returns the option of that name.
+
+        Raises:
+            SettingsError: The encoder has no such option in the table.
+        """
+        for option in self.options:
+            if option.name == name:
+                return option
+        raise SettingsError(f"{self.codec} has no option {name!r}; see 'ratesight encoders'")
+
+
+_FLAG = Ints(0, 1)
+
+_X264_PRESETS = (
+    "placebo", "veryslow", "slower", "slow", "medium",
+    "fast", "faster", "veryfast", "superfast", "ultrafast",
+)  # fmt: skip
+
+_X264 = Encoder(
+    codec="x264",
+    ffmpeg_name="libx264",
+    decoder_name="h264",
+    library="libx264",
+    params_name="x264-params",
+    fixed_params="threads={threads}",
+    crf_param=None,
+    presets=_X264_PRESETS,
+    default_preset="medium",
+    crf_range=(0, 51, 0.1),
+    search_crf=(14, 51),
+    qp_range=(0, 51),
+    options=(
+        Option(name="aq-mode", default=1, values=Ints(0, 3), search=Ints(0, 3),
+               doc="adaptive quantisation: off, variance, auto-variance, with dark bias"),
+        Option(name="aq-strength", default=1.0, values=Floats(0, 3, 0.1),
+               search=Floats(0.2, 2, 0.1), requires=(Requires("aq-mode", (1, 2, 3)),),
+               doc="strength of adaptive quantisation"),
+        Option(name="psy-rd", default=1.0, values=Floats(0, 10, 0.1), search=Floats(0, 1.6, 0.2),
+               part_of="psy-rd", doc="keeps visual energy; costs bits a machine may not need"),
+        Option(name="psy-trellis", default=0.0, values=Floats(0, 10, 0.05), part_of="psy-rd",
+               doc="the same in trellis"),
+        Option(name="deblock-alpha", default=0, values=Ints(-6, 6), search=Ints(-3, 3),
+               part_of="deblock", doc="deblocking strength"),
+        Option(name="deblock-beta", default=0, values=Ints(-6, 6), search=Ints(-3, 3),
+               part_of="deblock", doc="deblocking threshold"),
+        Option(name="mbtree", default=1, values=_FLAG, search=_FLAG,
+               doc="spends bits on blocks that later frames copy"),
+        Option(name="qcomp", default=0.6, values=Floats(0, 1, 0.05), search=Floats(0.5, 1, 0.05),
+               doc="0 constant bitrate, 1 constant quantiser over time"),
+        Option(name="trellis", default=1, values=Ints(0, 2), search=Ints(0, 2),
+               doc="rate-distortion optimal quantisation"),
+        Option(name="no-dct-decimate", default=0, values=_FLAG, search=_FLAG,
+               doc="keeps near-empty blocks"),
+        Option(name="deadzone-inter", default=21, values=Ints(0, 32), search=Ints(6, 32),
+               requires=(Requires("trellis", (0,)),), doc="rounding of inter coefficients"),
+        Option(name="deadzone-intra", default=11, values=Ints(0, 32), search=Ints(4, 32),
+               requires=(Requires("trellis", (0,)),), doc="rounding of intra coefficients"),
+        Option(name="chroma-qp-offset", default=0, values=Ints(-12, 12), search=Ints(-4, 8),
+               doc="chroma against luma quantiser"),
+        Option(name="cqm", default="flat", values=Choice(("flat", "jvt")),
+               search=Choice(("flat", "jvt")), doc="quantisation matrix"),
+        Option(name="bframes", default=3, values=Ints(0, 16), search=Ints(0, 8),
+               doc="most B-frames in a row"),
+        Option(name="weightp", default=2, values=Ints(0, 2), search=Ints(0, 2),
+               doc="weighted prediction of P-frames"),
+        Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05), search=Floats(1, 1.8, 0.1),
+               doc="quantiser of P over I frames"),
+        Option(name="pbratio", default=1.3, values=Floats(1, 2, 0.05),
+               requires=(Requires("mbtree", (0,)),), doc="quantiser of B over P frames"),
+        Option(name="ref", default=3, values=Ints(1, 16), doc="reference frames"),
+        Option(name="rc-lookahead", default=40, values=Ints(0, 250), doc="frames looked ahead"),
+        Option(name="scenecut", default=40, values=Ints(0, 100), doc="scene change threshold"),
+        Option(name="keyint", default=250, values=Ints(1, 1000),
+               doc="longest distance of keyframes, in frames"),
+    ),
+    starts=(
+        (("psy-rd", 0.0),),
+        (("aq-mode", 0), ("psy-rd", 0.0)),
+        (("aq-mode", 3), ("aq-strength", 0.8), ("psy-rd", 0.0), ("qcomp", 0.8)),
+        (("bframes", 8), ("deblock-alpha", 1), ("deblock-beta", 1), ("psy-rd", 0.0)),
+    ),
+)  # fmt: skip
+
+_X265_FAST = frozenset({"ultrafast", "superfast", "veryfast", "faster", "fast"})
+
+_X265 = Encoder(
+    codec="x265",
+    ffmpeg_name="libx265",
+    decoder_name="hevc",
+    library="libx265",
+    params_name="x265-params",
+    # One frame thread and no pool: x265's output depends on the number of frame threads.
+    fixed_params="log-level=error:pools=none:frame-threads={threads}",
+    crf_param=None,
+    presets=_X264_PRESETS,
+    default_preset="medium",
+    crf_range=(0, 51, 0.1),
+    search_crf=(16, 51),
+    qp_range=(0, 51),
+    options=(
+        Option(name="aq-mode", default=2, values=Ints(0, 4), search=Ints(0, 4),
+               doc="adaptive quantisation: off, variance, auto, dark bias, edges"),
+        Option(name="aq-strength", default=1.0, values=Floats(0, 3, 0.1),
+               search=Floats(0.2, 2, 0.1), requires=(Requires("aq-mode", (1, 2, 3, 4)),),
+               doc="strength of adaptive quantisation"),
+        Option(name="psy-rd", default=2.0, values=Floats(0, 5, 0.1), search=Floats(0, 3, 0.25),
+               not_presets=_X265_FAST, doc="keeps visual energy; needs rd 3 or more"),
+        Option(name="rdoq-level", default=0, values=Ints(0, 2), search=Ints(0, 2),
+               doc="rate-distortion optimal quantisation"),
+        Option(name="psy-rdoq", default=0.0, values=Floats(0, 50, 0.1), search=Floats(0, 4, 0.5),
+               requires=(Requires("rdoq-level", (1, 2)),), doc="keeps energy in rdoq"),
+        Option(name="deblock-tc", default=0, values=Ints(-6, 6), search=Ints(-3, 3),
+               part_of="deblock", doc="deblocking strength"),
+        Option(name="deblock-beta", default=0, values=Ints(-6, 6), search=Ints(-3, 3),
+               part_of="deblock", doc="deblocking threshold"),
+        Option(name="sao", default=1, values=_FLAG, search=_FLAG, doc="sample adaptive offset"),
+        Option(name="limit-sao", default=0, values=_FLAG, requires=(Requires("sao", (1,)),),
+               doc="fewer SAO decisions"),
+        Option(name="qcomp", default=0.6, values=Floats(0.5, 1, 0.05),
+               search=Floats(0.5, 1, 0.05), doc="1 is a constant quantiser over time"),
+        Option(name="cutree", default=1, values=_FLAG, search=_FLAG,
+               doc="spends bits on blocks that later frames copy"),
+        Option(name="cbqpoffs", default=0, values=Ints(-12, 12), search=Ints(-4, 8),
+               doc="Cb against luma quantiser"),
+        Option(name="crqpoffs", default=0, values=Ints(-12, 12), search=Ints(-4, 8),
+               doc="Cr against luma quantiser"),
+        Option(name="strong-intra-smoothing", default=1, values=_FLAG, search=_FLAG,
+               doc="smooths 32x32 intra prediction"),
+        Option(name="tskip", default=0, values=_FLAG, search=_FLAG,
+               doc="4x4 blocks without a transform"),
+        Option(name="bframes", default=4, values=Ints(0, 16), search=Ints(0, 8),
+               doc="most B-frames in a row"),
+        Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05), search=Floats(1, 1.8, 0.1),
+               doc="quantiser of P over I frames"),
+        Option(name="pbratio", default=1.3, values=Floats(1, 2, 0.05),
+               requires=(Requires("cutree", (0,)),), doc="quantiser of B over P frames"),
+        Option(name="qg-size", default=32, values=Choice((16, 32, 64)),
+               doc="block size that a quantiser is chosen for"),
+        Option(name="nr-inter", default=0, values=Ints(0, 2000), search=Ints(0, 600),
+               doc="noise reduction in inter blocks"),
+        Option(name="nr-intra", default=0, values=Ints(0, 2000), doc="the same in intra blocks"),
+        Option(name="rect", default=0, values=_FLAG, doc="rectangular partitions; slow"),
+        Option(name="ref", default=3, values=Ints(1, 16), doc="reference frames"),
+        Option(name="rc-lookahead", default=20, values=Ints(0, 250), doc="frames looked ahead"),
+        Option(name="keyint", default=250, values=Ints(1, 1000),
+               doc="longest distance of keyframes, in frames"),
+    ),
+    starts=(
+        (("psy-rd", 0.0),),
+        (("aq-mode", 0), ("psy-rd", 0.0)),
+        (("psy-rd", 0.0), ("rdoq-level", 2)),
+        (("aq-mode", 3), ("aq-strength", 0.8), ("bframes", 8), ("psy-rd", 0.0)),
+    ),
+)  # fmt: skip
+
+# SVT-AV1's tune 4 (MS-SSIM) sets sharpness, variance boost and matrices itself, drops what was
+# asked, and says so only in a warning.
+_NOT_TUNE_4 = Requires("tune", (0, 1, 2))
+_BOOST = (Requires("enable-variance-boost", (1,)), _NOT_TUNE_4)
+_QM = (Requires("enable-qm", (1,)), _NOT_TUNE_4)
+
+_SVTAV1 = Encoder(
+    codec="svtav1",
+    ffmpeg_name="libsvtav1",
+    decoder_name="libdav1d",
+    library="libSvtAv1Enc",
+    params_name="svtav1-params",
+    fixed_params="lp={threads}",
+    crf_param="crf",  # FFmpeg's own crf is a whole number, the library takes quarters
+    presets=tuple(str(number) for number in range(13)),
+    default_preset="8",
+    crf_range=(1, 70, 0.25),
+    search_crf=(18, 70),
+    qp_range=(1, 63),
+    options=(
+        # tune 3 is for still pictures; it fails or warns in a random access stream.
+        Option(name="tune", default=1, values=Choice((0, 1, 2, 4)), search=Choice((0, 1, 2)),
+               doc="visual quality, PSNR, SSIM, MS-SSIM"),
+        Option(name="aq-mode", default=2, values=Choice((0, 2)), search=Choice((0, 2)),
+               doc="adaptive quantisation by prediction over time; 0 switches it off"),
+        Option(name="enable-variance-boost", default=0, values=_FLAG, search=_FLAG,
+               requires=(_NOT_TUNE_4,), doc="more bits for flat blocks"),
+        Option(name="variance-boost-strength", default=2, values=Ints(1, 4), search=Ints(1, 3),
+               requires=_BOOST, doc="strength of the boost; 4 can make a noisy clip 5 x larger"),
+        Option(name="variance-octile", default=5, values=Ints(1, 8), search=Ints(2, 8),
+               requires=_BOOST, doc="how much of a block must be flat, in eighths"),
+        Option(name="variance-boost-curve", default=0, values=Ints(0, 2), search=Ints(0, 2),
+               requires=_BOOST, doc="shape of the boost"),
+        Option(name="sharpness", default=0, values=Ints(-7, 7), search=Ints(-2, 5),
+               requires=(_NOT_TUNE_4,), doc="deblocking and rate-distortion bias to sharpness"),
+        Option(name="enable-qm", default=0, values=_FLAG, search=_FLAG,
+               requires=(_NOT_TUNE_4,), doc="quantisation matrices"),
+        Option(name="qm-min", default=8, values=Ints(0, 15), search=Ints(0, 10), requires=_QM,
+               doc="flattest matrix is 15, steepest 0"),
+        Option(name="qm-max", default=15, values=Ints(0, 15), requires=_QM,
+               doc="upper end of the matrices used"),
+        Option(name="chroma-qm-min", default=8, values=Ints(0, 15), requires=_QM,
+               doc="the same for chroma"),
+        Option(name="enable-tf", default=1, values=Ints(0, 2), search=Ints(0, 2),
+               doc="temporal filter on key pictures: off, on, adaptive"),
+        Option(name="tf-strength", default=3, values=Ints(0, 4), search=Ints(0, 4),
+               requires=(Requires("enable-tf", (1,)),), doc="strength of the temporal filter"),
+        Option(name="ac-bias", default=0.0, values=Floats(0, 8, 0.5), search=Floats(0, 3, 0.5),
+               doc="keeps texture energy"),
+        Option(name="qp-scale-compress-strength", default=0, values=Ints(0, 3),
+               search=Ints(0, 3), doc="evens the quantisers of the temporal layers"),
+        Option(name="luminance-qp-bias", default=0, values=Ints(0, 100), search=Ints(0, 60),
+               doc="more bits for dark frames"),
+        Option(name="max-tx-size", default=64, values=Choice((32, 64)), search=Choice((32, 64)),
+               doc="largest transform"),
+        Option(name="enable-dlf", default=1, values=Ints(0, 2), search=Ints(0, 2),
+               doc="deblocking: off, on, accurate"),
+        Option(name="enable-cdef", default=-1, values=Ints(-1, 1), search=Ints(-1, 0),
+               doc="directional enhancement filter; -1 leaves it to the preset"),
+        Option(name="enable-restoration", default=-1, values=Ints(-1, 1), search=Ints(-1, 0),
+               doc="loop restoration; -1 leaves it to the preset"),
+        Option(name="enable-overlays", default=0, values=_FLAG, search=_FLAG,
+               doc="overlay pictures on filtered key pictures"),
+        Option(name="film-grain", default=0, values=Ints(0, 50),
+               doc="the decoder adds noise, which a machine sees"),
+        Option(name="scd", default=0, values=_FLAG, doc="scene change detection"),
+        Option(name="hierarchical-levels", default=5, values=Ints(2, 5),
+               doc="depth of the temporal pyramid"),
+        Option(name="keyint", default=161, values=Ints(1, 1000),
+               doc="distance of keyframes, in frames; the default is 5 to 6 s"),
+    ),
+    starts=(
+        (("enable-tf", 0),),
+        (("aq-mode", 0), ("enable-tf", 0)),
+        (("qp-scale-compress-strength", 2),),
+        (("tune", 2),),
+    ),
+)  # fmt: skip
+
+ENCODERS: dict[Codec, Encoder] = {row.codec: row for row in (_X264, _X265, _SVTAV1)}
