@@ -1,1 +1,1 @@
-"""."""
+"""Turns pictures into numbers: what a machine still sees of the original."""

@@ -1,1 +1,1 @@
-"""."""
+"""Searches encoder settings, compares them, recommends and reports."""

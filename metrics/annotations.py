@@ -1,0 +1,102 @@
+"""A person's boxes for a clip, from a COCO JSON file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .boxes import Detections
+from .errors import AnnotationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotations:
+    """Objects on annotated frames.
+
+    Attributes:
+        frames: Frame index to objects; a frame may have none.
+        sha256: Of the file.
+    """
+
+    frames: dict[int, Detections]
+    sha256: str
+
+
+def load_annotations(path: Path, num_frames: int) -> Annotations:
+    """Reads COCO JSON as annotations of a clip.
+
+    The images are matched to frames by a field ``frame_index`` (from 0) on each; without it there
+    must be one image for every frame of the clip, in the order of their file names.
+
+    Args:
+        path: COCO JSON with ``images``, ``annotations`` and ``categories``.
+        num_frames: Frames of the clip.
+
+    Raises:
+        AnnotationError: The file is not COCO JSON, or does not fit the clip.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise AnnotationError(
+            f"annotations must be a readable file, {path}: {error.strerror}"
+        ) from error
+    try:
+        coco: dict[str, Any] = json.loads(data)
+        names = {category["id"]: str(category["name"]) for category in coco["categories"]}
+        frame_of = _frame_indices(coco["images"], num_frames, path)
+        boxes: dict[int, list[list[float]]] = defaultdict(list)
+        class_names: dict[int, list[str]] = defaultdict(list)
+        for annotation in coco["annotations"]:
+            if annotation["image_id"] not in frame_of:
+                continue  # beyond a cut clip
+            x, y, width, height = (float(value) for value in annotation["bbox"])
+            frame = frame_of[annotation["image_id"]]
+            boxes[frame].append([x, y, x + width, y + height])
+            class_names[frame].append(names[annotation["category_id"]])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, AnnotationError):
+            raise
+        raise AnnotationError(
+            f"annotations must be COCO JSON with images, annotations and categories, "
+            f"{path} is not: {type(error).__name__} {error}"
+        ) from error
+    return Annotations(
+        frames={
+            frame: Detections(
+                boxes=np.array(boxes[frame], dtype=np.float64).reshape(-1, 4),
+                scores=np.ones(len(boxes[frame])),
+                class_names=tuple(class_names[frame]),
+            )
+            for frame in frame_of.values()
+        },
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _frame_indices(images: list[dict[str, Any]], num_frames: int, path: Path) -> dict[Any, int]:
+    if all("frame_index" in image for image in images):
+        return {
+            image["id"]: int(image["frame_index"])
+            for image in images
+            if 0 <= int(image["frame_index"]) < num_frames
+        } or _no_frame(path, num_frames)
+    if len(images) < num_frames:
+        raise AnnotationError(
+            f"annotations must have one image a frame or a frame_index on each image, {path} has "
+            f"{len(images)} images and the clip {num_frames} frames"
+        )
+    ordered = sorted(images, key=lambda image: str(image.get("file_name", image["id"])))
+    return {image["id"]: index for index, image in enumerate(ordered[:num_frames])}
+
+
+def _no_frame(path: Path, num_frames: int) -> dict[Any, int]:
+    raise AnnotationError(
+        f"annotations must lie on the clip's {num_frames} frames, none of {path} does"
+    )

@@ -1,0 +1,62 @@
+"""Boxes that a detector or a person drew on one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """Objects on one frame.
+
+    Attributes:
+        boxes: (n, 4) x0 y0 x1 y1 in pixels.
+        scores: (n,) in [0, 1]; 1 for annotations.
+        class_names: n names.
+    """
+
+    boxes: Floats
+    scores: Floats
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.boxes.shape != (len(self.class_names), 4):
+            raise ValueError(f"boxes must be (n, 4), got {self.boxes.shape = }")
+        if self.scores.shape != (len(self.class_names),):
+            raise ValueError(f"scores must be (n,), got {self.scores.shape = }")
+
+    def at_least(self, score: float) -> Detections:
+        """Returns the objects with that score or a higher one."""
+        keep = self.scores >= score
+        return Detections(
+            boxes=self.boxes[keep],
+            scores=self.scores[keep],
+            class_names=tuple(np.array(self.class_names, dtype=object)[keep]),
+        )
+
+
+def iou_matrix(first: Floats, second: Floats) -> Floats:
+    """Returns the intersection over union of every pair of boxes.
+
+    Args:
+        first: (n, 4) x0 y0 x1 y1.
+        second: (m, 4) x0 y0 x1 y1.
+
+    Returns:
+        (n, m) in [0, 1]; 0 where a box has no area.
+    """
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    overlap = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    union = _areas(first)[:, None] + _areas(second)[None, :] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def _areas(boxes: Floats) -> Floats:
+    areas: Floats = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
+    return areas

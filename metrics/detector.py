@@ -1,0 +1,160 @@
+"""Real detectors: any model that ultralytics loads. The only file that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import pickle
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .boxes import Detections
+from .errors import WeightsError
+
+Picture = npt.NDArray[np.uint8]
+
+# What loading a damaged or foreign file raises, seen with truncated, random, text and zip files.
+_LOAD_ERRORS = (
+    OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError,
+    NotImplementedError, SyntaxError, pickle.UnpicklingError,
+)  # fmt: skip
+
+
+class Detector(Protocol):
+    """Anything that draws boxes on pictures."""
+
+    @property
+    def version(self) -> str:
+        """Name, weights hash and everything else that its answers depend on."""
+
+    def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
+        """Returns the objects on each (height, width, 3) BGR picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UltralyticsDetector:
+    """A detector that ultralytics runs; safe to call from several threads at once.
+
+    Attributes:
+        weights: Path of the file that was loaded.
+        weights_sha256: Of that file.
+        image_size: Longest side in pixels that the network sees.
+        device: ``cpu`` or ``cuda:0``.
+    """
+
+    weights: Path
+    weights_sha256: str
+    image_size: int
+    device: str
+    batch_size: int
+    ultralytics_version: str
+    models: threading.local = field(default_factory=threading.local, compare=False)
+
+    @property
+    def version(self) -> str:
+        return (
+            f"ultralytics {self.ultralytics_version} {self.weights_sha256} "
+            f"size {self.image_size} on {self.device.partition(':')[0]}"
+        )
+
+    def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
+        """Returns the objects with at least that score on each (height, width, 3) BGR picture."""
+        model = self._model()
+        found: list[Detections] = []
+        for start in range(0, len(pictures), self.batch_size):
+            batch = list(pictures[start : start + self.batch_size])
+            results = model.predict(
+                batch, imgsz=self.image_size, conf=min_score, device=self.device, verbose=False
+            )
+            found += [_detections(result) for result in results]
+        return found
+
+    def _model(self) -> Any:
+        """Returns this thread's own model: ultralytics' predictor keeps state between calls."""
+        if not hasattr(self.models, "model"):
+            self.models.model = _load(str(self.weights))
+        return self.models.model
+
+
+def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector:
+    """Loads any ultralytics model, on CUDA where there is one.
+
+    Args:
+        weights: A file, or a name such as ``yolo11n.pt`` that ultralytics downloads.
+        image_size: Longest side in pixels that the network sees.
+
+    Raises:
+        WeightsError: There is no such file, it cannot be downloaded, or it holds no detector.
+    """
+    if image_size < 32:
+        raise WeightsError(f"image_size must be at least 32, got {image_size}")
+    model = _load(weights)
+    if model.task not in ("detect", "segment", "pose"):
+        raise WeightsError(f"detector must draw boxes, {weights} is a model for {model.task!r}")
+    file = Path(str(getattr(model, "ckpt_path", None) or weights))
+
+    import torch
+    import ultralytics
+
+    has_cuda = torch.cuda.is_available()
+    # One thread a network: two fight over a core that an encoder uses, at a hundredfold loss.
+    torch.set_num_threads(1)
+    detector = UltralyticsDetector(
+        weights=file,
+        weights_sha256=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+        image_size=image_size,
+        device="cuda:0" if has_cuda else "cpu",
+        batch_size=32 if has_cuda else 8,
+        ultralytics_version=ultralytics.__version__,
+    )
+    detector.models.model = model
+    try:
+        detector.detect([np.zeros((64, 64, 3), np.uint8)], min_score=0.9)
+    except _LOAD_ERRORS as error:
+        raise WeightsError(f"detector {weights} does not run: {_one_line(error)}") from error
+    torch.set_num_threads(1)  # ultralytics sets its own number with the first picture
+    return detector
+
+
+def _load(weights: str) -> Any:
+    # It prints to stdout, which belongs to our result.
+    with contextlib.redirect_stdout(sys.stderr):
+        from ultralytics import YOLO
+
+        try:
+            model = YOLO(weights, task=None if weights.endswith(".pt") else "detect")
+        except FileNotFoundError as error:
+            raise WeightsError(
+                f"detector must be a weights file or a name that ultralytics can download, "
+                f"{weights} is neither here nor reachable; download it where there is a network "
+                f"(python -c \"from ultralytics import YOLO; YOLO('yolo11n.pt')\") and give its "
+                f"path as --detector"
+            ) from error
+        except _LOAD_ERRORS as error:
+            raise WeightsError(
+                f"detector must be a model that ultralytics loads, {weights} is not: "
+                f"{_one_line(error)}"
+            ) from error
+    return model
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}{f': {text[0][:200]}' if text else ''}"
+
+
+def _detections(result: Any) -> Detections:
+    names = result.names
+    boxes = result.boxes
+    return Detections(
+        boxes=boxes.xyxy.cpu().numpy().astype(np.float64).reshape(-1, 4),
+        scores=boxes.conf.cpu().numpy().astype(np.float64),
+        class_names=tuple(names[int(index)] for index in boxes.cls.cpu().numpy()),
+    )

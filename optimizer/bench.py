@@ -1,0 +1,305 @@
+"""A bench: one source, its reference objects and a detector, ready to measure settings."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..codecs.encode import Encoding, decode_bgr, encode, encoder_version
+from ..codecs.settings import EncodeSettings
+from ..codecs.source import Segment, Source
+from ..metrics.annotations import Annotations
+from ..metrics.boxes import Detections
+from ..metrics.detector import Detector
+from ..metrics.object_iou import (
+    VERSION,
+    ObjectScores,
+    ReferenceObjects,
+    delta_object_iou,
+    object_ious,
+    require_objects,
+)
+from .store import Json, Store
+
+# Pictures decoded and waiting for the detector at one time.
+_PICTURES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Detection scores in [0, 1] that count.
+
+    Attributes:
+        reference: A detection on the original is an object from this score on.
+        match: A detection on the distorted picture may match from this score on.
+    """
+
+    reference: float = 0.4
+    match: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name, value in (("reference", self.reference), ("match", self.match)):
+            if not 0 < value < 1:
+                raise ValueError(f"{name} score must be between 0 and 1, got {value:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One encode and what the machine still sees of it.
+
+    Attributes:
+        decode_seconds: Decoding the encode and turning the frames looked at into pictures.
+        detect_seconds: The detector, and scoring.
+    """
+
+    rate_kbps: float
+    size_bytes: int
+    num_frames: int
+    scores: ObjectScores
+    encode_seconds: float
+    decode_seconds: float
+    detect_seconds: float
+
+    def to_json(self) -> Json:
+        return {
+            "rate_kbps": self.rate_kbps,
+            "size_bytes": self.size_bytes,
+            "num_frames": self.num_frames,
+            "weights": [frame.tolist() for frame in self.scores.weights],
+            "deltas": [frame.tolist() for frame in self.scores.deltas],
+            "encode_seconds": self.encode_seconds,
+            "decode_seconds": self.decode_seconds,
+            "detect_seconds": self.detect_seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Everything that a measurement depends on, but for the settings.
+
+    Attributes:
+        segments: What is encoded.
+        frames: Indices into the source that the detector looks at.
+        positions: The same frames as positions in the encode.
+        reference: Reference objects on these frames.
+        key: Description of all this, for the store.
+    """
+
+    source: Source
+    segments: tuple[Segment, ...]
+    frames: tuple[int, ...]
+    positions: tuple[int, ...]
+    reference: tuple[ReferenceObjects, ...]
+    detector: Detector
+    thresholds: Thresholds
+    key: dict[str, Json]
+
+    def measurement_key(self, settings: EncodeSettings) -> Json:
+        """Returns the complete description of one measurement."""
+        return {
+            **self.key,
+            "kind": "measurement",
+            "settings": settings_json(settings),
+            "encoder": encoder_version(settings.codec),
+        }
+
+    def measure(self, settings: EncodeSettings) -> Measurement:
+        """Encodes, decodes and looks; touches no store, so that many may run side by side.
+
+        Raises:
+            EncodeError: The encode failed.
+        """
+        encoding = encode(self.source, settings, self.segments)
+        scores, _, decode_seconds, detect_seconds = self.look(encoding, self.thresholds.match)
+        return Measurement(
+            rate_kbps=encoding.rate_kbps,
+            size_bytes=encoding.size_bytes,
+            num_frames=encoding.num_frames,
+            scores=scores,
+            encode_seconds=encoding.encode_seconds,
+            decode_seconds=decode_seconds,
+            detect_seconds=detect_seconds,
+        )
+
+    def look(
+        self, encoding: Encoding, min_score: float
+    ) -> tuple[ObjectScores, list[Detections], float, float]:
+        """Returns scores, detections, decode seconds and detect seconds of an encode."""
+        wanted = frozenset(self.positions)
+        pictures = decode_bgr(encoding, wanted, self.source.color_space)
+        found: list[Detections] = []
+        decode_seconds = detect_seconds = 0.0
+        is_more = True
+        while is_more:
+            started = time.perf_counter()
+            batch = []
+            while len(batch) < _PICTURES_AT_ONCE and is_more:
+                picture = next(pictures, None)
+                is_more = picture is not None
+                if picture is not None:
+                    batch.append(picture)
+            decoded = time.perf_counter()
+            found += self.detector.detect(batch, min_score)
+            decode_seconds += decoded - started
+            detect_seconds += time.perf_counter() - decoded
+        scores = delta_object_iou(
+            self.reference, [frame.at_least(self.thresholds.match) for frame in found]
+        )
+        return scores, found, decode_seconds, detect_seconds
+
+
+def settings_json(settings: EncodeSettings) -> dict[str, Json]:
+    """Returns settings as they stand in the store and in a recommendation."""
+    rate_control = settings.rate_control
+    name = type(rate_control).__name__.lower()
+    value = getattr(rate_control, "rate_kbps" if name == "bitrate" else "value")
+    return {
+        "codec": settings.codec,
+        "preset": settings.preset,
+        "rate_control": {name: value},
+        "options": dict(settings.options),
+        "num_threads": settings.num_threads,
+    }
+
+
+def measurement_from_json(value: Json) -> Measurement:
+    """Returns a stored measurement."""
+    assert isinstance(value, dict)
+    fields = dict(value)
+    weights, deltas = fields.pop("weights"), fields.pop("deltas")
+    assert isinstance(weights, list)
+    assert isinstance(deltas, list)
+    return Measurement(
+        scores=ObjectScores(
+            weights=tuple(np.array(frame, dtype=np.float64) for frame in weights),
+            deltas=tuple(np.array(frame, dtype=np.float64) for frame in deltas),
+        ),
+        **fields,  # type: ignore[arg-type]  # written by to_json
+    )
+
+
+def spread_segments(source: Source, num_segments: int, segment_seconds: float) -> tuple[
+    Segment, ...
+]:
+    """Returns pieces spread evenly over a source; all of it for 0, or where they would touch."""
+    length = max(1, round(segment_seconds * source.frame_rate))
+    if num_segments == 0 or num_segments * length >= source.num_frames:
+        return source.whole
+    spare = source.num_frames - num_segments * length
+    starts = [round(spare * (index + 0.5) / num_segments) for index in range(num_segments)]
+    return tuple(
+        Segment(start_frame=start + index * length, num_frames=length)
+        for index, start in enumerate(starts)
+    )
+
+
+def sampled_frames(
+    source: Source, segments: Sequence[Segment], frames_per_second: float, phase: float
+) -> list[tuple[int, int]]:
+    """Returns (index in the source, position in the encode) of evenly sampled frames.
+
+    Args:
+        phase: In [0, 1): where in each interval the frame is taken, so that two phases give
+            two samples without a common frame (where the frame rate allows it).
+    """
+    step = max(1.0, float(source.frame_rate) / frames_per_second)
+    sampled, before = [], 0
+    for segment in segments:
+        count = max(1, math.floor(segment.num_frames / step))
+        for index in range(count):
+            offset = min(math.floor((index + phase) * step), segment.num_frames - 1)
+            sampled.append((segment.start_frame + offset, before + offset))
+        before += segment.num_frames
+    return sorted(set(sampled))
+
+
+def set_up_bench(
+    source: Source,
+    detector: Detector,
+    *,
+    segments: tuple[Segment, ...],
+    sample: Sequence[tuple[int, int]],
+    thresholds: Thresholds,
+    annotations: Annotations | None,
+    store: Store,
+) -> Bench:
+    """Finds the reference objects, once for a source and a detector, and returns the bench.
+
+    Args:
+        sample: (index in the source, position in the encode) of the frames to look at.
+        annotations: What is there; the detector's own view of the original where None.
+
+    Raises:
+        NoObjectsError: There is no object on any of the frames.
+    """
+    if annotations is not None:
+        sample = [pair for pair in sample if pair[0] in annotations.frames]
+    frames = tuple(index for index, _ in sample)
+    key: dict[str, Json] = {
+        "source": source.content_sha256,
+        "segments": [[segment.start_frame, segment.num_frames] for segment in segments],
+        "frames": list(frames),
+        "detector": detector.version,
+        "reference_score": thresholds.reference,
+        "match_score": thresholds.match,
+        "metric": VERSION,
+        "annotations": annotations.sha256 if annotations else None,
+    }
+    reference_key = {**key, "kind": "reference", "segments": None}
+    stored = store.get(reference_key)
+    if stored is None:
+        seen = [
+            found
+            for start in range(0, len(frames), _PICTURES_AT_ONCE)
+            for found in detector.detect(
+                [source.bgr(index) for index in frames[start : start + _PICTURES_AT_ONCE]],
+                thresholds.match,
+            )
+        ]
+        stored = [_reference_json(frame) for frame in seen]
+        store.put(reference_key, stored)
+    assert isinstance(stored, list)
+    reference = []
+    for index, value in zip(frames, stored, strict=True):
+        seen_objects = _detections_from_json(value)
+        if annotations is None:
+            objects = seen_objects.at_least(thresholds.reference)
+            ious = np.ones(len(objects.class_names))
+        else:
+            objects = annotations.frames[index]
+            ious = object_ious(objects, seen_objects)
+        reference.append(ReferenceObjects(objects=objects, object_ious=ious))
+    require_objects(reference)
+    return Bench(
+        source=source,
+        segments=segments,
+        frames=frames,
+        positions=tuple(position for _, position in sample),
+        reference=tuple(reference),
+        detector=detector,
+        thresholds=thresholds,
+        key=key,
+    )
+
+
+def _reference_json(seen: Detections) -> Json:
+    return {
+        "boxes": seen.boxes.tolist(),
+        "scores": seen.scores.tolist(),
+        "class_names": list(seen.class_names),
+    }
+
+
+def _detections_from_json(value: Json) -> Detections:
+    assert isinstance(value, dict)
+    class_names = value["class_names"]
+    assert isinstance(class_names, list)
+    return Detections(
+        boxes=np.array(value["boxes"], dtype=np.float64).reshape(-1, 4),
+        scores=np.array(value["scores"], dtype=np.float64),
+        class_names=tuple(str(name) for name in class_names),
+    )

@@ -1,0 +1,123 @@
+"""Rate-quality curves: a monotone fit through noisy points, read in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq, isotonic_regression
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RdPoint:
+    """One encode: its rate, what the machine still sees (0 to 1), and the CRF that gave it."""
+
+    crf: float
+    rate_kbps: float
+    quality: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A value read off a curve.
+
+    Attributes:
+        end: Which end of the curve it was clamped to, None where it lies inside.
+    """
+
+    value: float
+    end: Literal["low", "high"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RdCurve:
+    """Quality over log rate: isotonic regression of the points, then monotone PCHIP.
+
+    A detector's quality on a few frames is noisy, so that a higher rate can measure a little
+    lower; isotonic regression is the nearest curve that does not fall. Rate is read at the
+    lowest rate that reaches a quality.
+
+    Attributes:
+        log_rates: (n,) natural log of kbit/s, rising.
+        qualities: (n,) fitted, not falling.
+        crfs: (n,) falling.
+    """
+
+    log_rates: Floats
+    qualities: Floats
+    crfs: Floats
+
+    def rate_at(self, quality: float) -> Reading:
+        """Returns the lowest rate in kbit/s that reaches a quality.
+
+        Clamped ``low`` where even the lowest rate measured reaches it, ``high`` where the highest
+        does not.
+        """
+        reading = _cross(self.log_rates, self.qualities, quality)
+        return Reading(value=float(np.exp(reading.value)), end=reading.end)
+
+    def quality_at(self, rate_kbps: float) -> Reading:
+        """Returns the quality at a rate, clamped to the ends of the curve."""
+        return _look_up(self.log_rates, self.qualities, float(np.log(rate_kbps)))
+
+    def crf_at(self, rate_kbps: float) -> Reading:
+        """Returns the CRF that gives a rate, clamped to the ends of the curve."""
+        return _look_up(self.log_rates, self.crfs, float(np.log(rate_kbps)))
+
+
+def fit_curve(points: Sequence[RdPoint]) -> RdCurve:
+    """Returns the monotone curve through at least one point.
+
+    Raises:
+        ValueError: There is no point.
+    """
+    if not points:
+        raise ValueError("a curve needs at least one point")
+    return fit_arrays(
+        np.log([point.rate_kbps for point in points]),
+        np.array([point.quality for point in points]),
+        np.array([point.crf for point in points]),
+    )
+
+
+def fit_arrays(log_rates: Floats, qualities: Floats, crfs: Floats) -> RdCurve:
+    """Returns the monotone curve of points given as arrays of one length, in any order."""
+    # A higher CRF can, rarely, cost more; equal rates cannot be told apart by rate.
+    _, first, groups = np.unique(log_rates, return_index=True, return_inverse=True)
+    counts = np.bincount(groups)
+    rising = log_rates[first]
+    mean_quality = np.bincount(groups, qualities) / counts
+    mean_crf = np.bincount(groups, crfs) / counts
+    return RdCurve(
+        rising,
+        isotonic_regression(mean_quality, weights=counts).x,
+        isotonic_regression(mean_crf, weights=counts, increasing=False).x,
+    )
+
+
+def _look_up(xs: Floats, ys: Floats, x: float) -> Reading:
+    if x <= xs[0]:
+        return Reading(value=float(ys[0]), end="low" if x < xs[0] else None)
+    if x >= xs[-1]:
+        return Reading(value=float(ys[-1]), end="high" if x > xs[-1] else None)
+    return Reading(value=float(PchipInterpolator(xs, ys)(x)))
+
+
+def _cross(xs: Floats, ys: Floats, y: float) -> Reading:
+    """Returns the smallest x at which the rising PCHIP reaches y."""
+    reached = np.flatnonzero(ys >= y)
+    if not len(reached):
+        return Reading(value=float(xs[-1]), end="high")
+    after = int(reached[0])
+    if after == 0:
+        return Reading(value=float(xs[0]), end="low" if ys[0] > y else None)
+    if ys[after] == y:
+        return Reading(value=float(xs[after]))
+    fit = PchipInterpolator(xs, ys)
+    return Reading(value=float(brentq(lambda x: fit(x) - y, xs[after - 1], xs[after])))

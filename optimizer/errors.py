@@ -1,0 +1,27 @@
+"""What can go wrong with a search and its store."""
+
+from __future__ import annotations
+
+
+class OptimizerError(Exception):
+    """Root of this package's errors."""
+
+
+class RequestError(OptimizerError, ValueError):
+    """What was asked for makes no sense."""
+
+
+class TargetError(OptimizerError, ValueError):
+    """The encoder's defaults cannot reach the target on this clip at all."""
+
+
+class StoreError(OptimizerError, OSError):
+    """The store cannot be opened, read or written; what it holds is kept."""
+
+
+class OutputError(OptimizerError, OSError):
+    """A result cannot be written."""
+
+
+class RecommendationError(OptimizerError, ValueError):
+    """A file is not a recommendation of ours."""
