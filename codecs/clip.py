@@ -7,11 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from .container import open_container, reason
+from .container import open_container, reason, stream_frame_rate, video_stream
 from .errors import ClipError
+from .frames import is_uneven, orientation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +69,7 @@ def probe(path: Path | str, frame_rate: Fraction | None = None) -> Clip:
     """
     path = Path(path)
     with open_container(path, frame_rate) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+        stream = video_stream(container, path)
         first = None
         timestamps: list[int | None] = []
         num_interlaced = 0
@@ -88,8 +86,8 @@ def probe(path: Path | str, frame_rate: Fraction | None = None) -> Clip:
                 f"clip must hold at least one frame, none of {path} decodes"
                 + (f": {decode_error}" if decode_error else "")
             )
-        exact_rate = frame_rate or stream_frame_rate(container, stream, path)
-        rotated = first.rotation % 180 != 0
+        exact_rate = frame_rate or stream_frame_rate(stream, path)
+        rotated = orientation(first, path).is_transposed
         components = first.format.components
         return Clip(
             path=path,
@@ -108,30 +106,3 @@ def probe(path: Path | str, frame_rate: Fraction | None = None) -> Clip:
             is_interlaced=num_interlaced * 2 > len(timestamps),
             decode_error=decode_error,
         )
-
-
-def stream_frame_rate(container: InputContainer, stream: VideoStream, path: Path) -> Fraction:
-    """Returns the average frame rate that the container states.
-
-    Raises:
-        ClipError: It states none.
-    """
-    rate = stream.average_rate or stream.guessed_rate
-    if not rate:
-        raise ClipError(f"clip must have a frame rate, {path} has none; give --frame-rate")
-    return Fraction(rate)
-
-
-def is_uneven(
-    timestamps: list[int | None], time_base: Fraction | None, frame_rate: Fraction
-) -> bool:
-    """Returns whether frames are spaced unevenly by more than a container's rounding.
-
-    Half a frame is far above the rounding of a millisecond time base at any usual rate, and below
-    a dropped or doubled frame.
-    """
-    known = sorted(pts for pts in timestamps if pts is not None)
-    if time_base is None or len(known) < 3:
-        return False
-    gaps = [(after - before) * time_base for before, after in zip(known, known[1:], strict=False)]
-    return any(abs(gap - 1 / frame_rate) > Fraction(1, 2) / frame_rate for gap in gaps)

@@ -10,11 +10,18 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
 
 from .errors import ClipError
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DEFAULT_PICTURE_RATE = Fraction(25)
+
+# A decoder's threads must not log: PyAV's log callback waits for the interpreter lock, which the
+# thread that frees the decoder holds while it waits for them. The offset lifts every line above
+# the level at which PyAV looks at it.
+_QUIET_DECODER = {"log_level_offset": "100"}
 
 
 @contextmanager
@@ -47,11 +54,36 @@ def open_container(path: Path, frame_rate: Fraction | None = None) -> Iterator[I
             f"clip must be a video that FFmpeg reads, {path} is not: {reason(error)}"
         ) from error
     with container:
-        if not container.streams.video:
-            raise ClipError(f"clip must have a video stream, {path} has none")
-        if container.streams.video[0].codec_context is None:
-            raise ClipError(f"no decoder for the video stream of {path}")
+        stream = video_stream(container, path)
+        stream.codec_context.options = dict(_QUIET_DECODER)
+        stream.thread_type = "AUTO"
         yield container
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Returns the first video stream that is not a cover picture.
+
+    Raises:
+        ClipError: There is none, or no decoder for it.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise ClipError(f"no decoder for the video stream of {path}")
+            return stream
+    raise ClipError(f"clip must have a video stream, {path} has none")
+
+
+def stream_frame_rate(stream: VideoStream, path: Path) -> Fraction:
+    """Returns the average frame rate that the container states.
+
+    Raises:
+        ClipError: It states none.
+    """
+    rate = stream.average_rate or stream.guessed_rate
+    if not rate:
+        raise ClipError(f"clip must have a frame rate, {path} has none; give --frame-rate")
+    return Fraction(rate)
 
 
 def picture_pattern(folder: Path) -> tuple[str, int]:
@@ -92,7 +124,4 @@ def picture_pattern(folder: Path) -> tuple[str, int]:
 
 def reason(error: Exception) -> str:
     """Returns FFmpeg's own words for an error, without the call that failed."""
-    if isinstance(error, av.FFmpegError):
-        log = error.log[2].strip() if error.log else ""
-        return f"{error.strerror}{f' ({log})' if log else ''}"
-    return str(error)
+    return str(error.strerror) if isinstance(error, av.FFmpegError) else str(error)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import re
+import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import av
-import av.logging
 import numpy as np
 import numpy.typing as npt
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
 
 from .container import reason
 from .errors import EncodeError
+from .frames import FrameFormat
+from .log import encoder_log, ignored_option, log_lines
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .source import Segment, Source, to_bgr
 from .table import ENCODERS, Codec, Encoder, OptionValue
 
-# FFmpeg's wrappers only warn when an encoder does not do what it was told.
-_IGNORED = re.compile(
-    r"error parsing option|unknown option|invalid value|skipping roi|roi is only enabled|"
-    r"not supported|not compatible|ignored|ignoring|unable to parse",
-    re.IGNORECASE,
-)
+VideoPacket: TypeAlias = "av.Packet[VideoStream]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,40 +77,73 @@ def encode(
 
 
 def _encode_segment(source: Source, settings: EncodeSettings, segment: Segment) -> Iterator[bytes]:
-    encoder = ENCODERS[settings.codec]
-    time_base = 1 / source.frame_rate
-    with av.logging.Capture(local=True) as log:
-        try:
-            context = open_encoder(source, settings)
-            for index in range(segment.num_frames):
-                planes = np.asarray(source.planes(segment.start_frame + index))
-                frame = av.VideoFrame.from_ndarray(planes, format=source.pix_fmt)
-                frame.pts, frame.time_base = index, time_base
-                yield from (bytes(packet) for packet in context.encode(frame))
-            yield from (bytes(packet) for packet in context.encode(None))
-        except av.FFmpegError as error:
-            lines = log_lines(log)
-            raise EncodeError(
-                f"{encoder.ffmpeg_name} failed: {reason(error)}; settings {describe(settings)}"
-                + "".join(f"; {line}" for line in lines[-3:]),
-                settings,
-                lines,
-            ) from error
-    check_log(settings, log_lines(log))
+    running = RunningEncoder(source, settings)
+    for index in range(segment.num_frames):
+        frame = source.frame(segment.start_frame + index)
+        frame.pts = index
+        yield from (bytes(packet) for packet in running.encode(frame))
+    yield from (bytes(packet) for packet in running.encode(None))
 
 
-def open_encoder(source: Source, settings: EncodeSettings) -> VideoCodecContext:
-    """Returns an encoder context for a source; it opens with the first frame."""
-    encoder = ENCODERS[settings.codec]
-    context = VideoCodecContext.create(encoder.ffmpeg_name, "w")
-    context.width, context.height = source.width, source.height
-    context.pix_fmt = source.pix_fmt
-    context.framerate, context.time_base = source.frame_rate, 1 / source.frame_rate
-    context.color_range = ColorRange.MPEG
-    context.colorspace = source.color_space
-    context.color_primaries = source.color_primaries
-    context.color_trc = source.color_transfer
-    context.options = ffmpeg_options(settings)
+class RunningEncoder:
+    """One encoder at work, which fails as soon as it says that it ignores what it was told."""
+
+    def __init__(
+        self, form: FrameFormat, settings: EncodeSettings, context: VideoCodecContext | None = None
+    ) -> None:
+        """Stores an encoder context, which opens with the first frame.
+
+        Args:
+            form: What the frames are like.
+            settings: What is asked of the encoder.
+            context: The context of a container's stream; a free one where None.
+        """
+        encoder = ENCODERS[settings.codec]
+        for name, value in encoder.quiet_environment:
+            os.environ.setdefault(name, value)
+        self._settings = settings
+        self._log: tuple[str, ...] = ()
+        self._context = context or video_context(encoder.ffmpeg_name, "w")
+        self._context.width, self._context.height = form.width, form.height
+        self._context.pix_fmt = form.pix_fmt
+        self._context.framerate, self._context.time_base = form.frame_rate, 1 / form.frame_rate
+        self._context.color_range = ColorRange.MPEG
+        self._context.colorspace = form.color_space
+        self._context.color_primaries = form.color_primaries
+        self._context.color_trc = form.color_transfer
+        self._context.options = ffmpeg_options(settings)
+
+    def encode(self, frame: av.VideoFrame | None) -> list[VideoPacket]:
+        """Returns the packets that are ready; None as the frame ends the stream.
+
+        Raises:
+            EncodeError: The encoder failed or ignored an option.
+        """
+        failure: av.FFmpegError | None = None
+        packets: list[VideoPacket] = []
+        with encoder_log() as log:
+            try:
+                packets = self._context.encode(frame)
+            except av.FFmpegError as error:
+                failure = error
+        self._log += log_lines(log)
+        name = ENCODERS[self._settings.codec].ffmpeg_name
+        asked = f"settings {describe(self._settings)}"
+        ignored = ignored_option(log_lines(log))
+        if failure is not None:
+            said = "".join(f"; {line}" for line in self._log[-3:])
+            message = f"{name} failed: {reason(failure)}; {asked}{said}"
+            raise EncodeError(message, self._settings, self._log) from failure
+        if ignored is not None:
+            message = f"{name} did not take its settings: {ignored}; {asked}"
+            raise EncodeError(message, self._settings, self._log)
+        return packets
+
+
+def video_context(codec_name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    """Returns a free codec context."""
+    context = av.CodecContext.create(codec_name, mode)
+    assert isinstance(context, VideoCodecContext)
     return context
 
 
@@ -159,27 +190,6 @@ def describe(settings: EncodeSettings) -> str:
     return " ".join(f"{name}={value}" for name, value in options.items())
 
 
-def log_lines(log: Sequence[tuple[int, str, str]]) -> tuple[str, ...]:
-    """Returns captured log records as lines, without those that cannot concern a setting."""
-    return tuple(f"[{name}] {message.strip()}" for _, name, message in log if message.strip())
-
-
-def check_log(settings: EncodeSettings, lines: tuple[str, ...]) -> None:
-    """Fails an encode whose encoder says that it did not do what it was told.
-
-    Raises:
-        EncodeError: A line of the log says so.
-    """
-    for line in lines:
-        if _IGNORED.search(line):
-            raise EncodeError(
-                f"{ENCODERS[settings.codec].ffmpeg_name} did not take its settings: {line}; "
-                f"settings {describe(settings)}",
-                settings,
-                lines,
-            )
-
-
 def decode(encoding: Encoding) -> Iterator[av.VideoFrame]:
     """Yields the decoded frames of an encode, in order of the source.
 
@@ -189,7 +199,7 @@ def decode(encoding: Encoding) -> Iterator[av.VideoFrame]:
     encoder = ENCODERS[encoding.settings.codec]
     count = 0
     for stream in encoding.streams:
-        context = VideoCodecContext.create(encoder.decoder_name, "r")
+        context = video_context(encoder.decoder_name, "r")
         context.thread_count = 1
         try:
             for data in stream:
@@ -219,9 +229,10 @@ def decode_bgr(
 
     All frames are decoded and counted; only the wanted ones are converted.
     """
+    reformatter = VideoReformatter()
     for position, frame in enumerate(decode(encoding)):
         if position in wanted:
-            yield to_bgr(frame, color_space)
+            yield to_bgr(frame, color_space, reformatter)
 
 
 def encoder_version(codec: Codec) -> str:

@@ -7,30 +7,22 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
-from av.video.stream import VideoStream
 
-from .clip import is_uneven, stream_frame_rate
-from .container import open_container, reason
+from .container import open_container
 from .errors import ClipError, ScratchError
-
-Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
-# A container that promises more frames than decode is truncated, but AVI and edit lists are off
-# by a few frames in sound files (748 of 750 in one surveillance recording).
-_MISSING_FRAMES_ALLOWED = 0.02
+from .frames import FrameReader, Planes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +57,7 @@ class Source:
     content_sha256: str
     decode_seconds: float
     notes: tuple[str, ...]
-    scratch: IO[bytes]
+    scratch: FileIO
 
     @property
     def whole(self) -> tuple[Segment, ...]:
@@ -80,14 +72,20 @@ class Source:
         if not 0 <= index < self.num_frames:
             raise IndexError(f"frame must be in [0, {self.num_frames - 1}], got {index}")
         shape = (self.height * 3 // 2, self.width)
-        dtype = sample_type(self.pix_fmt)
+        dtype = np.uint16 if self.pix_fmt == "yuv420p10le" else np.uint8
         offset = index * shape[0] * shape[1] * np.dtype(dtype).itemsize
-        return np.memmap(self.scratch, dtype=dtype, mode="r", offset=offset, shape=shape)
+        planes: Planes = np.memmap(self.scratch, dtype, mode="r", offset=offset, shape=shape)
+        return planes
+
+    def frame(self, index: int) -> av.VideoFrame:
+        """Returns frame ``index`` as FFmpeg has it, its time its number in frames."""
+        frame = av.VideoFrame.from_ndarray(self.planes(index), format=self.pix_fmt)
+        frame.pts, frame.time_base = index, 1 / self.frame_rate
+        return frame
 
     def bgr(self, index: int) -> npt.NDArray[np.uint8]:
         """Returns frame ``index`` as (height, width, 3) BGR in [0, 255]."""
-        frame = av.VideoFrame.from_ndarray(np.asarray(self.planes(index)), format=self.pix_fmt)
-        return to_bgr(frame, self.color_space)
+        return to_bgr(self.frame(index), self.color_space)
 
     def close(self) -> None:
         """Gives the scratch space back."""
@@ -105,26 +103,28 @@ class Source:
         self.close()
 
 
-def sample_type(pix_fmt: str) -> type[np.uint8] | type[np.uint16]:
-    """Returns the array type of a sample of the two formats that a source can have."""
-    return np.uint16 if pix_fmt == "yuv420p10le" else np.uint8
-
-
-def to_bgr(frame: av.VideoFrame, color_space: int) -> npt.NDArray[np.uint8]:
+def to_bgr(
+    frame: av.VideoFrame, color_space: int, reformatter: VideoReformatter | None = None
+) -> npt.NDArray[np.uint8]:
     """Returns a limited-range 4:2:0 frame as (height, width, 3) BGR in [0, 255].
 
     Original and encode go through the same matrix whatever their stream says, so that a machine
     sees compression only.
+
+    Args:
+        frame: A decoded frame.
+        color_space: ITU-T H.273 number of the source.
+        reformatter: Used again from frame to frame it saves more than half of the time; a thread
+            needs its own.
     """
-    converted = VideoReformatter().reformat(
+    converted = (reformatter or VideoReformatter()).reformat(
         frame,
         format="bgr24",
         src_colorspace=_MATRICES.get(color_space, Colorspace.ITU601),
         src_color_range=ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
     )
-    picture: npt.NDArray[np.uint8] = converted.to_ndarray()
-    return picture
+    return converted.to_ndarray().astype(np.uint8, copy=False)
 
 
 # ITU-T H.273 matrix coefficients; whatever else is shown with BT.601, swscale's own default.
@@ -153,159 +153,67 @@ def load_source(
         raise ClipError(f"max_seconds must be above 0, got {max_seconds:g}")
     started = time.perf_counter()
     with ExitStack() as cleanup, open_container(path, frame_rate) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        rate = frame_rate or stream_frame_rate(container, stream, path)
-        max_frames = None if max_seconds is None else max(1, math.ceil(max_seconds * rate))
-        scratch = cleanup.enter_context(tempfile.TemporaryFile(prefix="ratesight-"))
+        reader = FrameReader(container, path, frame_rate=frame_rate)
+        if max_seconds is not None:
+            reader.max_frames = max(1, math.ceil(max_seconds * reader.frame_rate))
+        scratch = cleanup.enter_context(_new_scratch())
         digest = hashlib.sha256()
-        first: av.VideoFrame | None = None
-        normal: av.VideoFrame | None = None
-        timestamps: list[int | None] = []
-        num_interlaced = 0
-        for frame in _decode(container, stream, path):
-            if first is None:
-                first = frame
-                _check_room(frame, stream.frames if max_frames is None else max_frames, path)
-            elif (frame.width, frame.height) != (first.width, first.height):
-                raise ClipError(
-                    f"clip must keep one size, {path} changes from {first.width}x{first.height} "
-                    f"to {frame.width}x{frame.height} at frame {len(timestamps)}"
-                )
-            num_interlaced += frame.interlaced_frame
-            timestamps.append(frame.pts)
-            normal, planes = _normalise(frame)
-            data = planes.tobytes()
-            digest.update(data)
-            try:
-                scratch.write(data)
-            except OSError as error:
-                raise ScratchError(
-                    f"disk full: {tempfile.gettempdir()} has no room for the decoded frames of "
-                    f"{path}; set TMPDIR to a larger disk or give --max-seconds"
-                ) from error
-            if len(timestamps) == max_frames:
-                break
-        if first is None or normal is None:
-            raise ClipError(f"clip must hold at least one frame, none of {path} decodes")
-        _check_complete(path, len(timestamps), max_frames, stream.frames, rate)
-        if num_interlaced * 2 > len(timestamps):
-            raise ClipError(
-                f"clip must be progressive, {path} is interlaced; "
-                f"deinterlace it first: ffmpeg -i IN -vf bwdif -c:v ffv1 OUT.mkv"
-            )
-        scratch.flush()
-        height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-        pix_fmt = normal.format.name
-        digest.update(f"{width}x{height} {pix_fmt} {rate}".encode())
+        for planes in reader:
+            if len(reader.timestamps) == 1:
+                num_frames = reader.max_frames or reader.stream.frames
+                _check_room(planes.nbytes * num_frames, path)
+            digest.update(planes.data)
+            _write(scratch, planes.data, path)
+        digest.update(
+            f"{reader.width}x{reader.height} {reader.pix_fmt} {reader.frame_rate}".encode()
+        )
         cleanup.pop_all()
         return Source(
             path=path,
-            width=width,
-            height=height,
-            frame_rate=rate,
-            pix_fmt=pix_fmt,
-            color_space=int(first.colorspace),
-            color_primaries=int(first.color_primaries),
-            color_transfer=int(first.color_trc),
-            num_frames=len(timestamps),
+            width=reader.width,
+            height=reader.height,
+            frame_rate=reader.frame_rate,
+            pix_fmt=reader.pix_fmt,
+            color_space=reader.color_space,
+            color_primaries=reader.color_primaries,
+            color_transfer=reader.color_transfer,
+            num_frames=len(reader.timestamps),
             content_sha256=digest.hexdigest(),
             decode_seconds=time.perf_counter() - started,
-            notes=tuple(_notes(first, width, height, timestamps, stream.time_base, rate)),
+            notes=tuple(reader.notes()),
             scratch=scratch,
         )
 
 
-def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[av.VideoFrame]:
-    """Yields the frames of a stream; a frame that is damaged is an error, not a grey picture."""
-    count = 0
+def _new_scratch() -> FileIO:
+    """Returns an empty file without a name, and without a buffer that could fail on closing."""
     try:
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise ClipError(
-                    f"frame {count} of {path} is damaged; repair the file or cut it before that "
-                    f"frame with --max-seconds"
-                )
-            yield frame
-            count += 1
-    except av.FFmpegError as error:
-        raise ClipError(
-            f"frame {count} of {path} does not decode: {reason(error)}; repair the file or cut it "
-            f"before that frame with --max-seconds"
+        return tempfile.TemporaryFile(prefix="ratesight-", buffering=0)
+    except OSError as error:
+        raise ScratchError(
+            f"no file for the decoded frames: {error}; set TMPDIR to a folder that can be written"
         ) from error
 
 
-def _normalise(frame: av.VideoFrame) -> tuple[av.VideoFrame, Planes]:
-    """Returns a frame as limited-range 4:2:0 and its upright planes of even size."""
-    is_deep = frame.format.components[0].bits > 8
-    pix_fmt = "yuv420p10le" if is_deep else "yuv420p"
-    is_full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-    if frame.format.name != pix_fmt or is_full_range:
-        is_rgb = frame.format.is_rgb
-        frame = VideoReformatter().reformat(
-            frame,
-            format=pix_fmt,
-            src_color_range=ColorRange.JPEG if is_full_range or is_rgb else ColorRange.MPEG,
-            dst_color_range=ColorRange.MPEG,
-        )
-    sides = [_plane(frame, index, is_deep) for index in range(3)]
-    turns = frame.rotation // 90 % 4
-    sides = [np.rot90(side, turns) for side in sides]
-    height, width = (length // 2 * 2 for length in sides[0].shape)
-    luma = sides[0][:height, :width]
-    chroma = [side[: height // 2, : width // 2].ravel() for side in sides[1:]]
-    stacked = np.concatenate([luma.ravel(), *chroma])
-    return frame, stacked.reshape(height * 3 // 2, width)
-
-
-def _plane(frame: av.VideoFrame, index: int, is_deep: bool) -> Planes:
-    """Returns one plane of a frame without the padding of its lines."""
-    plane = frame.planes[index]
-    dtype = np.dtype(np.uint16 if is_deep else np.uint8)
-    lines = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
-    return lines[: plane.height, : plane.width]
-
-
-def _check_room(frame: av.VideoFrame, num_frames: int, path: Path) -> None:
-    """Refuses a clip that cannot fit before it fills the disk."""
-    sample_bytes = 2 if frame.format.components[0].bits > 8 else 1
-    needed = frame.width * frame.height * 3 // 2 * sample_bytes * num_frames
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if needed > free:
+def _write(scratch: FileIO, data: memoryview, path: Path) -> None:
+    """Writes all of the data, where a full disk takes a part of it first."""
+    rest = data.cast("B")
+    try:
+        while rest:
+            rest = rest[scratch.write(rest) :]
+    except OSError as error:
         raise ScratchError(
-            f"the decoded frames of {path} need {needed / 1e9:.1f} GB, {tempfile.gettempdir()} has "
-            f"{free / 1e9:.1f} GB free; set TMPDIR to a larger disk or give --max-seconds"
+            f"disk full: {tempfile.gettempdir()} has no room for the decoded frames of {path}; "
+            f"set TMPDIR to a larger disk or give --max-seconds"
+        ) from error
+
+
+def _check_room(needed_bytes: int, path: Path) -> None:
+    """Refuses a clip that cannot fit before it fills the disk."""
+    free_bytes = shutil.disk_usage(tempfile.gettempdir()).free
+    if needed_bytes > free_bytes:
+        raise ScratchError(
+            f"the decoded frames of {path} need {needed_bytes / 1e9:.1f} GB, "
+            f"{tempfile.gettempdir()} has {free_bytes / 1e9:.1f} GB free; set TMPDIR to a larger "
+            f"disk or give --max-seconds"
         )
-
-
-def _check_complete(
-    path: Path, num_frames: int, max_frames: int | None, num_promised: int, rate: Fraction
-) -> None:
-    """Refuses a clip that ends before its header says, unless the cut lies before that."""
-    if num_frames == max_frames or not num_promised:
-        return
-    expected = min(num_promised, max_frames or num_promised)
-    if num_frames < expected * (1 - _MISSING_FRAMES_ALLOWED):
-        raise ClipError(
-            f"{path} is truncated: its header promises {num_promised} frames, {num_frames} decode; "
-            f"use --max-seconds {float(num_frames / rate):.2f} to take what is there"
-        )
-
-
-def _notes(
-    first: av.VideoFrame,
-    width: int,
-    height: int,
-    timestamps: list[int | None],
-    time_base: Fraction | None,
-    rate: Fraction,
-) -> Iterator[str]:
-    """Yields what was changed on the way in."""
-    if first.rotation:
-        yield f"turned by {first.rotation % 360} degrees as its rotation flag asks"
-    if first.format.name not in ("yuv420p", "yuv420p10le"):
-        yield f"converted from {first.format.name} to limited-range 4:2:0"
-    if {width % 2, height % 2, first.width % 2, first.height % 2} != {0}:
-        yield f"cut to even size {width}x{height}"
-    if is_uneven(timestamps, time_base, rate):
-        yield f"uneven frame times; frames are paired by index at {float(rate):g} fps"

@@ -129,6 +129,7 @@ class Encoder:
         ffmpeg_name: FFmpeg's encoder.
         decoder_name: FFmpeg's decoder for its stream.
         library: File name stem of the library in PyAV's wheel, for its version.
+        quiet_environment: Variables, set unless they are, that keep the library from printing.
         params_name: FFmpeg option that carries the encoder's own options.
         fixed_params: Parameters of every encode; ``{threads}`` is filled in.
         crf_param: Name of the CRF inside ``params_name``; None where FFmpeg's ``crf`` is exact.
@@ -144,6 +145,7 @@ class Encoder:
     ffmpeg_name: str
     decoder_name: str
     library: str
+    quiet_environment: tuple[tuple[str, str], ...] = ()
     params_name: str
     fixed_params: str
     crf_param: str | None
@@ -322,6 +324,7 @@ _SVTAV1 = Encoder(
     ffmpeg_name="libsvtav1",
     decoder_name="libdav1d",
     library="libSvtAv1Enc",
+    quiet_environment=(("SVT_LOG", "1"),),  # errors only
     params_name="svtav1-params",
     fixed_params="lp={threads}",
     crf_param="crf",  # FFmpeg's own crf is a whole number, the library takes quarters

@@ -1,0 +1,292 @@
+"""Decodes a clip frame by frame into the two picture formats that every encoder takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
+
+from .container import reason, stream_frame_rate, video_stream
+from .errors import ClipError
+
+Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+# A container that promises more frames than decode is truncated, but AVI and edit lists are off
+# by a few frames in sound files (748 of 750 in one surveillance recording).
+_MISSING_FRAMES_ALLOWED = 0.02
+
+# swscale turns RGB into Y'CbCr with BT.601's matrix, so that is what the encode is tagged with
+# (SMPTE 170M in ITU-T H.273, table 4). The clip's own tag, 0 for RGB, fits 4:4:4 only: SVT-AV1
+# refuses it, x264 and x265 write a stream that players show in false colours.
+_MATRIX_OF_CONVERTED_RGB = 6
+
+
+class FrameFormat(Protocol):
+    """What an encoder must know before the first frame."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def frame_rate(self) -> Fraction: ...
+    @property
+    def pix_fmt(self) -> str: ...
+    @property
+    def color_space(self) -> int: ...
+    @property
+    def color_primaries(self) -> int: ...
+    @property
+    def color_transfer(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a decoded picture is stood upright: transposed first, then mirrored."""
+
+    is_transposed: bool = False
+    is_mirrored_left_right: bool = False
+    is_mirrored_top_bottom: bool = False
+
+    def apply(self, plane: Planes) -> Planes:
+        """Returns a view of the upright plane."""
+        if self.is_transposed:
+            plane = plane.T
+        if self.is_mirrored_left_right:
+            plane = plane[:, ::-1]
+        if self.is_mirrored_top_bottom:
+            plane = plane[::-1]
+        return plane
+
+
+class FrameReader:
+    """Decodes the frames of a clip in order, upright, of even size, as limited-range 4:2:0.
+
+    The attributes hold from the first frame on; ``timestamps`` grows with every frame.
+
+    Attributes:
+        frame_rate: Of the clip, or the one given.
+        width, height: After turning and cutting.
+        pix_fmt: ``yuv420p`` or ``yuv420p10le``.
+        color_space, color_primaries, color_transfer: ITU-T H.273 numbers.
+        timestamps: Of each frame so far, in ``time_base`` units; None where the clip has none.
+    """
+
+    def __init__(
+        self,
+        container: InputContainer,
+        path: Path,
+        *,
+        frame_rate: Fraction | None = None,
+        max_frames: int | None = None,
+    ) -> None:
+        self.path = path
+        self.stream: VideoStream = video_stream(container, path)
+        self.frame_rate = frame_rate or stream_frame_rate(self.stream, path)
+        self.max_frames = max_frames
+        self.timestamps: list[int | None] = []
+        self.width = self.height = 0
+        self.pix_fmt = ""
+        self.color_space = self.color_primaries = self.color_transfer = 0
+        self._container = container
+        self._reformatter = VideoReformatter()
+        self._first: av.VideoFrame | None = None
+        self._orientation = Orientation()
+
+    @property
+    def time_base(self) -> Fraction | None:
+        """Unit of the timestamps."""
+        return self.stream.time_base
+
+    def __iter__(self) -> Iterator[Planes]:
+        """Yields Y, U and V of each frame stacked: (height * 3 / 2, width), in new memory.
+
+        Raises:
+            ClipError: The clip is unreadable, truncated, interlaced, or changes its size.
+        """
+        num_interlaced = 0
+        for frame in decode_intact(self._container, self.stream, self.path):
+            self._check_size(frame)
+            num_interlaced += frame.interlaced_frame
+            self.timestamps.append(frame.pts)
+            yield self._normalise(frame)
+            if len(self.timestamps) == self.max_frames:
+                break
+        if self._first is None:
+            raise ClipError(f"clip must hold at least one frame, none of {self.path} decodes")
+        self._check_complete()
+        if num_interlaced * 2 > len(self.timestamps):
+            raise ClipError(
+                f"clip must be progressive, {self.path} is interlaced; "
+                f"deinterlace it first: ffmpeg -i IN -vf bwdif -c:v ffv1 OUT.mkv"
+            )
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether the frames so far are not evenly spaced in time."""
+        return is_uneven(self.timestamps, self.time_base, self.frame_rate)
+
+    def notes(self) -> Iterator[str]:
+        """Yields what was changed on the way in, in words."""
+        first = self._first
+        if first is None:
+            return
+        if self._orientation != Orientation():
+            yield "stood upright as its rotation flag asks"
+        if is_converted(first):
+            yield f"converted from {first.format.name} to limited-range 4:2:0"
+        if first.width % 2 or first.height % 2:
+            yield f"cut to even size {self.width}x{self.height}"
+        if self.is_uneven:
+            rate = float(self.frame_rate)
+            yield f"uneven frame times; frames are paired by index at {rate:g} fps"
+
+    def _check_size(self, frame: av.VideoFrame) -> None:
+        """Takes the format from the first frame and refuses another size."""
+        if self._first is None:
+            self._first = frame
+            self._orientation = orientation(frame, self.path)
+            sides = (frame.width // 2 * 2, frame.height // 2 * 2)
+            self.width, self.height = sides[::-1] if self._orientation.is_transposed else sides
+            if not (self.width and self.height):
+                raise ClipError(
+                    f"clip must be at least 2x2 pixels, {self.path} is {frame.width}x{frame.height}"
+                )
+            self.pix_fmt = "yuv420p10le" if is_deep(frame) else "yuv420p"
+            is_rgb = frame.format.is_rgb or frame.format.has_palette
+            self.color_space = _MATRIX_OF_CONVERTED_RGB if is_rgb else int(frame.colorspace)
+            self.color_primaries = int(frame.color_primaries)
+            self.color_transfer = int(frame.color_trc)
+        elif (frame.width, frame.height) != (self._first.width, self._first.height):
+            raise ClipError(
+                f"clip must keep one size, {self.path} changes from "
+                f"{self._first.width}x{self._first.height} to {frame.width}x{frame.height} "
+                f"at frame {len(self.timestamps)}"
+            )
+
+    def _normalise(self, frame: av.VideoFrame) -> Planes:
+        if is_converted(frame) or frame.format.name != self.pix_fmt:
+            is_yuvj = frame.format.name.startswith("yuvj")
+            is_full = is_yuvj or frame.color_range == ColorRange.JPEG
+            frame = self._reformatter.reformat(
+                frame,
+                format=self.pix_fmt,
+                # swscale knows by itself that RGB and grey are full range.
+                src_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
+                dst_color_range=ColorRange.MPEG,
+            )
+        # Cut before turning, else the chroma of an odd-sized turned picture is half a pixel off.
+        height, width = frame.height // 2 * 2, frame.width // 2 * 2
+        turn = self._orientation.apply
+        luma = turn(plane(frame, 0)[:height, :width])
+        chroma = [turn(plane(frame, index)[: height // 2, : width // 2]) for index in (1, 2)]
+        stacked = np.concatenate([luma.ravel(), *(side.ravel() for side in chroma)])
+        return stacked.reshape(self.height * 3 // 2, self.width)
+
+    def _check_complete(self) -> None:
+        """Refuses a clip that ends before its header says, unless the cut lies before that."""
+        num_frames, num_promised = len(self.timestamps), self.stream.frames
+        if num_frames == self.max_frames or not num_promised:
+            return
+        expected = min(num_promised, self.max_frames or num_promised)
+        if num_frames < expected * (1 - _MISSING_FRAMES_ALLOWED):
+            seconds = math.floor(num_frames / self.frame_rate * 100) / 100
+            raise ClipError(
+                f"{self.path} is truncated: its header promises {num_promised} frames, "
+                f"{num_frames} decode; use --max-seconds {seconds:.2f} to take what is there"
+            )
+
+
+def decode_intact(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> Iterator[av.VideoFrame]:
+    """Yields the frames of a stream; a frame that is damaged is an error, not a grey picture.
+
+    Raises:
+        ClipError: A frame is damaged or does not decode.
+    """
+    count = 0
+    try:
+        for frame in container.decode(stream):
+            if frame.is_corrupt:
+                raise ClipError(
+                    f"frame {count} of {path} is damaged; repair the file or cut it before that "
+                    f"frame with --max-seconds"
+                )
+            yield frame
+            count += 1
+    except av.FFmpegError as error:
+        raise ClipError(
+            f"frame {count} of {path} does not decode: {reason(error)}; repair the file or cut it "
+            f"before that frame with --max-seconds"
+        ) from error
+
+
+def is_deep(frame: av.VideoFrame) -> bool:
+    """Returns whether a frame has more than 8 bits a sample."""
+    return frame.format.components[0].bits > 8
+
+
+def is_converted(frame: av.VideoFrame) -> bool:
+    """Returns whether a frame must change its format to be limited-range 4:2:0."""
+    pix_fmt = "yuv420p10le" if is_deep(frame) else "yuv420p"
+    return frame.format.name != pix_fmt or frame.color_range == ColorRange.JPEG
+
+
+def orientation(frame: av.VideoFrame, path: Path) -> Orientation:
+    """Returns how the container wants a frame stood upright.
+
+    Raises:
+        ClipError: It wants an angle between the quarter turns.
+    """
+    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
+    if data is None:
+        return Orientation()
+    # 16.16 fixed point, rows (a b u) (c d v) (x y w): x' = a x + c y, y' = b x + d y
+    # (ISO/IEC 14496-12 section 6.2.2).
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    if b == c == 0:
+        return Orientation(False, a < 0, d < 0)
+    if a == d == 0:
+        return Orientation(True, c < 0, b < 0)
+    raise ClipError(
+        f"rotation must be a multiple of 90 degrees, {path} asks for {frame.rotation % 360}; "
+        f"rotate it first: ffmpeg -i IN -c:v ffv1 OUT.mkv"
+    )
+
+
+def plane(frame: av.VideoFrame, index: int) -> Planes:
+    """Returns one plane of a 4:2:0 frame without the padding of its lines."""
+    source = frame.planes[index]
+    lines: Planes
+    if is_deep(frame):
+        lines = np.frombuffer(memoryview(source), np.uint16).reshape(-1, source.line_size // 2)
+    else:
+        lines = np.frombuffer(memoryview(source), np.uint8).reshape(-1, source.line_size)
+    return lines[: source.height, : source.width]
+
+
+def is_uneven(
+    timestamps: list[int | None], time_base: Fraction | None, frame_rate: Fraction
+) -> bool:
+    """Returns whether frames are spaced unevenly by more than a container's rounding.
+
+    Half a frame is far above the rounding of a millisecond time base at any usual rate, and below
+    a dropped or doubled frame.
+    """
+    known = sorted(pts for pts in timestamps if pts is not None)
+    if time_base is None or len(known) < 3:
+        return False
+    frame_units = float(1 / (frame_rate * time_base))
+    return bool(np.any(np.abs(np.diff(known) - frame_units) > frame_units / 2))
