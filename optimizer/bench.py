@@ -14,7 +14,7 @@ from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
 from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
-from ..metrics.detector import Detector
+from ..metrics.detector import Detector, Picture
 from ..metrics.object_iou import (
     VERSION,
     ObjectScores,
@@ -136,7 +136,7 @@ class Bench:
         is_more = True
         while is_more:
             started = time.perf_counter()
-            batch = []
+            batch: list[Picture] = []
             while len(batch) < _PICTURES_AT_ONCE and is_more:
                 picture = next(pictures, None)
                 is_more = picture is not None
@@ -182,9 +182,9 @@ def measurement_from_json(value: Json) -> Measurement:
     )
 
 
-def spread_segments(source: Source, num_segments: int, segment_seconds: float) -> tuple[
-    Segment, ...
-]:
+def spread_segments(
+    source: Source, num_segments: int, segment_seconds: float
+) -> tuple[Segment, ...]:
     """Returns pieces spread evenly over a source; all of it for 0, or where they would touch."""
     length = max(1, round(segment_seconds * source.frame_rate))
     if num_segments == 0 or num_segments * length >= source.num_frames:
@@ -198,23 +198,33 @@ def spread_segments(source: Source, num_segments: int, segment_seconds: float) -
 
 
 def sampled_frames(
-    source: Source, segments: Sequence[Segment], frames_per_second: float, phase: float
+    source: Source,
+    segments: Sequence[Segment],
+    frames_per_second: float,
+    *,
+    phase: float,
+    annotations: Annotations | None = None,
 ) -> list[tuple[int, int]]:
     """Returns (index in the source, position in the encode) of evenly sampled frames.
 
     Args:
         phase: In [0, 1): where in each interval the frame is taken, so that two phases give
-            two samples without a common frame (where the frame rate allows it).
+            two samples without a common frame, as far as the frame rate allows it.
+        annotations: Where given, the annotated frame next to that one, within the interval.
     """
     step = max(1.0, float(source.frame_rate) / frames_per_second)
-    sampled, before = [], 0
+    sampled, before = set(), 0
     for segment in segments:
-        count = max(1, math.floor(segment.num_frames / step))
-        for index in range(count):
-            offset = min(math.floor((index + phase) * step), segment.num_frames - 1)
-            sampled.append((segment.start_frame + offset, before + offset))
+        for index in range(max(1, round(segment.num_frames / step))):
+            wanted = min(math.floor((index + phase) * step), segment.num_frames - 1)
+            near = range(max(0, wanted - int(step)), min(segment.num_frames, wanted + int(step)))
+            for offset in sorted(near, key=lambda at: abs(at - wanted)):
+                frame = segment.start_frame + offset
+                if annotations is None or frame in annotations.frames:
+                    sampled.add((frame, before + offset))
+                    break
         before += segment.num_frames
-    return sorted(set(sampled))
+    return sorted(sampled)
 
 
 def set_up_bench(
@@ -236,8 +246,6 @@ def set_up_bench(
     Raises:
         NoObjectsError: There is no object on any of the frames.
     """
-    if annotations is not None:
-        sample = [pair for pair in sample if pair[0] in annotations.frames]
     frames = tuple(index for index, _ in sample)
     key: dict[str, Json] = {
         "source": source.content_sha256,

@@ -70,6 +70,10 @@ class RdCurve:
         """Returns the CRF that gives a rate, clamped to the ends of the curve."""
         return _look_up(self.log_rates, self.crfs, float(np.log(rate_kbps)))
 
+    def quality_at_crf(self, crf: float) -> float:
+        """Returns the quality at a CRF, clamped to the ends of the curve."""
+        return float(np.interp(crf, self.crfs[::-1], self.qualities[::-1]))
+
 
 def fit_curve(points: Sequence[RdPoint]) -> RdCurve:
     """Returns the monotone curve through at least one point.

@@ -1,1 +1,29 @@
-"""ratesight."""
+"""ratesight tunes x264, x265 and SVT-AV1 for what a machine must still see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .codecs.clip import Clip, probe
+    from .optimizer.api import tune
+    from .optimizer.recommendation import Recommendation
+
+__version__ = "0.1.0"
+__all__ = ["Clip", "Recommendation", "__version__", "probe", "tune"]
+
+# Looked up at first use: importing PyAV, torch and Optuna takes seconds.
+_HOMES = {
+    "Clip": "codecs.clip",
+    "probe": "codecs.clip",
+    "Recommendation": "optimizer.recommendation",
+    "tune": "optimizer.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ratesight' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

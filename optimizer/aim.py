@@ -1,0 +1,60 @@
+"""What a search is after: the lowest rate at a quality, or the best quality at a rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .curve import RdCurve, Reading
+from .errors import RequestError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetQuality:
+    """The lowest rate that keeps a quality in (0, 1)."""
+
+    quality: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.quality < 1:
+            raise RequestError(f"target_quality must be between 0 and 1, got {self.quality:g}")
+
+    def rate_on(self, curve: RdCurve) -> Reading:
+        """Returns the rate in kbit/s at which a curve meets the aim."""
+        return curve.rate_at(self.quality)
+
+    def cost_on(self, curve: RdCurve, anchor: RdCurve) -> float:
+        """Returns the natural log of the rate against the anchor's; lower is better."""
+        return math.log(self.rate_on(curve).value / self.rate_on(anchor).value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRate:
+    """The best quality within a rate."""
+
+    rate_kbps: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.rate_kbps) and self.rate_kbps > 0):
+            raise RequestError(f"target_rate must be above 0 kbit/s, got {self.rate_kbps:g}")
+
+    def rate_on(self, curve: RdCurve) -> Reading:
+        """Returns the rate in kbit/s at which a curve meets the aim."""
+        low, high = math.exp(curve.log_rates[0]), math.exp(curve.log_rates[-1])
+        if self.rate_kbps < low:
+            return Reading(value=low, end="low")
+        if self.rate_kbps > high:
+            return Reading(value=high, end="high")
+        return Reading(value=self.rate_kbps)
+
+    def cost_on(self, curve: RdCurve, anchor: RdCurve) -> float:
+        """Returns the quality lost against the anchor; lower is better.
+
+        A curve that never gets down to the rate costs what it is above it.
+        """
+        above = max(0.0, math.log(self.rate_on(curve).value / self.rate_kbps))
+        gain = curve.quality_at(self.rate_kbps).value - anchor.quality_at(self.rate_kbps).value
+        return above - gain
+
+
+Aim = TargetQuality | TargetRate

@@ -1,0 +1,76 @@
+"""The search as one Python call: ``ratesight.tune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..codecs.table import Codec
+from .aim import Aim, TargetQuality, TargetRate
+from .errors import RequestError
+from .events import Recommended
+from .recommendation import Recommendation
+from .request import DEFAULT_DETECTOR, DEFAULT_STORE, TuneRequest
+from .tune import tune_events
+
+
+def tune(
+    clip: Path | str,
+    *,
+    codec: Codec = "x264",
+    preset: str | None = None,
+    detector: Path | str = DEFAULT_DETECTOR,
+    annotations: Path | str | None = None,
+    target_quality: float | None = None,
+    target_rate: float | None = None,
+    num_trials: int = 25,
+    max_seconds: float | None = None,
+    num_segments: int = 0,
+    frames_per_second: float = 5.0,
+    num_jobs: int = 0,
+    seed: int = 0,
+    store: Path | str = DEFAULT_STORE,
+) -> Recommendation:
+    """Searches encoder settings for a clip and returns the verified recommendation.
+
+    Everything else that a run can be told is in TuneRequest, for ``tune_events``.
+
+    Args:
+        target_quality: Lowest rate that keeps this, in (0, 1); 0.95 where no target is given.
+        target_rate: Best quality within this rate in kbit/s.
+
+    Raises:
+        RequestError, SettingsError: What is asked makes no sense.
+        ClipError, WeightsError and the others of ``tune_events``.
+    """
+    request = TuneRequest(
+        clip=Path(clip),
+        codec=codec,
+        preset=preset,
+        aim=aim_of(target_quality, target_rate),
+        detector=str(detector),
+        annotations=None if annotations is None else Path(annotations),
+        num_trials=num_trials,
+        max_seconds=max_seconds,
+        num_segments=num_segments,
+        frames_per_second=frames_per_second,
+        num_jobs=num_jobs,
+        seed=seed,
+        store=Path(store),
+    )
+    for event in tune_events(request):
+        if isinstance(event, Recommended):
+            return event.recommendation
+    raise AssertionError("a search ends with a recommendation or an error")
+
+
+def aim_of(target_quality: float | None, target_rate: float | None) -> Aim:
+    """Returns the aim of a pair of which at most one is given.
+
+    Raises:
+        RequestError: Both are given, or the one given is out of range.
+    """
+    if target_rate is None:
+        return TargetQuality(quality=0.95 if target_quality is None else target_quality)
+    if target_quality is not None:
+        raise RequestError("give target_quality or target_rate, not both")
+    return TargetRate(rate_kbps=target_rate)

@@ -1,0 +1,469 @@
+"""The command line: the only place that prints, reads the environment, or exits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from ..codecs.table import Encoder
+    from .recommendation import Recommendation
+    from .request import TuneRequest
+
+FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Tunes x264, x265 and SVT-AV1 for what a machine must still see.",
+)
+
+
+class CodecName(StrEnum):
+    """Rows of the encoder table; written out so that --help needs no PyAV."""
+
+    X264 = "x264"
+    X265 = "x265"
+    SVTAV1 = "svtav1"
+
+
+class SamplerName(StrEnum):
+    """Optuna's samplers that make sense for a few dozen trials."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+    GP = "gp"
+
+
+ClipArgument = Annotated[
+    Path, typer.Argument(help="A video file, a y4m, or a folder of numbered pictures.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+FrameRateOption = Annotated[
+    str | None, typer.Option(help="Frames a second, such as 25 or 30000/1001; overrides the clip.")
+]
+
+
+def main() -> None:
+    """Runs the command line."""
+    # Encoders write to stderr by themselves, past FFmpeg's log; errors still come through.
+    os.environ.setdefault("SVT_LOG", "1")
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from ratesight import __version__
+
+        print(f"ratesight {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def tune(
+    clip: ClipArgument,
+    codec: Annotated[CodecName, typer.Option(help="Encoder.")] = CodecName.X264,
+    preset: Annotated[str | None, typer.Option(help="Preset; the encoder's usual one.")] = None,
+    set_option: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Fix an encoder option; repeatable."),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(help="Weights file, or a model name that ultralytics downloads.")
+    ] = "yolo11n.pt",
+    image_size: Annotated[int, typer.Option(help="Longest side the detector sees.")] = 640,
+    reference_score: Annotated[
+        float, typer.Option(help="Score that makes an object of a detection on the original.")
+    ] = 0.4,
+    match_score: Annotated[
+        float, typer.Option(help="Score from which a detection on the encode may match.")
+    ] = 0.25,
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO JSON of what is there, instead of detections.")
+    ] = None,
+    target_quality: Annotated[
+        float | None, typer.Option(help="Lowest rate that keeps this; 0.95 if nothing is given.")
+    ] = None,
+    target_rate: Annotated[
+        float | None, typer.Option(metavar="KBPS", help="Best quality within this rate.")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Settings to try, the defaults among them.")] = 25,
+    sampler: Annotated[SamplerName, typer.Option(help="Who proposes settings.")] = SamplerName.TPE,
+    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Cut the clip; what comes later is not looked at.")
+    ] = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[xS]",
+            help="Search on N pieces of S (2) seconds spread over the clip, verify on all of it.",
+        ),
+    ] = None,
+    frames_per_second: Annotated[
+        float, typer.Option(help="Frames a second that the detector looks at.")
+    ] = 5.0,
+    frame_rate: FrameRateOption = None,
+    jobs: Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")] = 0,
+    batch: Annotated[
+        int, typer.Option(help="Settings proposed at once; the result depends on it.")
+    ] = 4,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest gap of verified quality before exit code 3.")
+    ] = 0.03,
+    store: Annotated[
+        Path, typer.Option(help="Measurements; nothing in it is measured again.")
+    ] = Path("ratesight.sqlite"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; ratesight-out/CLIP-CODEC.")
+    ] = None,
+    json_lines: JsonOption = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an encode.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Search encoder settings that keep what the detector sees at the lowest rate."""
+    with _one_line_errors(debug):
+        from ..codecs.settings import parse_options
+        from ..codecs.table import ENCODERS
+        from .api import aim_of
+        from .bench import Thresholds
+        from .request import TuneRequest
+
+        num_segments, segment_seconds = _segments(segments)
+        request = TuneRequest(
+            clip=clip,
+            codec=codec.value,
+            preset=preset,
+            fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
+            aim=aim_of(target_quality, target_rate),
+            detector=detector,
+            image_size=image_size,
+            thresholds=Thresholds(reference=reference_score, match=match_score),
+            annotations=annotations,
+            num_trials=trials,
+            sampler=sampler.value,
+            seed=seed,
+            frame_rate=_frame_rate(frame_rate),
+            max_seconds=max_seconds,
+            num_segments=num_segments,
+            segment_seconds=segment_seconds,
+            frames_per_second=frames_per_second,
+            num_jobs=jobs,
+            num_batch=batch,
+            tolerance=tolerance,
+            store=store,
+        )
+        folder = out or Path("ratesight-out") / f"{clip.stem}-{codec.value}"
+        recommendation = _run(request, folder, json_lines=json_lines, verbose=verbose)
+    if not recommendation.is_verified:
+        raise typer.Exit(NOT_VERIFIED)
+
+
+@app.command()
+def encode(
+    recommendation: Annotated[Path, typer.Argument(help="recommendation.json of a tune.")],
+    clip: ClipArgument,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Video to write, .mp4 or .mkv.")],
+    frame_rate: FrameRateOption = None,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Apply a recommendation to a whole file."""
+    with _one_line_errors(debug):
+        from rich.console import Console
+
+        from ..codecs.transcode import transcode
+        from .recommendation import read_settings
+
+        settings = read_settings(recommendation)
+        console = Console(stderr=True)
+        with console.status("encoding") as status:
+            done = transcode(
+                settings,
+                clip,
+                target,
+                frame_rate=_frame_rate(frame_rate),
+                progress=lambda count: status.update(f"encoding, {count} frames"),
+            )
+        if json_lines:
+            _print_json("encoded", dataclasses.asdict(done))
+        else:
+            print(
+                f"{target}: {done.num_frames} frames, {done.size_bytes} bytes, "
+                f"{done.rate_kbps:.1f} kbit/s"
+            )
+
+
+@app.command()
+def probe(
+    clip: ClipArgument,
+    frame_rate: FrameRateOption = None,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show what a clip is, by decoding it."""
+    with _one_line_errors(debug):
+        from ..codecs.clip import probe as probe_clip
+
+        facts = dataclasses.asdict(probe_clip(clip, _frame_rate(frame_rate)))
+        facts = {
+            name: str(value) if isinstance(value, (Path, Fraction)) else value
+            for name, value in facts.items()
+        }
+        if json_lines:
+            _print_json("clip", facts)
+            return
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(f"{name:<{width}}  {'-' if value is None else value}")
+
+
+@app.command()
+def encoders(json_lines: JsonOption = False, debug: DebugOption = False) -> None:
+    """List the encoders here: version, presets, options, ranges, conditions."""
+    with _one_line_errors(debug):
+        from ..codecs.encode import encoder_version
+        from ..codecs.table import ENCODERS
+
+        for encoder in ENCODERS.values():
+            version = encoder_version(encoder.codec)
+            if json_lines:
+                _print_json("encoder", {**dataclasses.asdict(encoder), "version": version})
+            else:
+                _print_encoder(encoder, version)
+
+
+def _print_encoder(encoder: Encoder, version: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    low, high, step = encoder.crf_range
+    table = Table(title=f"{encoder.codec}: {version}", title_justify="left")
+    for column in ("option", "default", "takes", "searched", "needs", "what it does"):
+        table.add_column(column)
+    for option in encoder.options:
+        needs = [str(requirement) for requirement in option.requires]
+        if option.not_presets:
+            needs.append("a slower preset than fast")
+        table.add_row(
+            option.name,
+            str(option.default),
+            str(option.values),
+            "-" if option.search is None else str(option.search),
+            ", ".join(needs) or "-",
+            option.doc,
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"presets {' '.join(encoder.presets)} (default {encoder.default_preset}); "
+        f"crf {low:g} to {high:g} in steps of {step:g}, qp {encoder.qp_range[0]} to "
+        f"{encoder.qp_range[1]}\n",
+        highlight=False,
+    )
+
+
+def _run(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> Recommendation:
+    """Runs a search, shows its progress, writes its results."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from .errors import OutputError
+    from .events import ClipLoaded, PointMeasured, Recommended, TrialFinished, VerificationStarted
+    from .recommendation import write_json
+    from .report import draw_curves
+    from .tune import tune_events
+
+    try:  # before the work, not after it
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror}") from error
+    console = Console(stderr=True, highlight=False)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} trials"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[best]}"),
+        console=console,
+        transient=True,
+    )
+    recommendation: Recommendation | None = None
+    with progress:
+        task = progress.add_task(f"tuning {request.codec}", total=request.num_trials, best="")
+        for event in tune_events(request):
+            match event:
+                case Recommended(recommendation=recommendation):
+                    break
+                case ClipLoaded():
+                    console.print(
+                        f"{request.clip.name}: {event.width}x{event.height}, "
+                        f"{event.num_frames} frames at {event.frame_rate:.3f} fps; looking for "
+                        f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
+                    )
+                    for note in event.notes:
+                        console.print(f"note: {note}")
+                case PointMeasured() if verbose:
+                    console.print(
+                        f"  {event.role} {'' if event.trial is None else event.trial} "
+                        f"crf {event.crf:g}: {event.rate_kbps:.1f} kbit/s, "
+                        f"quality {event.quality:.4f}{' (stored)' if event.is_from_store else ''}"
+                    )
+                case TrialFinished():
+                    left = event.elapsed_seconds / (event.trial + 1)
+                    left *= event.num_trials - event.trial - 1
+                    best = f"best {event.best_cost_percent:+.1f} %, about {left:.0f} s left"
+                    progress.update(task, completed=event.trial + 1, best=best)
+                    if event.failure:
+                        console.print(f"trial {event.trial} failed: {event.failure}")
+                    elif verbose:
+                        console.print(
+                            f"trial {event.trial}: {event.cost_percent:+.1f} %, "
+                            f"{event.num_points} encodes, {event.options}"
+                        )
+                case VerificationStarted():
+                    progress.update(task, description="verifying")
+            if json_lines:
+                _print_json(_event_type(event), dataclasses.asdict(event))
+    assert recommendation is not None
+    write_json(recommendation, out / "recommendation.json")
+    draw_curves(recommendation, out / "curves.png")
+    if json_lines:
+        _print_json("recommendation", recommendation.to_json())
+    else:
+        _print_recommendation(recommendation, out)
+    return recommendation
+
+
+def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .report import headline
+
+    console = Console(highlight=False)
+    table = Table()
+    for column in ("", "defaults", "tuned"):
+        table.add_column(column, justify="left" if not column else "right")
+    anchor, winner = recommendation.anchor, recommendation.winner
+    rows = [
+        (
+            "rate at target, kbit/s",
+            recommendation.anchor_rate_kbps,
+            recommendation.rate_kbps,
+            ".1f",
+        ),
+        ("CRF", anchor.crf, winner.crf, "g"),
+        ("measured there: kbit/s", anchor.rate_kbps, winner.rate_kbps, ".1f"),
+        ("task quality", anchor.quality, winner.quality, ".4f"),
+        ("task quality, 5th percentile of frames", anchor.quality_p5, winner.quality_p5, ".4f"),
+        ("mAP 50-95", anchor.map50_95, winner.map50_95, ".4f"),
+        ("mAP 50", anchor.map50, winner.map50, ".4f"),
+        ("PSNR, dB", anchor.psnr_db, winner.psnr_db, ".2f"),
+        ("SSIM", anchor.ssim, winner.ssim, ".4f"),
+        ("XPSNR, dB", anchor.xpsnr_db, winner.xpsnr_db, ".2f"),
+        ("encode speed, fps", anchor.encode_fps, winner.encode_fps, ".1f"),
+    ]
+    for name, of_anchor, of_winner, form in rows:
+        table.add_row(name, format(of_anchor, form), format(of_winner, form))
+    console.print(table)
+    console.print(f"[bold]{headline(recommendation)}[/bold]")
+    console.print(
+        f"quality {recommendation.verified_quality:.4f} verified, {recommendation.quality:.4f} "
+        f"expected by the search (gap {recommendation.quality_gap:+.4f}, tolerance "
+        f"{recommendation.tolerance:g})"
+    )
+    for note in recommendation.notes:
+        console.print(f"note: {note}")
+    console.print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n", soft_wrap=True)
+    console.print(recommendation.ffmpeg_command, soft_wrap=True, markup=False)
+    if not recommendation.is_verified:
+        Console(stderr=True).print("the winner failed verification: the gap is above the tolerance")
+
+
+def _event_type(event: object) -> str:
+    """Returns ``trial_finished`` for TrialFinished."""
+    name = type(event).__name__
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+
+
+def _print_json(kind: str, fields: dict[str, Any]) -> None:
+    print(json.dumps({"type": kind, **fields}, allow_nan=False), flush=True)
+
+
+def _frame_rate(text: str | None) -> Fraction | None:
+    from .errors import RequestError
+
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise RequestError(f"frame_rate must be like 25 or 30000/1001, got {text!r}") from None
+    if rate <= 0:
+        raise RequestError(f"frame_rate must be above 0, got {text}")
+    return rate
+
+
+def _segments(text: str | None) -> tuple[int, float]:
+    from .errors import RequestError
+
+    if text is None:
+        return 0, 2.0
+    number, _, seconds = text.partition("x")
+    try:
+        return int(number), float(seconds or 2)
+    except ValueError:
+        raise RequestError(f"segments must be like 4 or 4x2.5, got {text!r}") from None
+
+
+@contextmanager
+def _one_line_errors(debug: bool) -> Iterator[None]:
+    """Turns every error into one line and an exit code."""
+    from ..codecs.errors import CodecError, SettingsError
+    from ..metrics.errors import MetricError
+    from .errors import OptimizerError, RecommendationError, RequestError
+
+    try:
+        yield
+    except (typer.Exit, SystemExit, BrokenPipeError):
+        raise
+    except KeyboardInterrupt:
+        _fail(
+            "stopped; what was measured is kept, the same command goes on from there", INTERRUPTED
+        )
+    except (SettingsError, RequestError, RecommendationError) as error:
+        if debug:
+            raise
+        _fail(str(error), MISUSED)
+    except (CodecError, MetricError, OptimizerError) as error:
+        if debug:
+            raise
+        _fail(str(error), FAILED)
+    except Exception as error:
+        # The last resort: a fault of ours still ends in one line.
+        if debug:
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where", FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"ratesight: {' '.join(message.split())}", file=sys.stderr)
+    raise typer.Exit(code)

@@ -1,0 +1,165 @@
+"""Bootstrap interval of a rate change: the frames looked at are a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..metrics.object_iou import pooled_quality
+from .aim import Aim, TargetQuality, TargetRate
+from .bench import Measurement
+from .curve import RdCurve, fit_arrays
+
+_NUM_RESAMPLES = 1000
+# Above this share of resamples that leave the measured curve, an end of the interval is unknown.
+_CLAMPED_ALLOWED = 0.025
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateChange:
+    """Rate of the test against the anchor where both meet the aim.
+
+    Attributes:
+        percent: Negative is saved.
+        rate_kbps, anchor_rate_kbps: The two rates.
+        low_percent, high_percent: 95 % bootstrap interval over frames; None where too many
+            resamples leave the measured part of a curve on that side.
+        is_clamped: The change itself is read at an end of a curve.
+    """
+
+    percent: float
+    rate_kbps: float
+    anchor_rate_kbps: float
+    low_percent: float | None
+    high_percent: float | None
+    is_clamped: bool
+
+
+def rate_change(
+    anchor: dict[float, Measurement],
+    test: dict[float, Measurement],
+    aim: Aim,
+    *,
+    max_crf: float,
+    block_frames: int,
+    seed: int,
+) -> RateChange:
+    """Returns the rate change with its interval.
+
+    Both curves are resampled together, by the same frames, in circular blocks: frames next to
+    each other show the same objects, and single frames would make the interval too narrow.
+
+    Args:
+        anchor, test: Measurements by CRF, all on the same frames.
+        max_crf: Highest CRF that a search takes; nothing lies below its rate.
+        block_frames: Length of a block, in frames looked at.
+
+    Source: Politis and Romano, "A circular block-resampling procedure for stationary data", 1992.
+    """
+    curves = [_Resampled.of(anchor, max_crf), _Resampled.of(test, max_crf)]
+    num_frames = len(curves[0].weights)
+    everything = np.arange(num_frames)
+    point = _change(curves, everything, aim)
+    rng = np.random.default_rng(seed)
+    block = min(max(1, block_frames), max(1, num_frames // 4))
+    num_blocks = -(-num_frames // block)
+    changes, num_floors, num_ceilings = [], 0, 0
+    for starts in rng.integers(0, num_frames, (_NUM_RESAMPLES, num_blocks)):
+        picked = (starts[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
+        if curves[0].weights[picked].sum() == 0:
+            continue  # a draw without any object says nothing
+        one = _change(curves, picked, _moved(aim, curves[0].curve(picked), point))
+        changes.append(one.percent)
+        num_floors += one.is_floor
+        num_ceilings += one.is_ceiling
+    low, high = np.percentile(changes, [2.5, 97.5])
+    allowed = _CLAMPED_ALLOWED * len(changes)
+    return RateChange(
+        percent=point.percent,
+        rate_kbps=point.rate_kbps,
+        anchor_rate_kbps=point.anchor_rate_kbps,
+        low_percent=float(low) if num_ceilings <= allowed else None,
+        high_percent=float(high) if num_floors <= allowed else None,
+        is_clamped=point.is_floor or point.is_ceiling,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """A change; the true one may be higher (floor) or lower (ceiling) than the curves reach."""
+
+    rate_kbps: float
+    anchor_rate_kbps: float
+    is_floor: bool
+    is_ceiling: bool
+    is_at_lowest_rate: bool
+
+    @property
+    def percent(self) -> float:
+        return (self.rate_kbps / self.anchor_rate_kbps - 1) * 100
+
+
+def _moved(aim: Aim, anchor: RdCurve, point: _Change) -> Aim:
+    """Returns the aim for a resample: the quality that the anchor has at its unresampled rate.
+
+    Which frames are drawn moves all qualities up and down together. Held at the absolute target,
+    the comparison would wander along the curves and off their ends; held at the anchor's rate, it
+    stays at the operating point, and the ratio of the rates is what is resampled.
+    """
+    reading = anchor.quality_at(point.anchor_rate_kbps)
+    if isinstance(aim, TargetRate) or point.is_at_lowest_rate or not 0 < reading.value < 1:
+        return aim
+    return TargetQuality(quality=reading.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resampled:
+    """A curve's points as arrays: (points,), (frames,), (points, frames)."""
+
+    log_rates: npt.NDArray[np.float64]
+    crfs: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    losses: npt.NDArray[np.float64]
+    reaches_max_crf: bool
+
+    @classmethod
+    def of(cls, measurements: dict[float, Measurement], max_crf: float) -> _Resampled:
+        ordered = sorted(measurements.items())
+        return cls(
+            log_rates=np.log([one.rate_kbps for _, one in ordered]),
+            crfs=np.array([crf for crf, _ in ordered], dtype=np.float64),
+            weights=ordered[0][1].scores.frame_weights,
+            losses=np.stack([one.scores.frame_losses for _, one in ordered]),
+            reaches_max_crf=ordered[-1][0] >= max_crf,
+        )
+
+    def curve(self, picked: npt.NDArray[np.intp]) -> RdCurve:
+        qualities = pooled_quality(self.weights[picked], self.losses[:, picked])
+        return fit_arrays(self.log_rates, qualities, self.crfs)
+
+
+def _change(curves: Sequence[_Resampled], picked: npt.NDArray[np.intp], aim: Aim) -> _Change:
+    """Returns the change at the aim, on some of the frames."""
+    anchor, test = (curve.curve(picked) for curve in curves)
+    at_test = aim.rate_on(test)
+    if isinstance(aim, TargetQuality):
+        at_anchor = aim.rate_on(anchor)
+    else:
+        # At equal rates: what the anchor spends for the quality that the test has there.
+        at_anchor = anchor.rate_at(test.quality_at(at_test.value).value)
+    # The lowest rate of an encoder's whole CRF range is no clamp: there is none below it.
+    is_low = [
+        reading.end == "low" and not curve.reaches_max_crf
+        for reading, curve in zip((at_anchor, at_test), curves, strict=True)
+    ]
+    is_high = [reading.end == "high" for reading in (at_anchor, at_test)]
+    return _Change(
+        rate_kbps=at_test.value,
+        anchor_rate_kbps=at_anchor.value,
+        is_floor=is_high[1] or is_low[0],
+        is_ceiling=is_high[0] or is_low[1],
+        is_at_lowest_rate=at_anchor.end == "low",
+    )

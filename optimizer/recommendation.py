@@ -1,0 +1,172 @@
+"""The recommendation: what to use, what it saves, and everything needed to do it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..codecs.errors import SettingsError
+from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
+from ..codecs.table import ENCODERS
+from .errors import OutputError, RecommendationError
+from .store import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """One setting looked at closely on the whole clip, fresh, on frames the search never saw.
+
+    Attributes:
+        rate_kbps: Measured.
+        quality: Task quality in [0, 1]: mean over objects.
+        quality_p5, quality_min: 5th percentile and minimum over frames.
+        map50_95, map50: Against the original's detections, or the annotations.
+        psnr_db, ssim, xpsnr_db: FFmpeg's filters, whole clip.
+        encode_fps: Frames a second of one encode on one thread, others running beside it.
+    """
+
+    crf: float
+    rate_kbps: float
+    quality: float
+    quality_p5: float
+    quality_min: float
+    map50_95: float
+    map50: float
+    psnr_db: float
+    ssim: float
+    xpsnr_db: float
+    encode_fps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One verified point of a curve in the recommendation."""
+
+    crf: float
+    rate_kbps: float
+    quality: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """What a search found.
+
+    Attributes:
+        settings: As in EncodeSettings, as JSON.
+        rate_kbps, anchor_rate_kbps: Rates of winner and anchor (the encoder's defaults at the same
+            preset) where both meet the target, read off the verified curves.
+        rate_change_percent: Of these two; negative is saved.
+        rate_change_interval_percent: 95 % bootstrap interval over frames; an end is None where
+            the curve measured does not reach it.
+        search_cost_percent: What the search believed of its best, on its own frames: rate change
+            at the target quality, or quality lost at the target rate. The best of many noisy
+            numbers is too good, which is why it is not the headline.
+        quality: What the search expects at the recommended settings.
+        verified_quality: Measured at the recommended settings.
+        quality_gap: verified_quality - quality.
+        is_verified: The gap is within the tolerance.
+        num_encodes, num_from_store: Measurements made, and found in the store.
+        seconds: Where the time went, in seconds of one job; ``wall`` in seconds of the clock.
+        notes: What a reader should know, in sentences.
+    """
+
+    codec: str
+    preset: str
+    settings: dict[str, Json]
+    rate_kbps: float
+    anchor_rate_kbps: float
+    rate_change_percent: float
+    rate_change_interval_percent: tuple[float | None, float | None]
+    search_cost_percent: float
+    target_quality: float | None
+    target_rate_kbps: float | None
+    quality: float
+    verified_quality: float
+    quality_gap: float
+    tolerance: float
+    is_verified: bool
+    winner: Examined
+    anchor: Examined
+    winner_curve: tuple[CurvePoint, ...]
+    anchor_curve: tuple[CurvePoint, ...]
+    num_trials: int
+    num_encodes: int
+    num_from_store: int
+    seconds: dict[str, float]
+    notes: tuple[str, ...]
+    ffmpeg_command: str
+    provenance: dict[str, Json]
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values."""
+        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        return fields
+
+
+def write_json(recommendation: Recommendation, path: Path) -> None:
+    """Writes a recommendation, whole or not at all.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    text = json.dumps(recommendation.to_json(), indent=2) + "\n"
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def read_settings(path: Path) -> EncodeSettings:
+    """Returns the settings of a recommendation file.
+
+    Raises:
+        RecommendationError: The file is missing or not a recommendation.
+    """
+    try:
+        data: Any = json.loads(path.read_bytes())
+        return settings_from_json(data["settings"])
+    except OSError as error:
+        raise RecommendationError(
+            f"recommendation must be a readable file, {path}: {error.strerror}"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        raise RecommendationError(
+            f"recommendation must be a recommendation.json of 'ratesight tune', {path} is not: "
+            f"{type(error).__name__} {error}"
+        ) from error
+
+
+def settings_from_json(data: dict[str, Any]) -> EncodeSettings:
+    """Returns settings from their JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is not the JSON of settings.
+        SettingsError: A value is out of range.
+    """
+    if data["codec"] not in ENCODERS:
+        raise ValueError(f"unknown codec {data['codec']!r}")
+    return EncodeSettings(
+        codec=data["codec"],
+        preset=data["preset"],
+        rate_control=_rate_control(data["rate_control"]),
+        options=sorted_options(data["options"]),
+        num_threads=data["num_threads"],
+    )
+
+
+def _rate_control(data: dict[str, Any]) -> RateControl:
+    match data:
+        case {"crf": value}:
+            return Crf(value=float(value))
+        case {"qp": value}:
+            return Qp(value=int(value))
+        case {"bitrate": value}:
+            return Bitrate(rate_kbps=float(value))
+    raise ValueError(f"rate_control must be crf, qp or bitrate, got {data}")

@@ -1,0 +1,95 @@
+"""What a user asks of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import joblib
+
+from ..codecs.settings import Crf, EncodeSettings, sorted_options
+from ..codecs.table import ENCODERS, Codec, OptionValue
+from .aim import Aim, TargetQuality
+from .bench import Thresholds
+from .errors import RequestError
+from .study import Sampler
+
+DEFAULT_DETECTOR = "yolo11n.pt"
+DEFAULT_STORE = Path("ratesight.sqlite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneRequest:
+    """One tuning run.
+
+    Attributes:
+        codec, preset: Encoder, and its preset; the encoder's usual one where None.
+        fixed_options: Options of every encode, the anchor's too; they are not searched.
+        aim: Lowest rate at a quality, or best quality at a rate.
+        detector: Weights file, or a name that ultralytics downloads.
+        annotations: COCO JSON of what is there; the detector's view of the original where None.
+        num_trials: Settings tried, the encoder's defaults among them.
+        max_seconds: Cuts the clip; what comes later does not exist for this run.
+        num_segments, segment_seconds: The search looks at that many pieces spread evenly over the
+            clip, at all of it for 0. The winner is verified on all of it in any case.
+        frames_per_second: Of the frames that the detector looks at.
+        num_jobs: Encodes side by side, each on one thread.
+        num_batch: Settings proposed at once. The result depends on it, not on num_jobs.
+        tolerance: Largest gap between the quality that the search expects and the verified one.
+    """
+
+    clip: Path
+    codec: Codec = "x264"
+    preset: str | None = None
+    fixed_options: dict[str, OptionValue] = field(default_factory=dict)
+    aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95))
+    detector: str = DEFAULT_DETECTOR
+    image_size: int = 640
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    annotations: Path | None = None
+    num_trials: int = 25
+    sampler: Sampler = "tpe"
+    seed: int = 0
+    frame_rate: Fraction | None = None
+    max_seconds: float | None = None
+    num_segments: int = 0
+    segment_seconds: float = 2.0
+    frames_per_second: float = 5.0
+    num_jobs: int = 0
+    num_batch: int = 4
+    tolerance: float = 0.03
+    store: Path = DEFAULT_STORE
+
+    def __post_init__(self) -> None:
+        if self.codec not in ENCODERS:
+            raise RequestError(f"codec must be one of {', '.join(ENCODERS)}, got {self.codec!r}")
+        for name, value in (
+            ("trials", self.num_trials),
+            ("batch", self.num_batch),
+            ("segment_seconds", self.segment_seconds),
+            ("frames_per_second", self.frames_per_second),
+            ("tolerance", self.tolerance),
+        ):
+            if not value > 0:
+                raise RequestError(f"{name} must be above 0, got {value:g}")
+        for name, count in (("segments", self.num_segments), ("jobs", self.num_jobs)):
+            if count < 0:
+                raise RequestError(f"{name} must not be negative, got {count}")
+        _ = self.anchor_settings  # checks preset and options
+
+    @property
+    def jobs(self) -> int:
+        """Encodes side by side; as many as this process has cores where num_jobs is 0."""
+        return self.num_jobs or int(joblib.cpu_count())
+
+    @property
+    def anchor_settings(self) -> EncodeSettings:
+        """The encoder's defaults at the preset, with the user's fixed options."""
+        encoder = ENCODERS[self.codec]
+        return EncodeSettings(
+            codec=self.codec,
+            preset=self.preset or encoder.default_preset,
+            rate_control=Crf(value=encoder.search_crf[0]),
+            options=sorted_options(self.fixed_options),
+        )

@@ -1,0 +1,160 @@
+"""Proposes encoder options with Optuna. The only file that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from ..codecs.table import Choice, Encoder, Floats, Ints, OptionValue
+from .errors import StoreError
+
+Sampler = Literal["tpe", "random", "gp"]
+
+# Random proposals before the sampler models anything, the defaults and starts included.
+_STARTUP_TRIALS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """Options to try; those at the encoder's default are left out."""
+
+    trial: optuna.Trial
+    options: Mapping[str, OptionValue]
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A search over the options of one encoder.
+
+    A run is a function of its inputs and its seed, and the store remembers what was measured. So
+    a run that was killed is simply run again: the study starts afresh, proposes the same options,
+    and finds their measurements in the store. Finished trials are written to a journal that
+    ``optuna-dashboard`` opens.
+    """
+
+    encoder: Encoder
+    preset: str
+    fixed: Mapping[str, OptionValue]
+    live: optuna.Study
+    journal: optuna.Study
+
+    def ask(self) -> Proposal:
+        """Returns options to try; the encoder's defaults first, then its known good starts."""
+        trial = self.live.ask()
+        chosen: dict[str, OptionValue] = dict(self.fixed)
+        for name, values in self._searched(chosen):
+            chosen[name] = _suggest(trial, name, values)
+        # Defaults are left out for a short command, but only where they are known to be the
+        # preset's own.
+        if self.preset == self.encoder.default_preset:
+            chosen = {
+                name: value
+                for name, value in chosen.items()
+                if name in self.fixed or value != self.encoder.option(name).default
+            }
+        return Proposal(trial=trial, options=chosen)
+
+    def tell(
+        self, proposal: Proposal, cost: float | None, attributes: Mapping[str, float | int]
+    ) -> None:
+        """Records what a proposal cost, lower is better; None where the encoder refused it.
+
+        Raises:
+            StoreError: The journal cannot be written.
+        """
+        for name, value in attributes.items():
+            proposal.trial.set_user_attr(name, value)
+        state = optuna.trial.TrialState.FAIL if cost is None else None
+        finished = self.live.tell(proposal.trial, cost, state=state)
+        try:
+            if finished.number >= len(self.journal.get_trials(deepcopy=False)):
+                self.journal.add_trial(finished)
+        except OSError as error:
+            raise StoreError(f"the study's journal cannot be written: {error}") from error
+
+    def _searched(
+        self, chosen: Mapping[str, OptionValue]
+    ) -> Iterator[tuple[str, Ints | Floats | Choice]]:
+        """Yields options whose conditions hold for what was chosen so far, in table order."""
+        for option in self.encoder.options:
+            if option.search is None or option.name in self.fixed:
+                continue
+            if self.preset in option.not_presets:
+                continue
+            if all(requirement.is_met(chosen, self.encoder) for requirement in option.requires):
+                yield option.name, option.search
+
+
+def open_study(
+    encoder: Encoder,
+    *,
+    preset: str,
+    fixed: Mapping[str, OptionValue],
+    sampler: Sampler,
+    seed: int,
+    journal: Path,
+    name: str,
+) -> Study:
+    """Returns a new study with the encoder's defaults and starts queued.
+
+    Args:
+        fixed: Options that the user set; they are not searched.
+        journal: File of Optuna's journal storage.
+        name: Of the study in the journal; the same search has the same name.
+
+    Raises:
+        StoreError: The journal cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    live = optuna.create_study(sampler=_sampler(sampler, seed))
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        kept = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"the study's journal {journal} cannot be opened: {error}") from error
+    study = Study(encoder=encoder, preset=preset, fixed=fixed, live=live, journal=kept)
+    for start in ((), *encoder.starts):
+        live.enqueue_trial(_complete(study, dict(start)))
+    return study
+
+
+def _complete(study: Study, start: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Returns start values for every option that is searched along with them."""
+    chosen = dict(study.fixed)
+    for name, _ in study._searched(chosen):
+        chosen[name] = start.get(name, study.encoder.option(name).default)
+    return {name: value for name, value in chosen.items() if name not in study.fixed}
+
+
+def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+    match name:
+        case "tpe":
+            return optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=_STARTUP_TRIALS, constant_liar=True
+            )
+        case "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        case "gp":
+            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+
+
+def _suggest(trial: optuna.Trial, name: str, values: Ints | Floats | Choice) -> OptionValue:
+    match values:
+        case Ints(low=low, high=high):
+            return trial.suggest_int(name, low, high)
+        case Floats(low=low, high=high, step=step):
+            # Optuna's multiples of a step carry binary dust, which would end up in the command.
+            return round(trial.suggest_float(name, low, high, step=step), 6)
+        case Choice(values=choices):
+            chosen: OptionValue = trial.suggest_categorical(name, choices)  # type: ignore[assignment]
+            return chosen  # optuna's stubs know no categories without None

@@ -1,0 +1,237 @@
+"""Tunes an encoder on a clip: search, verify, recommend."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import joblib
+
+from ..codecs.command import ffmpeg_command
+from ..codecs.encode import encoder_version
+from ..codecs.source import Source, load_source
+from ..codecs.table import ENCODERS
+from ..metrics.annotations import load_annotations
+from ..metrics.detector import load_detector
+from .aim import TargetQuality
+from .bench import Bench, sampled_frames, set_up_bench, settings_json, spread_segments
+from .candidate import Candidate
+from .events import ClipLoaded, Recommended, TuneEvent
+from .measure import Measurer
+from .recommendation import CurvePoint, Recommendation
+from .request import TuneRequest
+from .search import SearchResult, cost_percent, search
+from .store import Json, key_sha256, open_store
+from .study import open_study
+from .verification import Verification, examine, verify
+
+# Where in each sampling interval a frame is taken: the frames that a verification reports on are
+# not those that the search chose its winner by.
+_SEARCH_PHASE = 0.25
+_VERIFICATION_PHASE = 0.75
+_DISTRIBUTIONS = (
+    "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",
+)  # fmt: skip
+
+
+def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
+    """Runs a search and yields what happens; the last event holds the recommendation.
+
+    Raises:
+        ClipError, ScratchError: The clip cannot be used.
+        WeightsError, AnnotationError, NoObjectsError: There is nothing to measure quality with.
+        EncodeError: The encoder fails with its own defaults.
+        TargetError: The encoder's defaults cannot reach the target on this clip.
+        StoreError: Measurements cannot be kept.
+    """
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(request.store))
+        detector = load_detector(request.detector, image_size=request.image_size)
+        source = stack.enter_context(
+            load_source(
+                request.clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate
+            )
+        )
+        annotations = None
+        if request.annotations is not None:
+            annotations = load_annotations(request.annotations, source.num_frames)
+
+        def bench_for(phase: float, num_segments: int) -> Bench:
+            segments = spread_segments(source, num_segments, request.segment_seconds)
+            sample = sampled_frames(
+                source,
+                segments,
+                request.frames_per_second,
+                phase=phase,
+                annotations=annotations,
+            )
+            return set_up_bench(
+                source,
+                detector,
+                segments=segments,
+                sample=sample,
+                thresholds=request.thresholds,
+                annotations=annotations,
+                store=store,
+            )
+
+        bench = bench_for(_SEARCH_PHASE, request.num_segments)
+        yield _clip_loaded(source, bench)
+        study = open_study(
+            ENCODERS[request.codec],
+            preset=request.anchor_settings.preset,
+            fixed=request.fixed_options,
+            sampler=request.sampler,
+            seed=request.seed,
+            journal=request.store.with_suffix(".journal"),
+            name=_study_name(request, bench),
+        )
+        parallel = stack.enter_context(
+            joblib.Parallel(
+                n_jobs=request.jobs, backend="threading", return_as="generator_unordered"
+            )
+        )
+        measurer = Measurer(store=store, parallel=parallel)
+        result = yield from search(request, bench, study, measurer)
+        verification_bench = bench_for(_VERIFICATION_PHASE, 0)
+        verification = yield from verify(request, result, verification_bench, measurer)
+        if set(bench.frames) & set(verification_bench.frames):
+            verification.notes.append(
+                "Some frames served the search and the verification: the clip has no others at "
+                "this sampling rate."
+            )
+        yield Recommended(
+            recommendation=_recommend(
+                request, result, verification, verification_bench, measurer, started
+            )
+        )
+
+
+def _clip_loaded(source: Source, bench: Bench) -> ClipLoaded:
+    return ClipLoaded(
+        width=source.width,
+        height=source.height,
+        frame_rate=float(source.frame_rate),
+        num_frames=source.num_frames,
+        num_frames_looked_at=len(bench.frames),
+        num_objects=sum(len(frame.objects.class_names) for frame in bench.reference),
+        notes=source.notes,
+    )
+
+
+def _study_name(request: TuneRequest, bench: Bench) -> str:
+    """Returns one name for one search: the same on every start."""
+    search_key: Json = {
+        **bench.key,
+        "anchor": settings_json(request.anchor_settings),
+        "aim": str(request.aim),
+        "sampler": request.sampler,
+        "seed": request.seed,
+        "batch": request.num_batch,
+    }
+    return f"{request.clip.stem} {request.codec} {key_sha256(search_key)[:12]}"
+
+
+def _recommend(
+    request: TuneRequest,
+    result: SearchResult,
+    verification: Verification,
+    bench: Bench,
+    measurer: Measurer,
+    started: float,
+) -> Recommendation:
+    winner, anchor, change = verification.winner, verification.anchor, verification.change
+    winner_examined = examine(winner, bench)
+    anchor_examined = winner_examined if winner is anchor else examine(anchor, bench)
+    settings = winner.ladder.at(winner.crf)
+    gap = winner_examined.quality - winner.expected_quality
+    aim = request.aim
+    return Recommendation(
+        codec=request.codec,
+        preset=settings.preset,
+        settings=settings_json(settings),
+        rate_kbps=change.rate_kbps,
+        anchor_rate_kbps=change.anchor_rate_kbps,
+        rate_change_percent=change.percent,
+        rate_change_interval_percent=(change.low_percent, change.high_percent),
+        search_cost_percent=cost_percent(request, result.best_cost),
+        target_quality=aim.quality if isinstance(aim, TargetQuality) else None,
+        target_rate_kbps=None if isinstance(aim, TargetQuality) else aim.rate_kbps,
+        quality=winner.expected_quality,
+        verified_quality=winner_examined.quality,
+        quality_gap=gap,
+        tolerance=request.tolerance,
+        is_verified=abs(gap) <= request.tolerance,
+        winner=winner_examined,
+        anchor=anchor_examined,
+        winner_curve=_curve_points(winner.ladder),
+        anchor_curve=_curve_points(anchor.ladder),
+        num_trials=request.num_trials,
+        num_encodes=len(measurer.fresh),
+        num_from_store=measurer.num_from_store,
+        seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
+        notes=(*bench.source.notes, *verification.notes),
+        ffmpeg_command=ffmpeg_command(
+            settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
+        ),
+        provenance=_provenance(request, bench),
+    )
+
+
+def _curve_points(ladder: Candidate) -> tuple[CurvePoint, ...]:
+    return tuple(
+        CurvePoint(crf=point.crf, rate_kbps=point.rate_kbps, quality=point.quality)
+        for point in ladder.points
+    )
+
+
+def _seconds(
+    request: TuneRequest, source: Source, measurer: Measurer, wall_seconds: float
+) -> dict[str, float]:
+    """Returns where the time went; all but ``wall`` are seconds of one job."""
+    seconds = {
+        "decode_source": source.decode_seconds,
+        "encode": sum(one.encode_seconds for one in measurer.fresh),
+        "decode": sum(one.decode_seconds for one in measurer.fresh),
+        "detect": sum(one.detect_seconds for one in measurer.fresh),
+    }
+    available = wall_seconds * request.jobs
+    return {
+        "wall": wall_seconds,
+        **seconds,
+        "rest": max(0.0, available - sum(seconds.values())),
+    }
+
+
+def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
+    return {
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "clip": str(request.clip),
+        "clip_content_sha256": bench.source.content_sha256,
+        "num_frames": bench.source.num_frames,
+        "max_seconds": request.max_seconds,
+        "num_segments": request.num_segments,
+        "segment_seconds": request.segment_seconds,
+        "frames_per_second": request.frames_per_second,
+        "verified_frames": list(bench.frames),
+        "num_objects": sum(len(frame.objects.class_names) for frame in bench.reference),
+        "encoder": encoder_version(request.codec),
+        "detector": request.detector,
+        "detector_version": bench.detector.version,
+        "reference_score": request.thresholds.reference,
+        "match_score": request.thresholds.match,
+        "annotations": str(request.annotations) if request.annotations else None,
+        "metric": bench.key["metric"],
+        "sampler": request.sampler,
+        "seed": request.seed,
+        "num_batch": request.num_batch,
+        "num_jobs": request.jobs,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
+    }

@@ -1,0 +1,191 @@
+"""Measures the winner and the anchor once more: fresh encodes, the whole clip, other frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..codecs.encode import encode
+from ..codecs.errors import EncodeError
+from ..codecs.fidelity import fidelity
+from ..codecs.table import ENCODERS
+from ..metrics.coco_map import mean_average_precision
+from .aim import Aim, TargetQuality
+from .bench import Bench, Measurement
+from .candidate import Candidate, extended
+from .events import PointMeasured, TuneEvent, VerificationStarted
+from .interval import RateChange, rate_change
+from .measure import Measurer
+from .recommendation import Examined
+from .request import TuneRequest
+from .search import SearchResult
+
+# Lowest score of a detection that counts in mAP, as COCO evaluations have it.
+_MAP_SCORE = 0.001
+# Rungs of the ladder around the recommended CRF, in steps.
+_RUNGS = (-2, -1, 0, 1, 2)
+
+
+@dataclass(slots=True, kw_only=True)
+class Verified:
+    """Fresh measurements of one candidate around the CRF that the search recommends.
+
+    Attributes:
+        expected_quality: Of the search, at that CRF.
+        ladder: The same settings, measured on the verification bench.
+    """
+
+    crf: float
+    expected_quality: float
+    ladder: Candidate
+
+
+@dataclass(slots=True, kw_only=True)
+class Verification:
+    """The outcome.
+
+    Attributes:
+        winner: The search's best, or the anchor where nothing is saved.
+        change: Of the winner against the anchor.
+        notes: What a reader should know.
+    """
+
+    anchor: Verified
+    winner: Verified
+    change: RateChange
+    notes: list[str] = field(default_factory=list)
+
+
+def verify(
+    request: TuneRequest, result: SearchResult, bench: Bench, measurer: Measurer
+) -> Generator[TuneEvent, None, Verification]:
+    """Measures ladders of winner and anchor without any stored value.
+
+    Raises:
+        EncodeError: An encode failed.
+    """
+    anchor = _expect(result.anchor, result, request.aim)
+    winner = anchor if result.best is result.anchor else _expect(result.best, result, request.aim)
+    yield VerificationStarted(options=dict(result.best.settings.options), crf=winner.crf)
+    verified = [anchor] if winner is anchor else [anchor, winner]
+    todo = [(one, crf) for one in verified for crf in _ladder(one)]
+    while todo:
+        settings = [one.ladder.at(crf) for one, crf in todo]
+        for measured in measurer.measure(bench, settings, reuse=False):
+            one, crf = todo[measured.index]
+            if isinstance(measured.outcome, EncodeError):
+                raise measured.outcome
+            one.ladder.measurements[crf] = measured.outcome
+            yield PointMeasured(
+                role="anchor" if one is anchor else "winner",
+                trial=None,
+                crf=crf,
+                rate_kbps=measured.outcome.rate_kbps,
+                quality=measured.outcome.scores.quality,
+                is_from_store=False,
+            )
+        todo = [(one, crf) for one in verified if (crf := _further(one, request.aim)) is not None]
+    return _judge(request, anchor, winner)
+
+
+def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verification:
+    notes = []
+    change = _change(request, anchor, winner)
+    if winner is anchor:
+        notes.append("No candidate was better than the encoder's defaults: keep them.")
+    elif change.percent >= 0:
+        notes.append(
+            f"The best candidate did not hold on frames that the search had not seen "
+            f"({change.percent:+.1f} %): keep the encoder's defaults."
+        )
+        winner, change = anchor, _change(request, anchor, anchor)
+    aim, points = request.aim, winner.ladder.points
+    end = aim.rate_on(winner.ladder.curve).end
+    if isinstance(aim, TargetQuality) and end == "low":
+        notes.append(
+            f"The target is met even at CRF {points[-1].crf:g}, with quality "
+            f"{points[-1].quality:.3f}: the rate there is the lowest there is."
+        )
+    if change.is_clamped:
+        notes.append("A verified curve ends before the target; rates are compared at its end.")
+    return Verification(anchor=anchor, winner=winner, change=change, notes=notes)
+
+
+def examine(verified: Verified, bench: Bench) -> Examined:
+    """Looks closely at one candidate at its recommended CRF."""
+    settings = verified.ladder.at(verified.crf)
+    encoding = encode(bench.source, settings, bench.segments)
+    scores, found, _, _ = bench.look(encoding, _MAP_SCORE)
+    precision = mean_average_precision([frame.objects for frame in bench.reference], found)
+    signal = fidelity(bench.source, encoding, bench.segments)
+    return Examined(
+        crf=verified.crf,
+        rate_kbps=encoding.rate_kbps,
+        quality=scores.quality,
+        quality_p5=float(np.percentile(scores.frame_qualities, 5)),
+        quality_min=float(scores.frame_qualities.min()),
+        map50_95=precision.map50_95,
+        map50=precision.map50,
+        psnr_db=signal.psnr_db,
+        ssim=signal.ssim,
+        xpsnr_db=signal.xpsnr_db,
+        encode_fps=_encode_fps(verified.ladder.measurements[verified.crf]),
+    )
+
+
+def _encode_fps(measurement: Measurement) -> float:
+    return measurement.num_frames / measurement.encode_seconds
+
+
+def _expect(candidate: Candidate, result: SearchResult, aim: Aim) -> Verified:
+    """Returns where the search expects a candidate to meet the aim; nothing measured yet."""
+    curve = extended(candidate, result.anchor)
+    crf = curve.crf_at(aim.rate_on(curve).value).value
+    # Half steps, towards more quality, or for a target rate towards less rate.
+    halves = math.floor(crf * 2) if isinstance(aim, TargetQuality) else math.ceil(crf * 2)
+    low, high = candidate.search_crf
+    crf = float(min(max(halves / 2, low), high))
+    return Verified(
+        crf=crf,
+        expected_quality=curve.quality_at_crf(crf),
+        ladder=Candidate(settings=candidate.settings),
+    )
+
+
+def _step(candidate: Candidate) -> float:
+    low, high = candidate.search_crf
+    return float(round((high - low) / 12))
+
+
+def _ladder(verified: Verified) -> list[float]:
+    """Returns the CRFs around the recommended one that the encoder takes."""
+    low, high = verified.ladder.search_crf
+    crfs = (verified.crf + rung * _step(verified.ladder) for rung in _RUNGS)
+    return sorted({min(max(crf, float(low)), float(high)) for crf in crfs})
+
+
+def _further(verified: Verified, aim: Aim) -> float | None:
+    """Returns one more CRF where the aim lies beyond the ladder."""
+    low, high = verified.ladder.search_crf
+    crfs = verified.ladder.measurements
+    further = None
+    match aim.rate_on(verified.ladder.curve).end:
+        case "high":
+            further = max(min(crfs) - _step(verified.ladder), float(low))
+        case "low":
+            further = min(max(crfs) + _step(verified.ladder), float(high))
+    return None if further in crfs else further
+
+
+def _change(request: TuneRequest, anchor: Verified, winner: Verified) -> RateChange:
+    return rate_change(
+        anchor.ladder.measurements,
+        winner.ladder.measurements,
+        request.aim,
+        max_crf=ENCODERS[request.codec].search_crf[1],
+        block_frames=round(request.frames_per_second),
+        seed=request.seed,
+    )

@@ -1,0 +1,10 @@
+"""``python -m ratesight`` and the ``ratesight`` command."""
+
+from __future__ import annotations
+
+from .optimizer.cli import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()
