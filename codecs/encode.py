@@ -196,30 +196,34 @@ def decode(encoding: Encoding) -> Iterator[av.VideoFrame]:
     Raises:
         EncodeError: There are fewer or more frames than went in, so that they cannot be paired.
     """
-    encoder = ENCODERS[encoding.settings.codec]
     count = 0
     for stream in encoding.streams:
-        context = video_context(encoder.decoder_name, "r")
-        context.thread_count = 1
-        try:
-            for data in stream:
-                for frame in context.decode(av.Packet(data)):
-                    yield frame
-                    count += 1
-            for frame in context.decode(None):
-                yield frame
-                count += 1
-        except av.FFmpegError as error:
-            raise EncodeError(
-                f"{encoder.ffmpeg_name} wrote a stream that does not decode: {reason(error)}",
-                encoding.settings,
-            ) from error
+        for frame in _decode_stream(encoding.settings, stream):
+            count += 1
+            if count > encoding.num_frames:
+                break
+            yield frame
     if count != encoding.num_frames:
         raise EncodeError(
-            f"frames must pair by index, {encoding.num_frames} went into {encoder.ffmpeg_name} "
-            f"and {count} came out",
+            f"frames must pair by index, {encoding.num_frames} went into "
+            f"{ENCODERS[encoding.settings.codec].ffmpeg_name} and "
+            f"{'more' if count > encoding.num_frames else count} came out",
             encoding.settings,
         )
+
+
+def _decode_stream(settings: EncodeSettings, stream: Sequence[bytes]) -> Iterator[av.VideoFrame]:
+    encoder = ENCODERS[settings.codec]
+    context = video_context(encoder.decoder_name, "r")
+    context.thread_count = 1
+    try:
+        for data in stream:
+            yield from context.decode(av.Packet(data))
+        yield from context.decode(None)
+    except av.FFmpegError as error:
+        raise EncodeError(
+            f"{encoder.ffmpeg_name} wrote a stream that does not decode: {reason(error)}", settings
+        ) from error
 
 
 def decode_bgr(

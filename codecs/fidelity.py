@@ -1,0 +1,121 @@
+"""PSNR, SSIM and XPSNR of an encode: how near it stays to the source as a signal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.filter import Graph
+
+from .encode import Encoding, decode
+from .frames import FrameFormat
+from .source import Segment, Source
+
+# FFmpeg prints a frame's mean squared error with six decimals, so that beyond about 100 dB it
+# cannot tell equal from nearly equal. A finite ceiling keeps lossless encodes comparable.
+MAX_DB = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """Likeness of an encode to its source over all frames, higher is better.
+
+    Attributes:
+        psnr_db: Of the squared error averaged over all samples of Y, U and V and over frames:
+            ``average`` of FFmpeg's psnr filter. At most 100, which is what a lossless encode gets.
+        ssim: Mean over frames of SSIM over Y, U and V by their sample counts: ``All`` of FFmpeg's
+            ssim filter. At most 1.
+        xpsnr_db: Perceptually weighted PSNR of the worst of Y, U and V: ``minimum`` of FFmpeg's
+            xpsnr filter. At most 100.
+    """
+
+    psnr_db: float
+    ssim: float
+    xpsnr_db: float
+
+
+def fidelity(
+    source: Source, encoding: Encoding, segments: Sequence[Segment] | None = None
+) -> Fidelity:
+    """Returns PSNR, SSIM and XPSNR of an encode, frames paired by index.
+
+    Args:
+        source: What was encoded.
+        encoding: The encode.
+        segments: The parts of the source that were encoded; all of it where None.
+
+    Raises:
+        ValueError: The segments have another number of frames than the encode.
+        EncodeError: Frames were lost.
+
+    Source:
+        FFmpeg's filters psnr, ssim and xpsnr (Helmrich et al., "XPSNR: A low-complexity extension
+        of the perceptually weighted PSNR", ICASSP 2020). Deviation: the ceiling of 100 dB.
+    """
+    segments = source.whole if segments is None else segments
+    indices = [s.start_frame + offset for s in segments for offset in range(s.num_frames)]
+    if len(indices) != encoding.num_frames:
+        raise ValueError(
+            f"segments must be those of the encode: they have {len(indices)} frames, "
+            f"the encode has {encoding.num_frames}"
+        )
+    # xpsnr weighs by the activity of its first input, so there the reference comes first.
+    psnr, ssim = _Comparison("psnr", source), _Comparison("ssim", source)
+    xpsnr = _Comparison("xpsnr", source)
+    squared_errors: list[float] = []
+    similarities: list[float] = []
+    weighted_errors: list[list[float]] = []
+    for position, decoded in enumerate(decode(encoding)):
+        reference = source.frame(indices[position])
+        # The copy has the reference's line size, which xpsnr relies on beyond 8 bits.
+        distorted = av.VideoFrame.from_ndarray(decoded.to_ndarray(), format=source.pix_fmt)
+        reference.pts = distorted.pts = position
+        distorted.time_base = reference.time_base
+        squared_errors.append(psnr.compare(distorted, reference)["lavfi.psnr.mse_avg"])
+        similarities.append(ssim.compare(distorted, reference)["lavfi.ssim.All"])
+        values = xpsnr.compare(reference, distorted)
+        weighted_errors.append(
+            [10 ** (-values[f"lavfi.xpsnr.xpsnr.{component}"] / 20) for component in "yuv"]
+        )
+    peak = 1023 if source.pix_fmt == "yuv420p10le" else 255
+    return Fidelity(
+        psnr_db=_decibel(float(np.mean(squared_errors)) / peak**2),
+        ssim=float(np.mean(similarities)),
+        # Errors are averaged as roots, as the filter does it (get_avg_xpsnr in vf_xpsnr.c).
+        xpsnr_db=min(_decibel(float(root) ** 2) for root in np.mean(weighted_errors, axis=0)),
+    )
+
+
+def _decibel(error: float) -> float:
+    """Returns a squared error, as a fraction of the squared peak, in dB."""
+    return MAX_DB if error <= 0 else min(MAX_DB, -10 * math.log10(error))
+
+
+class _Comparison:
+    """A filter with two inputs, run frame by frame."""
+
+    def __init__(self, filter_name: str, form: FrameFormat) -> None:
+        inputs = (
+            f"video_size={form.width}x{form.height}:pix_fmt={form.pix_fmt}:"
+            f"time_base={1 / form.frame_rate}:frame_rate={form.frame_rate}"
+        )
+        self._graph = Graph()
+        self._graph.threads = 1
+        self._first = self._graph.add("buffer", inputs, name="first")
+        self._second = self._graph.add("buffer", inputs, name="second")
+        self._sink = self._graph.add("buffersink")
+        comparison = self._graph.add(filter_name)
+        self._first.link_to(comparison, 0, 0)
+        self._second.link_to(comparison, 0, 1)
+        comparison.link_to(self._sink)
+        self._graph.configure()
+
+    def compare(self, first: av.VideoFrame, second: av.VideoFrame) -> dict[str, float]:
+        """Returns what the filter notes in the frame's metadata; ``inf`` where nothing differs."""
+        self._first.push(first)
+        self._second.push(second)
+        metadata = self._sink.pull().metadata
+        return {name: float(value) for name, value in metadata.items() if "lavfi" in name}
