@@ -54,7 +54,8 @@ def iou_matrix(first: Floats, second: Floats) -> Floats:
     bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
     overlap = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
     union = _areas(first)[:, None] + _areas(second)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    ious: Floats = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return ious
 
 
 def _areas(boxes: Floats) -> Floats:

@@ -25,6 +25,9 @@ from ..metrics.object_iou import (
 )
 from .store import Json, Store
 
+# (index in the source, position in the encode) of frames to look at.
+Sample = list[tuple[int, int]]
+
 # Pictures decoded and waiting for the detector at one time.
 _PICTURES_AT_ONCE = 8
 
@@ -78,6 +81,16 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the detector found on an encode, one entry a frame, and what that scores."""
+
+    scores: ObjectScores
+    found: tuple[Detections, ...]
+    decode_seconds: float
+    detect_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """Everything that a measurement depends on, but for the settings.
 
@@ -114,21 +127,19 @@ class Bench:
             EncodeError: The encode failed.
         """
         encoding = encode(self.source, settings, self.segments)
-        scores, _, decode_seconds, detect_seconds = self.look(encoding, self.thresholds.match)
+        look = self.look(encoding, self.thresholds.match)
         return Measurement(
             rate_kbps=encoding.rate_kbps,
             size_bytes=encoding.size_bytes,
             num_frames=encoding.num_frames,
-            scores=scores,
+            scores=look.scores,
             encode_seconds=encoding.encode_seconds,
-            decode_seconds=decode_seconds,
-            detect_seconds=detect_seconds,
+            decode_seconds=look.decode_seconds,
+            detect_seconds=look.detect_seconds,
         )
 
-    def look(
-        self, encoding: Encoding, min_score: float
-    ) -> tuple[ObjectScores, list[Detections], float, float]:
-        """Returns scores, detections, decode seconds and detect seconds of an encode."""
+    def look(self, encoding: Encoding, min_score: float) -> Look:
+        """Decodes an encode and runs the detector on the frames of the sample."""
         wanted = frozenset(self.positions)
         pictures = decode_bgr(encoding, wanted, self.source.color_space)
         found: list[Detections] = []
@@ -149,7 +160,12 @@ class Bench:
         scores = delta_object_iou(
             self.reference, [frame.at_least(self.thresholds.match) for frame in found]
         )
-        return scores, found, decode_seconds, detect_seconds
+        return Look(
+            scores=scores,
+            found=tuple(found),
+            decode_seconds=decode_seconds,
+            detect_seconds=detect_seconds,
+        )
 
 
 def settings_json(settings: EncodeSettings) -> dict[str, Json]:
@@ -204,7 +220,7 @@ def sampled_frames(
     *,
     phase: float,
     annotations: Annotations | None = None,
-) -> list[tuple[int, int]]:
+) -> Sample:
     """Returns (index in the source, position in the encode) of evenly sampled frames.
 
     Args:
@@ -232,7 +248,7 @@ def set_up_bench(
     detector: Detector,
     *,
     segments: tuple[Segment, ...],
-    sample: Sequence[tuple[int, int]],
+    sample: Sample,
     thresholds: Thresholds,
     annotations: Annotations | None,
     store: Store,

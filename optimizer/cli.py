@@ -126,7 +126,7 @@ def tune(
         int, typer.Option(help="Settings proposed at once; the result depends on it.")
     ] = 4,
     tolerance: Annotated[
-        float, typer.Option(help="Largest gap of verified quality before exit code 3.")
+        float, typer.Option(help="Fall of verified below expected quality before exit code 3.")
     ] = 0.03,
     store: Annotated[
         Path, typer.Option(help="Measurements; nothing in it is measured again.")
@@ -295,7 +295,7 @@ def _run(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) ->
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror}") from error
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -358,7 +358,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
 
     from .report import headline
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     table = Table()
     for column in ("", "defaults", "tuned"):
         table.add_column(column, justify="left" if not column else "right")
@@ -392,10 +392,11 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     )
     for note in recommendation.notes:
         console.print(f"note: {note}")
-    console.print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n", soft_wrap=True)
-    console.print(recommendation.ffmpeg_command, soft_wrap=True, markup=False)
+    # Not through rich, which wraps lines and turns ":v:" into a picture.
+    print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n")
+    print(recommendation.ffmpeg_command)
     if not recommendation.is_verified:
-        Console(stderr=True).print("the winner failed verification: the gap is above the tolerance")
+        print("ratesight: the winner failed verification, see the gap above", file=sys.stderr)
 
 
 def _event_type(event: object) -> str:

@@ -67,7 +67,7 @@ class Recommendation:
         quality: What the search expects at the recommended settings.
         verified_quality: Measured at the recommended settings.
         quality_gap: verified_quality - quality.
-        is_verified: The gap is within the tolerance.
+        is_verified: The verified quality is not below the expected one by more than the tolerance.
         num_encodes, num_from_store: Measurements made, and found in the store.
         seconds: Where the time went, in seconds of one job; ``wall`` in seconds of the clock.
         notes: What a reader should know, in sentences.

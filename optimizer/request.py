@@ -36,7 +36,7 @@ class TuneRequest:
         frames_per_second: Of the frames that the detector looks at.
         num_jobs: Encodes side by side, each on one thread.
         num_batch: Settings proposed at once. The result depends on it, not on num_jobs.
-        tolerance: Largest gap between the quality that the search expects and the verified one.
+        tolerance: How far the verified quality may fall below what the search expects.
     """
 
     clip: Path

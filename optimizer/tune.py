@@ -13,26 +13,22 @@ import joblib
 
 from ..codecs.command import ffmpeg_command
 from ..codecs.encode import encoder_version
-from ..codecs.source import Source, load_source
+from ..codecs.source import Segment, Source, load_source
 from ..codecs.table import ENCODERS
 from ..metrics.annotations import load_annotations
 from ..metrics.detector import load_detector
 from .aim import TargetQuality
-from .bench import Bench, sampled_frames, set_up_bench, settings_json, spread_segments
+from .bench import Bench, Sample, sampled_frames, set_up_bench, settings_json, spread_segments
 from .candidate import Candidate
 from .events import ClipLoaded, Recommended, TuneEvent
 from .measure import Measurer
-from .recommendation import CurvePoint, Recommendation
+from .recommendation import CurvePoint, Examined, Recommendation
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, search
 from .store import Json, key_sha256, open_store
 from .study import open_study
-from .verification import Verification, examine, verify
+from .verification import Verification, Verified, examine, verify
 
-# Where in each sampling interval a frame is taken: the frames that a verification reports on are
-# not those that the search chose its winner by.
-_SEARCH_PHASE = 0.25
-_VERIFICATION_PHASE = 0.75
 _DISTRIBUTIONS = (
     "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",
 )  # fmt: skip
@@ -61,15 +57,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         if request.annotations is not None:
             annotations = load_annotations(request.annotations, source.num_frames)
 
-        def bench_for(phase: float, num_segments: int) -> Bench:
-            segments = spread_segments(source, num_segments, request.segment_seconds)
-            sample = sampled_frames(
-                source,
-                segments,
-                request.frames_per_second,
-                phase=phase,
-                annotations=annotations,
-            )
+        def bench_on(segments: tuple[Segment, ...], sample: Sample) -> Bench:
             return set_up_bench(
                 source,
                 detector,
@@ -80,7 +68,11 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 store=store,
             )
 
-        bench = bench_for(_SEARCH_PHASE, request.num_segments)
+        segments = spread_segments(source, request.num_segments, request.segment_seconds)
+        sample = sampled_frames(
+            source, segments, request.frames_per_second, phase=0.25, annotations=annotations
+        )
+        bench = bench_on(segments, sample)
         yield _clip_loaded(source, bench)
         study = open_study(
             ENCODERS[request.codec],
@@ -98,12 +90,16 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
         measurer = Measurer(store=store, parallel=parallel)
         result = yield from search(request, bench, study, measurer)
-        verification_bench = bench_for(_VERIFICATION_PHASE, 0)
+        # Twice as many frames, none of which the search chose its winner by.
+        sample = sampled_frames(
+            source, source.whole, request.frames_per_second * 2, phase=0, annotations=annotations
+        )
+        unseen = [pair for pair in sample if pair[0] not in bench.frames]
+        verification_bench = bench_on(source.whole, unseen or sample)
         verification = yield from verify(request, result, verification_bench, measurer)
-        if set(bench.frames) & set(verification_bench.frames):
+        if not unseen:
             verification.notes.append(
-                "Some frames served the search and the verification: the clip has no others at "
-                "this sampling rate."
+                "The verification looked at the frames of the search: the clip has no others."
             )
         yield Recommended(
             recommendation=_recommend(
@@ -146,10 +142,12 @@ def _recommend(
     started: float,
 ) -> Recommendation:
     winner, anchor, change = verification.winner, verification.anchor, verification.change
-    winner_examined = examine(winner, bench)
-    anchor_examined = winner_examined if winner is anchor else examine(anchor, bench)
+    closely = [anchor] if winner is anchor else [anchor, winner]
+    examined = dict(measurer.parallel(joblib.delayed(_examine)(bench, one) for one in closely))
+    anchor_examined, winner_examined = examined[id(anchor)], examined[id(winner)]
     settings = winner.ladder.at(winner.crf)
-    gap = winner_examined.quality - winner.expected_quality
+    expected_quality = winner.expected.quality_at_crf(winner.crf)
+    gap = winner_examined.quality - expected_quality
     aim = request.aim
     return Recommendation(
         codec=request.codec,
@@ -162,11 +160,11 @@ def _recommend(
         search_cost_percent=cost_percent(request, result.best_cost),
         target_quality=aim.quality if isinstance(aim, TargetQuality) else None,
         target_rate_kbps=None if isinstance(aim, TargetQuality) else aim.rate_kbps,
-        quality=winner.expected_quality,
+        quality=expected_quality,
         verified_quality=winner_examined.quality,
         quality_gap=gap,
         tolerance=request.tolerance,
-        is_verified=abs(gap) <= request.tolerance,
+        is_verified=gap >= -request.tolerance,
         winner=winner_examined,
         anchor=anchor_examined,
         winner_curve=_curve_points(winner.ladder),
@@ -181,6 +179,11 @@ def _recommend(
         ),
         provenance=_provenance(request, bench),
     )
+
+
+def _examine(bench: Bench, verified: Verified) -> tuple[int, Examined]:
+    """Returns its result with a mark, because results come in whatever order they end."""
+    return id(verified), examine(bench, verified)
 
 
 def _curve_points(ladder: Candidate) -> tuple[CurvePoint, ...]:

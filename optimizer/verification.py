@@ -14,8 +14,9 @@ from ..codecs.fidelity import fidelity
 from ..codecs.table import ENCODERS
 from ..metrics.coco_map import mean_average_precision
 from .aim import Aim, TargetQuality
-from .bench import Bench, Measurement
+from .bench import Bench
 from .candidate import Candidate, extended
+from .curve import RdCurve
 from .events import PointMeasured, TuneEvent, VerificationStarted
 from .interval import RateChange, rate_change
 from .measure import Measurer
@@ -34,12 +35,13 @@ class Verified:
     """Fresh measurements of one candidate around the CRF that the search recommends.
 
     Attributes:
-        expected_quality: Of the search, at that CRF.
+        crf: Where it meets the aim: as the search expects, then as the ladder says.
+        expected: Its curve in the search.
         ladder: The same settings, measured on the verification bench.
     """
 
     crf: float
-    expected_quality: float
+    expected: RdCurve
     ladder: Candidate
 
 
@@ -87,7 +89,9 @@ def verify(
                 quality=measured.outcome.scores.quality,
                 is_from_store=False,
             )
-        todo = [(one, crf) for one in verified if (crf := _further(one, request.aim)) is not None]
+        todo = [(one, crf) for one in verified for crf in _further(one, request.aim)]
+    for one in verified:
+        one.crf = _crf_for(request.aim, one.ladder, one.ladder.curve)
     return _judge(request, anchor, winner)
 
 
@@ -114,45 +118,44 @@ def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verifica
     return Verification(anchor=anchor, winner=winner, change=change, notes=notes)
 
 
-def examine(verified: Verified, bench: Bench) -> Examined:
-    """Looks closely at one candidate at its recommended CRF."""
-    settings = verified.ladder.at(verified.crf)
-    encoding = encode(bench.source, settings, bench.segments)
-    scores, found, _, _ = bench.look(encoding, _MAP_SCORE)
-    precision = mean_average_precision([frame.objects for frame in bench.reference], found)
+def examine(bench: Bench, verified: Verified) -> Examined:
+    """Looks closely at one candidate at its CRF: a fresh encode of its own."""
+    encoding = encode(bench.source, verified.ladder.at(verified.crf), bench.segments)
+    look = bench.look(encoding, _MAP_SCORE)
+    precision = mean_average_precision([frame.objects for frame in bench.reference], look.found)
     signal = fidelity(bench.source, encoding, bench.segments)
+    frame_qualities = look.scores.frame_qualities
     return Examined(
         crf=verified.crf,
         rate_kbps=encoding.rate_kbps,
-        quality=scores.quality,
-        quality_p5=float(np.percentile(scores.frame_qualities, 5)),
-        quality_min=float(scores.frame_qualities.min()),
+        quality=look.scores.quality,
+        quality_p5=float(np.percentile(frame_qualities, 5)),
+        quality_min=float(frame_qualities.min()),
         map50_95=precision.map50_95,
         map50=precision.map50,
         psnr_db=signal.psnr_db,
         ssim=signal.ssim,
         xpsnr_db=signal.xpsnr_db,
-        encode_fps=_encode_fps(verified.ladder.measurements[verified.crf]),
+        encode_fps=encoding.num_frames / encoding.encode_seconds,
     )
-
-
-def _encode_fps(measurement: Measurement) -> float:
-    return measurement.num_frames / measurement.encode_seconds
 
 
 def _expect(candidate: Candidate, result: SearchResult, aim: Aim) -> Verified:
     """Returns where the search expects a candidate to meet the aim; nothing measured yet."""
     curve = extended(candidate, result.anchor)
-    crf = curve.crf_at(aim.rate_on(curve).value).value
-    # Half steps, towards more quality, or for a target rate towards less rate.
-    halves = math.floor(crf * 2) if isinstance(aim, TargetQuality) else math.ceil(crf * 2)
-    low, high = candidate.search_crf
-    crf = float(min(max(halves / 2, low), high))
     return Verified(
-        crf=crf,
-        expected_quality=curve.quality_at_crf(crf),
+        crf=_crf_for(aim, candidate, curve),
+        expected=curve,
         ladder=Candidate(settings=candidate.settings),
     )
+
+
+def _crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
+    """Returns the CRF where a curve meets the aim, in half steps towards the safe side."""
+    crf = curve.crf_at(aim.rate_on(curve).value).value
+    halves = math.floor(crf * 2) if isinstance(aim, TargetQuality) else math.ceil(crf * 2)
+    low, high = candidate.search_crf
+    return float(min(max(halves / 2, low), high))
 
 
 def _step(candidate: Candidate) -> float:
@@ -167,17 +170,18 @@ def _ladder(verified: Verified) -> list[float]:
     return sorted({min(max(crf, float(low)), float(high)) for crf in crfs})
 
 
-def _further(verified: Verified, aim: Aim) -> float | None:
+def _further(verified: Verified, aim: Aim) -> list[float]:
     """Returns one more CRF where the aim lies beyond the ladder."""
     low, high = verified.ladder.search_crf
     crfs = verified.ladder.measurements
-    further = None
     match aim.rate_on(verified.ladder.curve).end:
         case "high":
             further = max(min(crfs) - _step(verified.ladder), float(low))
         case "low":
             further = min(max(crfs) + _step(verified.ladder), float(high))
-    return None if further in crfs else further
+        case None:
+            return []
+    return [] if further in crfs else [further]
 
 
 def _change(request: TuneRequest, anchor: Verified, winner: Verified) -> RateChange:
@@ -186,6 +190,6 @@ def _change(request: TuneRequest, anchor: Verified, winner: Verified) -> RateCha
         winner.ladder.measurements,
         request.aim,
         max_crf=ENCODERS[request.codec].search_crf[1],
-        block_frames=round(request.frames_per_second),
+        block_frames=round(2 * request.frames_per_second),
         seed=request.seed,
     )
