@@ -39,9 +39,11 @@ def open_container(path: Path, frame_rate: Fraction | None = None) -> Iterator[I
         raise ClipError(f"clip must be a file or a folder of pictures, {path} does not exist")
     # Only local files: a playlist must not make us read another host.
     options = {"protocol_whitelist": "file"}
-    file, demuxer = str(path), None
+    # A relative name with a colon in it, such as a time, would be taken for a protocol.
+    file, demuxer = str(path.absolute()), None
     if path.is_dir():
-        file, start_number = picture_pattern(path)
+        name, start_number = picture_pattern(path)
+        file = f"{file.replace('%', '%%')}/{name}"
         demuxer = "image2"
         options["start_number"] = str(start_number)
         options["framerate"] = str(frame_rate or DEFAULT_PICTURE_RATE)
@@ -87,7 +89,7 @@ def stream_frame_rate(stream: VideoStream, path: Path) -> Fraction:
 
 
 def picture_pattern(folder: Path) -> tuple[str, int]:
-    """Returns FFmpeg's pattern for a folder of numbered pictures, and its first number.
+    """Returns FFmpeg's pattern for the names of numbered pictures, and the first number.
 
     Raises:
         ClipError: No pictures, several name patterns, or a gap in the numbers.
@@ -118,8 +120,7 @@ def picture_pattern(folder: Path) -> tuple[str, int]:
     for expected, found in enumerate(numbers, start=numbers[0]):
         if found != expected:
             raise ClipError(f"pictures must have no gap, number {expected} is missing in {folder}")
-    escaped = f"{folder}/{prefix}".replace("%", "%%")
-    return f"{escaped}{number}{suffix}", numbers[0]
+    return f"{prefix.replace('%', '%%')}{number}{suffix}", numbers[0]
 
 
 def reason(error: Exception) -> str:

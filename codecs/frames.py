@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from .container import reason, stream_frame_rate, video_stream
@@ -137,6 +137,16 @@ class FrameReader:
         """Whether the frames so far are not evenly spaced in time."""
         return is_uneven(self.timestamps, self.time_base, self.frame_rate)
 
+    @property
+    def is_full_range(self) -> bool:
+        """Whether the clip is Y'CbCr of full range."""
+        return self._first is not None and is_full_range_yuv(self._first)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether an odd last row or column is cut off."""
+        return self._first is not None and bool(self._first.width % 2 or self._first.height % 2)
+
     def notes(self) -> Iterator[str]:
         """Yields what was changed on the way in, in words."""
         first = self._first
@@ -146,7 +156,7 @@ class FrameReader:
             yield "stood upright as its rotation flag asks"
         if is_converted(first):
             yield f"converted from {first.format.name} to limited-range 4:2:0"
-        if first.width % 2 or first.height % 2:
+        if self.is_cut:
             yield f"cut to even size {self.width}x{self.height}"
         if self.is_uneven:
             rate = float(self.frame_rate)
@@ -177,13 +187,12 @@ class FrameReader:
 
     def _normalise(self, frame: av.VideoFrame) -> Planes:
         if is_converted(frame) or frame.format.name != self.pix_fmt:
-            is_yuvj = frame.format.name.startswith("yuvj")
-            is_full = is_yuvj or frame.color_range == ColorRange.JPEG
             frame = self._reformatter.reformat(
                 frame,
                 format=self.pix_fmt,
+                interpolation=Interpolation.BICUBIC,  # as the ffmpeg command does, to the bit
                 # swscale knows by itself that RGB and grey are full range.
-                src_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
+                src_color_range=(ColorRange.JPEG if is_full_range_yuv(frame) else ColorRange.MPEG),
                 dst_color_range=ColorRange.MPEG,
             )
         # Cut before turning, else the chroma of an odd-sized turned picture is half a pixel off.
@@ -241,7 +250,13 @@ def is_deep(frame: av.VideoFrame) -> bool:
 def is_converted(frame: av.VideoFrame) -> bool:
     """Returns whether a frame must change its format to be limited-range 4:2:0."""
     pix_fmt = "yuv420p10le" if is_deep(frame) else "yuv420p"
-    return frame.format.name != pix_fmt or frame.color_range == ColorRange.JPEG
+    return frame.format.name != pix_fmt or is_full_range_yuv(frame)
+
+
+def is_full_range_yuv(frame: av.VideoFrame) -> bool:
+    """Returns whether black is 0 in a Y'CbCr frame."""
+    name, is_tagged = frame.format.name, frame.color_range == ColorRange.JPEG
+    return name.startswith("yuvj") or (is_tagged and not frame.format.is_rgb)
 
 
 def orientation(frame: av.VideoFrame, path: Path) -> Orientation:

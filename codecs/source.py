@@ -41,6 +41,10 @@ class Source:
         pix_fmt: ``yuv420p`` or ``yuv420p10le``, limited range.
         frame_rate: Of the clip, exact; uneven time stamps are evened.
         content_sha256: Of format, frame rate and all frames: what the encoders see.
+        given_frame_rate: The rate that was asked for in place of the clip's own.
+        is_uneven: The clip's frames are not evenly spaced in time.
+        is_full_range: The clip is Y'CbCr of full range.
+        is_cut: An odd last row or column was cut off.
         decode_seconds: Time that decoding took.
         notes: What was changed on the way in, in words.
     """
@@ -55,6 +59,10 @@ class Source:
     color_transfer: int
     num_frames: int
     content_sha256: str
+    given_frame_rate: Fraction | None
+    is_uneven: bool
+    is_full_range: bool
+    is_cut: bool
     decode_seconds: float
     notes: tuple[str, ...]
     scratch: FileIO
@@ -179,6 +187,10 @@ def load_source(
             color_transfer=reader.color_transfer,
             num_frames=len(reader.timestamps),
             content_sha256=digest.hexdigest(),
+            given_frame_rate=frame_rate,
+            is_uneven=reader.is_uneven,
+            is_full_range=reader.is_full_range,
+            is_cut=reader.is_cut,
             decode_seconds=time.perf_counter() - started,
             notes=tuple(reader.notes()),
             scratch=scratch,

@@ -1,0 +1,66 @@
+"""Prints the ffmpeg command that makes the same encode."""
+
+from __future__ import annotations
+
+import shlex
+
+from .container import picture_pattern
+from .encode import ffmpeg_options
+from .settings import EncodeSettings
+from .source import Source
+from .table import ENCODERS
+
+# FFmpeg's options whose command line name says which stream they are for.
+_NAMES = {"b": "b:v"}
+
+
+def ffmpeg_command(
+    settings: EncodeSettings,
+    source: Source,
+    *,
+    input_name: str,
+    output_name: str,
+    num_frames: int | None = None,
+) -> str:
+    """Returns the command line, quoted for a shell, that encodes a clip with these settings.
+
+    Args:
+        settings: What is asked of the encoder.
+        source: The decoded clip, for what ffmpeg must be told about it.
+        input_name: Path of the clip, or of the folder of pictures.
+        output_name: File to write.
+        num_frames: Stops after so many frames; the whole clip where None.
+    """
+    encoder = ENCODERS[settings.codec]
+    words = ["ffmpeg", *_input(source, input_name), "-map", "0:V:0"]
+    filters = []
+    if source.is_full_range:
+        filters.append("scale=out_range=tv")
+    if source.is_cut:
+        filters.append(f"crop={source.width}:{source.height}:0:0")
+    if filters:
+        words += ["-vf", ",".join(filters)]
+    if source.is_uneven and source.given_frame_rate is None:
+        words += ["-fps_mode", "passthrough"]
+    if num_frames is not None:
+        words += ["-frames:v", str(num_frames)]
+    words += ["-c:v", encoder.ffmpeg_name]
+    for name, value in ffmpeg_options(settings).items():
+        words += [f"-{_NAMES.get(name, name)}", value]
+    return shlex.join([*words, "-pix_fmt", source.pix_fmt, _file(output_name)])
+
+
+def _input(source: Source, name: str) -> list[str]:
+    """Returns the words that name the clip and its frame rate where it has none of its own."""
+    if source.path.is_dir():
+        pattern, start_number = picture_pattern(source.path)
+        path = f"{name.replace('%', '%%').rstrip('/')}/{pattern}"
+        rate = ["-framerate", str(source.frame_rate), "-start_number", str(start_number)]
+        return [*rate, "-i", _file(path)]
+    rate = [] if source.given_frame_rate is None else ["-r", str(source.given_frame_rate)]
+    return [*rate, "-i", _file(name)]
+
+
+def _file(name: str) -> str:
+    """Returns a name that ffmpeg takes neither for an option nor for a protocol."""
+    return f"file:{name}" if name.startswith("-") or ":" in name else name
