@@ -6,10 +6,13 @@ import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import av
+import av.logging
 import numpy as np
 import numpy.typing as npt
 from av.video.codeccontext import VideoCodecContext
@@ -111,7 +114,10 @@ class RunningEncoder:
         self._context.colorspace = form.color_space
         self._context.color_primaries = form.color_primaries
         self._context.color_trc = form.color_transfer
-        self._context.options = ffmpeg_options(settings)
+        options = ffmpeg_options(settings)
+        if encoder.avx512_params is not None and _x264_uses_avx512():
+            options[encoder.params_name] += f":{encoder.avx512_params}"
+        self._context.options = options
 
     def encode(self, frame: av.VideoFrame | None) -> list[VideoPacket]:
         """Returns the packets that are ready; None as the frame ends the stream.
@@ -145,6 +151,17 @@ def video_context(codec_name: str, mode: Literal["r", "w"]) -> VideoCodecContext
     context = av.CodecContext.create(codec_name, mode)
     assert isinstance(context, VideoCodecContext)
     return context
+
+
+@cache
+def _x264_uses_avx512() -> bool:
+    """Returns whether x264 finds AVX-512 here, in its own words."""
+    context = video_context("libx264", "w")
+    context.width = context.height = 16
+    context.pix_fmt, context.time_base = "yuv420p", Fraction(1, 25)
+    with encoder_log(av.logging.INFO) as log:
+        context.open()
+    return any("AVX512" in line for line in log_lines(log, av.logging.INFO))
 
 
 def ffmpeg_options(settings: EncodeSettings) -> dict[str, str]:

@@ -18,35 +18,43 @@ _IGNORED = re.compile(
 )
 
 _lock = Lock()
-_listeners: list[int | None] = []  # each one's level to return to
+_levels: list[int] = []  # what each listener wants to hear
+_level_before: int | None = None
 
 
 @contextmanager
-def encoder_log() -> Iterator[list[LogRecord]]:
-    """Collects the warnings and errors that FFmpeg logs in this thread.
+def encoder_log(level: int = av.logging.WARNING) -> Iterator[list[LogRecord]]:
+    """Collects what FFmpeg logs in this thread, warnings and errors unless told otherwise.
 
     PyAV throws FFmpeg's log away unless a level is set, and drops a line that repeats the one
     before it even when that was another encode's. Both switches are the whole process's, so the
     first of several encodes side by side turns them and the last one turns them back.
     """
+    global _level_before
     with _lock:
-        _listeners.append(_listeners[0] if _listeners else av.logging.get_level())
-        av.logging.set_level(av.logging.WARNING)
-        av.logging.set_skip_repeated(False)
+        if not _levels:
+            _level_before = av.logging.get_level()
+            av.logging.set_skip_repeated(False)
+        _levels.append(level)
+        av.logging.set_level(max(_levels))
     try:
         with av.logging.Capture(local=True) as log:
             yield log
     finally:
         with _lock:
-            level = _listeners.pop()
-            if not _listeners:
-                av.logging.set_level(level)
+            _levels.remove(level)
+            av.logging.set_level(max(_levels) if _levels else _level_before)
+            if not _levels:
                 av.logging.set_skip_repeated(True)
 
 
-def log_lines(log: Sequence[LogRecord]) -> tuple[str, ...]:
-    """Returns collected log records as lines."""
-    return tuple(f"[{name}] {message.strip()}" for _, name, message in log if message.strip())
+def log_lines(log: Sequence[LogRecord], level: int = av.logging.WARNING) -> tuple[str, ...]:
+    """Returns collected log records as lines, those up to a level."""
+    return tuple(
+        f"[{name}] {message.strip()}"
+        for record_level, name, message in log
+        if record_level <= level and message.strip()
+    )
 
 
 def ignored_option(lines: Sequence[str]) -> str | None:
