@@ -24,6 +24,10 @@ class ScratchError(CodecError, OSError):
     """The decoded clip does not fit on the disk."""
 
 
+class TargetError(CodecError, OSError):
+    """The encoded file cannot be written where it was asked for."""
+
+
 class EncodeError(CodecError, RuntimeError):
     """An encode failed, ignored one of its options, or lost a frame.
 

@@ -26,6 +26,9 @@ Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 # by a few frames in sound files (748 of 750 in one surveillance recording).
 _MISSING_FRAMES_ALLOWED = 0.02
 
+# So many frames that are all interlaced spare decoding the rest.
+_SURELY_INTERLACED = 100
+
 # swscale turns RGB into Y'CbCr with BT.601's matrix, so that is what the encode is tagged with
 # (SMPTE 170M in ITU-T H.273, table 4). The clip's own tag, 0 for RGB, fits 4:4:4 only: SVT-AV1
 # refuses it, x264 and x265 write a stream that players show in false colours.
@@ -94,6 +97,7 @@ class FrameReader:
         self.path = path
         self.stream: VideoStream = video_stream(container, path)
         self.frame_rate = frame_rate or stream_frame_rate(self.stream, path)
+        self.given_frame_rate = frame_rate
         self.max_frames = max_frames
         self.timestamps: list[int | None] = []
         self.width = self.height = 0
@@ -123,14 +127,22 @@ class FrameReader:
             yield self._normalise(frame)
             if len(self.timestamps) == self.max_frames:
                 break
+            if num_interlaced == len(self.timestamps) == _SURELY_INTERLACED:
+                break
         if self._first is None:
             raise ClipError(f"clip must hold at least one frame, none of {self.path} decodes")
-        self._check_complete()
         if num_interlaced * 2 > len(self.timestamps):
             raise ClipError(
                 f"clip must be progressive, {self.path} is interlaced; "
                 f"deinterlace it first: ffmpeg -i IN -vf bwdif -c:v ffv1 OUT.mkv"
             )
+        self._check_complete()
+
+    @property
+    def sample_aspect_ratio(self) -> Fraction | None:
+        """Width over height of an upright pixel; None where the clip does not say."""
+        ratio = self.stream.sample_aspect_ratio
+        return 1 / ratio if ratio and self._orientation.is_transposed else ratio or None
 
     @property
     def is_uneven(self) -> bool:
@@ -215,6 +227,13 @@ class FrameReader:
                 f"{self.path} is truncated: its header promises {num_promised} frames, "
                 f"{num_frames} decode; use --max-seconds {seconds:.2f} to take what is there"
             )
+
+
+def video_frame(planes: Planes, form: FrameFormat, index: int) -> av.VideoFrame:
+    """Returns stacked planes as FFmpeg has them; the frame's time is its number in frames."""
+    frame = av.VideoFrame.from_ndarray(planes, format=form.pix_fmt)
+    frame.pts, frame.time_base = index, 1 / form.frame_rate
+    return frame
 
 
 def decode_intact(

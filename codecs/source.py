@@ -22,7 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from .container import open_container
 from .errors import ClipError, ScratchError
-from .frames import FrameReader, Planes
+from .frames import FrameReader, Planes, video_frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +87,7 @@ class Source:
 
     def frame(self, index: int) -> av.VideoFrame:
         """Returns frame ``index`` as FFmpeg has it, its time its number in frames."""
-        frame = av.VideoFrame.from_ndarray(self.planes(index), format=self.pix_fmt)
-        frame.pts, frame.time_base = index, 1 / self.frame_rate
-        return frame
+        return video_frame(self.planes(index), self, index)
 
     def bgr(self, index: int) -> npt.NDArray[np.uint8]:
         """Returns frame ``index`` as (height, width, 3) BGR in [0, 255]."""

@@ -1,0 +1,253 @@
+"""Encodes a whole file into a file, frame by frame."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from .container import open_container
+from .encode import RunningEncoder
+from .errors import EncodeError, TargetError
+from .frames import FrameReader, Planes, video_frame
+from .settings import EncodeSettings
+from .sound import Sound
+from .table import ENCODERS
+
+# FFmpeg's muxer of each file name ending.
+MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+
+# QuickTime and Safari play HEVC under this tag only; FFmpeg's own choice is hev1.
+_TAGS = {("x265", "mp4"): "hvc1", ("x265", "mov"): "hvc1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcoded:
+    """A file that was written.
+
+    Attributes:
+        size_bytes: Sum of the video packet sizes, without container and sound.
+        rate_kbps: Of the video.
+        file_size_bytes: Of the whole file.
+        encode_seconds: Time inside the encoder.
+        notes: What was changed or left out on the way, in words.
+    """
+
+    num_frames: int
+    size_bytes: int
+    rate_kbps: float
+    file_size_bytes: int
+    encode_seconds: float
+    notes: tuple[str, ...]
+
+
+def transcode(
+    settings: EncodeSettings,
+    clip_path: Path | str,
+    target_path: Path | str,
+    *,
+    frame_rate: Fraction | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Transcoded:
+    """Encodes a whole clip into a file; sound is copied where the container takes it.
+
+    Frames go to the encoder as in ``encode``, evenly spaced, so that the file is what a trial of
+    these settings promised. It gets the clip's own time stamps back behind the encoder.
+
+    Args:
+        settings: What is asked of the encoder.
+        clip_path: A video file, a y4m, or a folder of numbered pictures.
+        target_path: File to write, ending in .mp4, .mov or .mkv; replaced if it exists.
+        frame_rate: Overrides the clip's own; then its time stamps and sound are left out.
+        progress: Called with the number of frames read so far.
+
+    Raises:
+        ClipError: The clip is unreadable, truncated, interlaced, or changes its size.
+        TargetError: The target cannot be written.
+        EncodeError: The encoder failed, ignored an option, or lost a frame.
+    """
+    clip_path, target_path = Path(clip_path), Path(target_path)
+    muxer = _check_target(clip_path, target_path)
+    partial = target_path.with_name(f".{target_path.name}.{os.getpid()}.part")
+    with ExitStack() as cleanup:
+        cleanup.callback(partial.unlink, missing_ok=True)
+        container = cleanup.enter_context(open_container(clip_path, frame_rate))
+        reader = FrameReader(container, clip_path, frame_rate=frame_rate)
+        with _writing(target_path):
+            output = av.open(str(partial.absolute()), "w", format=muxer)
+        cleanup.callback(_close_quietly, output)
+        sound = None
+        if frame_rate is None and not clip_path.is_dir():
+            # Opened once more, so that neither pictures nor sound pile up waiting for the other.
+            sound = Sound(cleanup.enter_context(open_container(clip_path)), clip_path)
+        file = _File(settings, reader, output, sound, target_path)
+        for planes in reader:
+            file.write(planes)
+            if progress is not None:
+                progress(len(reader.timestamps))
+        file.finish()
+        with _writing(target_path):
+            _check_count(settings, partial, len(reader.timestamps))
+            os.replace(partial, target_path)
+    duration_seconds = len(reader.timestamps) / reader.frame_rate
+    return Transcoded(
+        num_frames=len(reader.timestamps),
+        size_bytes=file.size_bytes,
+        rate_kbps=float(file.size_bytes * 8 / 1000 / duration_seconds),
+        file_size_bytes=target_path.stat().st_size,
+        encode_seconds=file.encode_seconds,
+        notes=(*reader.notes(), *file.notes, *(sound.notes if sound else ())),
+    )
+
+
+def _check_target(clip_path: Path, target_path: Path) -> str:
+    """Returns the muxer for a target.
+
+    Raises:
+        TargetError: Its name ending is unknown, its folder is missing, or it is the clip.
+    """
+    muxer = MUXERS.get(target_path.suffix.lower())
+    if muxer is None:
+        raise TargetError(
+            f"target must end in {', '.join(MUXERS)}, got {target_path.name!r}; rename it"
+        )
+    if not target_path.parent.is_dir():
+        raise TargetError(f"folder of the target must exist, {target_path.parent} does not")
+    if target_path.is_dir():
+        raise TargetError(f"target must be a file, {target_path} is a folder")
+    if target_path.exists() and clip_path.exists() and target_path.samefile(clip_path):
+        raise TargetError(f"target must be another file than the clip, both are {target_path}")
+    return muxer
+
+
+def _check_count(settings: EncodeSettings, path: Path, num_frames: int) -> None:
+    """Fails a file that has not one video packet for each frame."""
+    with av.open(str(path.absolute())) as container:
+        count = sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+    if count != num_frames:
+        raise EncodeError(
+            f"frames must pair by index, {num_frames} went into "
+            f"{ENCODERS[settings.codec].ffmpeg_name} and {count} are in the file",
+            settings,
+        )
+
+
+@contextmanager
+def _writing(target_path: Path) -> Iterator[None]:
+    """Turns what goes wrong in writing into one line that names the target."""
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        raise TargetError(f"cannot write {target_path}: {error.strerror}") from error
+
+
+def _close_quietly(output: OutputContainer) -> None:
+    """Closes a file that is complete already, or stays incomplete."""
+    with suppress(av.FFmpegError):
+        output.close()
+
+
+class _Clock:
+    """Gives the evenly spaced frames that the encoder sees the clip's own times back."""
+
+    def __init__(self, reader: FrameReader) -> None:
+        own = reader.time_base if reader.given_frame_rate is None else None
+        self.time_base = own or 1 / reader.frame_rate
+        self._has_own_times = own is not None
+        self.frame_units = max(1, round(1 / (reader.frame_rate * self.time_base)))
+        self._times: list[int] = []
+
+    def add(self, timestamp: int | None) -> None:
+        """Takes the time of the next frame; one that is missing or not later is made up."""
+        earliest = self._times[-1] + 1 if self._times else None
+        if timestamp is None or not self._has_own_times:
+            timestamp = self._times[-1] + self.frame_units if self._times else 0
+        self._times.append(timestamp if earliest is None else max(timestamp, earliest))
+
+    def time(self, index: int) -> int:
+        """Returns when a frame is shown; decoding starts some frames before the first one."""
+        return self._times[index] if index >= 0 else self._times[0] + index * self.frame_units
+
+
+class _File:
+    """A file being written: encoder, clock, pictures and sound."""
+
+    def __init__(
+        self,
+        settings: EncodeSettings,
+        reader: FrameReader,
+        output: OutputContainer,
+        sound: Sound | None,
+        target_path: Path,
+    ) -> None:
+        self.size_bytes = 0
+        self.encode_seconds = 0.0
+        self.notes: list[str] = []
+        self._settings = settings
+        self._reader = reader
+        self._output = output
+        self._sound = sound
+        self._target_path = target_path
+        self._clock = _Clock(reader)
+        self._stream: VideoStream | None = None
+        self._encoder: RunningEncoder | None = None
+
+    def write(self, planes: Planes) -> None:
+        """Encodes the reader's newest frame."""
+        index = len(self._reader.timestamps) - 1
+        self._clock.add(self._reader.timestamps[-1])
+        self._encode(video_frame(planes, self._reader, index))
+
+    def finish(self) -> None:
+        """Empties the encoder and writes the end of the file."""
+        self._encode(None)
+        with _writing(self._target_path):
+            if self._sound is not None:
+                self._output.mux(list(self._sound.until(None)))
+            self._output.close()
+
+    def _start(self) -> VideoStream:
+        """Adds the video stream; the reader knows the format by now."""
+        codec, muxer = self._settings.codec, self._output.format.name
+        name = ENCODERS[codec].ffmpeg_name
+        stream = self._output.add_stream(name, rate=self._reader.frame_rate)
+        assert isinstance(stream, VideoStream)
+        stream.time_base = self._clock.time_base
+        ratio = self._reader.sample_aspect_ratio
+        if ratio is not None:
+            stream.codec_context.sample_aspect_ratio = ratio
+            if (codec, muxer) == ("svtav1", "matroska") and ratio != 1:
+                # AV1 itself has no pixel shape, and PyAV cannot set the container's.
+                self.notes.append(f"pixel shape {ratio} left out; write .mp4 to keep it")
+        if (codec, muxer) in _TAGS:
+            stream.codec_context.codec_tag = _TAGS[codec, muxer]
+        self._encoder = RunningEncoder(self._reader, self._settings, stream.codec_context)
+        if self._sound is not None:
+            self._sound.attach(self._output)
+        return stream
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        self._stream = self._stream or self._start()
+        assert self._encoder is not None
+        started = time.perf_counter()
+        packets = self._encoder.encode(frame)
+        self.encode_seconds += time.perf_counter() - started
+        for packet in packets:
+            assert packet.pts is not None
+            assert packet.dts is not None
+            self.size_bytes += packet.size
+            packet.pts, packet.dts = self._clock.time(packet.pts), self._clock.time(packet.dts)
+            packet.duration = self._clock.frame_units
+            packet.time_base, packet.stream = self._clock.time_base, self._stream
+            with _writing(self._target_path):
+                if self._sound is not None:
+                    self._output.mux(list(self._sound.until(packet.dts * packet.time_base)))
+                self._output.mux(packet)
