@@ -194,7 +194,7 @@ _X264 = Encoder(
     presets=_X264_PRESETS,
     default_preset="medium",
     crf_range=(0, 51, 0.1),
-    search_crf=(14, 51),
+    search_crf=(8, 51),
     qp_range=(0, 51),
     options=(
         Option(name="aq-mode", default=1, values=Ints(0, 3), search=Ints(0, 3),
@@ -263,7 +263,7 @@ _X265 = Encoder(
     presets=_X264_PRESETS,
     default_preset="medium",
     crf_range=(0, 51, 0.1),
-    search_crf=(16, 51),
+    search_crf=(8, 51),
     qp_range=(0, 51),
     options=(
         Option(name="aq-mode", default=2, values=Ints(0, 4), search=Ints(0, 4),
@@ -339,7 +339,7 @@ _SVTAV1 = Encoder(
     presets=tuple(str(number) for number in range(13)),
     default_preset="8",
     crf_range=(1, 70, 0.25),
-    search_crf=(18, 70),
+    search_crf=(8, 70),
     qp_range=(1, 63),
     options=(
         # tune 3 is for still pictures; it fails or warns in a random access stream.

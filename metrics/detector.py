@@ -66,7 +66,12 @@ class UltralyticsDetector:
 
     def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
         """Returns the objects with at least that score on each (height, width, 3) BGR picture."""
+        import torch
+
         model = self._model()
+        # For this thread: two threads of one network fight over a core that an encoder uses, at a
+        # loss seen to be a hundredfold. Ultralytics sets its own number with the first picture.
+        torch.set_num_threads(1)
         found: list[Detections] = []
         for start in range(0, len(pictures), self.batch_size):
             batch = list(pictures[start : start + self.batch_size])
@@ -104,8 +109,6 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
     import ultralytics
 
     has_cuda = torch.cuda.is_available()
-    # One thread a network: two fight over a core that an encoder uses, at a hundredfold loss.
-    torch.set_num_threads(1)
     detector = UltralyticsDetector(
         weights=file,
         weights_sha256=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
@@ -119,7 +122,6 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         detector.detect([np.zeros((64, 64, 3), np.uint8)], min_score=0.9)
     except _LOAD_ERRORS as error:
         raise WeightsError(f"detector {weights} does not run: {_one_line(error)}") from error
-    torch.set_num_threads(1)  # ultralytics sets its own number with the first picture
     return detector
 
 

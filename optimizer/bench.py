@@ -16,20 +16,17 @@ from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector, Picture
 from ..metrics.object_iou import (
-    VERSION,
     ObjectScores,
     ReferenceObjects,
     delta_object_iou,
-    object_ious,
-    require_objects,
 )
-from .store import Json, Store
+from .store import Json
 
 # (index in the source, position in the encode) of frames to look at.
 Sample = list[tuple[int, int]]
 
 # Pictures decoded and waiting for the detector at one time.
-_PICTURES_AT_ONCE = 8
+PICTURES_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +78,6 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What the detector found on an encode, one entry a frame, and what that scores."""
-
-    scores: ObjectScores
-    found: tuple[Detections, ...]
-    decode_seconds: float
-    detect_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """Everything that a measurement depends on, but for the settings.
 
@@ -127,19 +114,17 @@ class Bench:
             EncodeError: The encode failed.
         """
         encoding = encode(self.source, settings, self.segments)
-        look = self.look(encoding, self.thresholds.match)
-        return Measurement(
-            rate_kbps=encoding.rate_kbps,
-            size_bytes=encoding.size_bytes,
-            num_frames=encoding.num_frames,
-            scores=look.scores,
-            encode_seconds=encoding.encode_seconds,
-            decode_seconds=look.decode_seconds,
-            detect_seconds=look.detect_seconds,
-        )
+        measurement, _ = self.look(encoding, self.thresholds.match)
+        return measurement
 
-    def look(self, encoding: Encoding, min_score: float) -> Look:
-        """Decodes an encode and runs the detector on the frames of the sample."""
+    def look(
+        self, encoding: Encoding, min_score: float
+    ) -> tuple[Measurement, tuple[Detections, ...]]:
+        """Decodes an encode and runs the detector on the frames of the sample.
+
+        Args:
+            min_score: Of detections to return; what counts for quality is in the thresholds.
+        """
         wanted = frozenset(self.positions)
         pictures = decode_bgr(encoding, wanted, self.source.color_space)
         found: list[Detections] = []
@@ -148,7 +133,7 @@ class Bench:
         while is_more:
             started = time.perf_counter()
             batch: list[Picture] = []
-            while len(batch) < _PICTURES_AT_ONCE and is_more:
+            while len(batch) < PICTURES_AT_ONCE and is_more:
                 picture = next(pictures, None)
                 is_more = picture is not None
                 if picture is not None:
@@ -160,12 +145,16 @@ class Bench:
         scores = delta_object_iou(
             self.reference, [frame.at_least(self.thresholds.match) for frame in found]
         )
-        return Look(
+        measurement = Measurement(
+            rate_kbps=encoding.rate_kbps,
+            size_bytes=encoding.size_bytes,
+            num_frames=encoding.num_frames,
             scores=scores,
-            found=tuple(found),
+            encode_seconds=encoding.encode_seconds,
             decode_seconds=decode_seconds,
             detect_seconds=detect_seconds,
         )
+        return measurement, tuple(found)
 
 
 def settings_json(settings: EncodeSettings) -> dict[str, Json]:
@@ -241,89 +230,3 @@ def sampled_frames(
                     break
         before += segment.num_frames
     return sorted(sampled)
-
-
-def set_up_bench(
-    source: Source,
-    detector: Detector,
-    *,
-    segments: tuple[Segment, ...],
-    sample: Sample,
-    thresholds: Thresholds,
-    annotations: Annotations | None,
-    store: Store,
-) -> Bench:
-    """Finds the reference objects, once for a source and a detector, and returns the bench.
-
-    Args:
-        sample: (index in the source, position in the encode) of the frames to look at.
-        annotations: What is there; the detector's own view of the original where None.
-
-    Raises:
-        NoObjectsError: There is no object on any of the frames.
-    """
-    frames = tuple(index for index, _ in sample)
-    key: dict[str, Json] = {
-        "source": source.content_sha256,
-        "segments": [[segment.start_frame, segment.num_frames] for segment in segments],
-        "frames": list(frames),
-        "detector": detector.version,
-        "reference_score": thresholds.reference,
-        "match_score": thresholds.match,
-        "metric": VERSION,
-        "annotations": annotations.sha256 if annotations else None,
-    }
-    reference_key = {**key, "kind": "reference", "segments": None}
-    stored = store.get(reference_key)
-    if stored is None:
-        seen = [
-            found
-            for start in range(0, len(frames), _PICTURES_AT_ONCE)
-            for found in detector.detect(
-                [source.bgr(index) for index in frames[start : start + _PICTURES_AT_ONCE]],
-                thresholds.match,
-            )
-        ]
-        stored = [_reference_json(frame) for frame in seen]
-        store.put(reference_key, stored)
-    assert isinstance(stored, list)
-    reference = []
-    for index, value in zip(frames, stored, strict=True):
-        seen_objects = _detections_from_json(value)
-        if annotations is None:
-            objects = seen_objects.at_least(thresholds.reference)
-            ious = np.ones(len(objects.class_names))
-        else:
-            objects = annotations.frames[index]
-            ious = object_ious(objects, seen_objects)
-        reference.append(ReferenceObjects(objects=objects, object_ious=ious))
-    require_objects(reference)
-    return Bench(
-        source=source,
-        segments=segments,
-        frames=frames,
-        positions=tuple(position for _, position in sample),
-        reference=tuple(reference),
-        detector=detector,
-        thresholds=thresholds,
-        key=key,
-    )
-
-
-def _reference_json(seen: Detections) -> Json:
-    return {
-        "boxes": seen.boxes.tolist(),
-        "scores": seen.scores.tolist(),
-        "class_names": list(seen.class_names),
-    }
-
-
-def _detections_from_json(value: Json) -> Detections:
-    assert isinstance(value, dict)
-    class_names = value["class_names"]
-    assert isinstance(class_names, list)
-    return Detections(
-        boxes=np.array(value["boxes"], dtype=np.float64).reshape(-1, 4),
-        scores=np.array(value["scores"], dtype=np.float64),
-        class_names=tuple(str(name) for name in class_names),
-    )

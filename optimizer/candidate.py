@@ -21,6 +21,7 @@ _TRUSTED_LOG_RATE = 0.06
 # A candidate that is predicted to be this much behind the best is given up.
 _HOPELESS_COST = 0.10
 _MAX_POINTS = 4
+_ANCHOR_POINTS = 8
 # Points that a candidate needs to be believed: a detector's quality on a few dozen frames jumps by
 # several hundredths from one CRF to the next, and the luckiest single point would win.
 _POINTS_TO_LEAD, _POINTS_TO_FOLLOW = 3, 2
@@ -68,14 +69,29 @@ def anchor_ladder(settings: EncodeSettings) -> list[float]:
 
 
 def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
-    """Returns where the anchor is measured next: below its points, or inside the bracket."""
+    """Returns where the anchor is measured next: below its points, then around the target.
+
+    Everything is compared with the anchor, so that it gets a dense curve where it meets the aim:
+    with a bracket alone, a copy of it once seemed to save 12 % by being measured more often.
+    """
     reading = aim.rate_on(anchor.curve)
     lowest = float(anchor.search_crf[0])
     if reading.end == "high" and lowest not in anchor.measurements:
         return [lowest]
     if reading.end is not None:
         return []
-    return _inside_bracket(anchor, anchor.curve.crf_at(reading.value).value)
+    crf = anchor.curve.crf_at(reading.value).value
+    inside = _inside_bracket(anchor, crf)
+    if inside:
+        return inside
+    around = (float(round(crf) + offset) for offset in (-4, -2, 0, 2, 4))
+    low, high = anchor.search_crf
+    missing = [
+        near
+        for near in around
+        if low <= near <= high and all(abs(near - known) > 1 for known in anchor.measurements)
+    ]
+    return missing if len(anchor.measurements) < _ANCHOR_POINTS else []
 
 
 def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float) -> float | None:

@@ -122,8 +122,9 @@ def tune(
     ] = 5.0,
     frame_rate: FrameRateOption = None,
     jobs: Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")] = 0,
-    batch: Annotated[
-        int, typer.Option(help="Settings proposed at once; the result depends on it.")
+    under_way: Annotated[
+        int,
+        typer.Option(help="Settings under way at once, at most; the result depends on it."),
     ] = 4,
     tolerance: Annotated[
         float, typer.Option(help="Fall of verified below expected quality before exit code 3.")
@@ -166,7 +167,7 @@ def tune(
             segment_seconds=segment_seconds,
             frames_per_second=frames_per_second,
             num_jobs=jobs,
-            num_batch=batch,
+            num_under_way=under_way,
             tolerance=tolerance,
             store=store,
         )

@@ -1,78 +1,95 @@
-"""Measures many settings side by side, and nothing twice."""
+"""Measures settings, and nothing twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import joblib
-
-from ..codecs.errors import EncodeError
 from ..codecs.settings import EncodeSettings
 from .bench import Bench, Measurement, measurement_from_json
 from .store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """The outcome of one of several settings.
+class StoppedError(Exception):
+    """The run is being given up; raised in its threads."""
 
-    Attributes:
-        index: Which of the settings.
-        outcome: The measurement, or why the encoder failed.
-    """
 
-    index: int
-    outcome: Measurement | EncodeError
-    is_from_store: bool
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """What a run has spent: seconds of one job by kind of work, and counts of encodes."""
+
+    seconds: Counter[str] = field(default_factory=Counter)
+    num_encodes: int = 0
+    num_from_store: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, **seconds: float) -> None:
+        """Adds seconds to kinds of work."""
+        with self.lock:
+            for kind, value in seconds.items():
+                self.seconds[kind] += value  # type: ignore[assignment]  # Counter adds floats
 
 
 @dataclass(slots=True, kw_only=True)
 class Measurer:
-    """Runs measurements in threads of this process.
+    """Measures in threads of this process.
 
     Threads are enough: encoders, decoders and networks all let go of the interpreter lock, and
     the source stays in one place.
-
-    Attributes:
-        fresh: Measurements made.
-        num_from_store: Measurements found in the store.
     """
 
     store: Store
-    parallel: joblib.Parallel
-    fresh: list[Measurement] = field(default_factory=list)
-    num_from_store: int = 0
+    pool: ThreadPoolExecutor
+    spent: Spent = field(default_factory=Spent)
+    stop: threading.Event = field(default_factory=threading.Event)
 
     def measure(
-        self, bench: Bench, settings: Sequence[EncodeSettings], *, reuse: bool = True
-    ) -> Iterator[Measured]:
-        """Yields the outcome of each of the settings, as they come in.
+        self, bench: Bench, settings: EncodeSettings, *, reuse: bool = True
+    ) -> tuple[Measurement, bool]:
+        """Returns the measurement, and whether the store had it. May be called in any thread.
 
         Args:
-            reuse: Take what the store holds; else measure all of it afresh.
+            reuse: Take what the store holds; else measure afresh.
+
+        Raises:
+            EncodeError: The encode failed.
+            StoppedError: The run is being given up.
         """
-        todo = []
-        for index, one in enumerate(settings):
-            stored = self.store.get(bench.measurement_key(one)) if reuse else None
-            if stored is None:
-                todo.append((index, one))
-            else:
-                self.num_from_store += 1
-                outcome = measurement_from_json(stored)
-                yield Measured(index=index, outcome=outcome, is_from_store=True)
-        tasks = (joblib.delayed(_measure)(bench, index, one) for index, one in todo)
-        for measured in self.parallel(tasks):
-            if isinstance(measured.outcome, Measurement):
-                # Stored by the thread that owns the connection, the moment it is there.
-                key = bench.measurement_key(settings[measured.index])
-                self.store.put(key, measured.outcome.to_json())
-                self.fresh.append(measured.outcome)
-            yield measured
+        if self.stop.is_set():
+            raise StoppedError
+        key = bench.measurement_key(settings)
+        stored = self.store.get(key) if reuse else None
+        if stored is not None:
+            with self.spent.lock:
+                self.spent.num_from_store += 1
+            return measurement_from_json(stored), True
+        measurement = bench.measure(settings)
+        self.store.put(key, measurement.to_json())
+        self.count(measurement)
+        return measurement, False
+
+    def count(self, measurement: Measurement) -> None:
+        """Books an encode that was made."""
+        with self.spent.lock:
+            self.spent.num_encodes += 1
+        self.spent.add(
+            encode=measurement.encode_seconds,
+            decode=measurement.decode_seconds,
+            detect=measurement.detect_seconds,
+        )
 
 
-def _measure(bench: Bench, index: int, settings: EncodeSettings) -> Measured:
+@contextmanager
+def open_measurer(store: Store, num_jobs: int) -> Iterator[Measurer]:
+    """Starts the threads; on any error what is queued is dropped and what runs is waited for."""
+    pool = ThreadPoolExecutor(num_jobs, thread_name_prefix="measure")
+    measurer = Measurer(store=store, pool=pool)
     try:
-        return Measured(index=index, outcome=bench.measure(settings), is_from_store=False)
-    except EncodeError as error:
-        return Measured(index=index, outcome=error, is_from_store=False)
+        yield measurer
+    finally:
+        measurer.stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)

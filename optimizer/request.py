@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-
-import joblib
 
 from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
@@ -35,7 +34,8 @@ class TuneRequest:
             clip, at all of it for 0. The winner is verified on all of it in any case.
         frames_per_second: Of the frames that the detector looks at.
         num_jobs: Encodes side by side, each on one thread.
-        num_batch: Settings proposed at once. The result depends on it, not on num_jobs.
+        num_under_way: Settings proposed before the first of them is known. The result depends on
+            it, not on num_jobs, which cannot make use of more than that.
         tolerance: How far the verified quality may fall below what the search expects.
     """
 
@@ -57,7 +57,7 @@ class TuneRequest:
     segment_seconds: float = 2.0
     frames_per_second: float = 5.0
     num_jobs: int = 0
-    num_batch: int = 4
+    num_under_way: int = 4
     tolerance: float = 0.03
     store: Path = DEFAULT_STORE
 
@@ -66,7 +66,7 @@ class TuneRequest:
             raise RequestError(f"codec must be one of {', '.join(ENCODERS)}, got {self.codec!r}")
         for name, value in (
             ("trials", self.num_trials),
-            ("batch", self.num_batch),
+            ("under_way", self.num_under_way),
             ("segment_seconds", self.segment_seconds),
             ("frames_per_second", self.frames_per_second),
             ("tolerance", self.tolerance),
@@ -81,7 +81,7 @@ class TuneRequest:
     @property
     def jobs(self) -> int:
         """Encodes side by side; as many as this process has cores where num_jobs is 0."""
-        return self.num_jobs or int(joblib.cpu_count())
+        return self.num_jobs or len(os.sched_getaffinity(0))
 
     @property
     def anchor_settings(self) -> EncodeSettings:

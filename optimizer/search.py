@@ -1,10 +1,12 @@
-"""The search: the anchor's curve first, then candidates in batches, judged on curves."""
+"""The search: the anchor's curve first, then candidates, judged on curves."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from ..codecs.errors import EncodeError
@@ -34,10 +36,30 @@ class SearchResult:
     best_cost: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """A candidate being explored, and what comes of it."""
+
+    proposal: Proposal
+    candidate: Candidate
+    exploration: Future[_Exploration]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Exploration:
+    """Points of one candidate in the order measured, and why it failed if it did."""
+
+    points: list[PointMeasured]
+    failure: str | None = None
+
+
 def search(
     request: TuneRequest, bench: Bench, study: Study, measurer: Measurer
 ) -> Generator[TuneEvent, None, SearchResult]:
     """Runs all trials; the first is the anchor.
+
+    Proposals are made and told in order, with a fixed number of them under way: the sampler sees
+    the same history however long each takes and however many run at once.
 
     Raises:
         EncodeError: The encoder fails with its own defaults.
@@ -47,36 +69,20 @@ def search(
     anchor = Candidate(settings=request.anchor_settings)
     yield from _measure_anchor(request, bench, anchor, measurer)
     result = SearchResult(anchor=anchor, best=anchor)
-    proposals = [study.ask()]
-    candidates = [anchor]
-    while True:
-        failures = yield from _try(request, bench, result, proposals, candidates, measurer)
-        for proposal, candidate in zip(proposals, candidates, strict=True):
-            failure = failures.get(proposal.number)
-            found = None if failure else cost(candidate, anchor, request.aim)
-            if found is not None and found < result.best_cost:
-                result.best, result.best_cost = candidate, found
-            study.tell(proposal, found, {"num_points": len(candidate.measurements)})
-            yield TrialFinished(
-                trial=proposal.number,
-                num_trials=request.num_trials,
-                options=dict(proposal.options),
-                cost_percent=None if found is None else cost_percent(request, found),
-                best_cost_percent=cost_percent(request, result.best_cost),
-                num_points=len(candidate.measurements),
-                failure=failure,
-                elapsed_seconds=time.perf_counter() - started,
-            )
-        num_left = request.num_trials - proposals[-1].number - 1
-        if num_left == 0:
-            return result
-        proposals = [study.ask() for _ in range(min(request.num_batch, num_left))]
-        candidates = [
-            Candidate(
-                settings=replace(request.anchor_settings, options=sorted_options(proposal.options))
-            )
-            for proposal in proposals
-        ]
+    under_way: deque[_Trial] = deque()
+    for number in range(request.num_trials):
+        proposal = study.ask()
+        settings = replace(request.anchor_settings, options=sorted_options(proposal.options))
+        candidate = Candidate(settings=settings) if number else anchor
+        exploration = measurer.pool.submit(
+            _explore, request, bench, candidate, result, result.best_cost, number, measurer
+        )
+        under_way.append(_Trial(proposal=proposal, candidate=candidate, exploration=exploration))
+        if len(under_way) == request.num_under_way:
+            yield from _finish(request, under_way.popleft(), study, result, started)
+    while under_way:
+        yield from _finish(request, under_way.popleft(), study, result, started)
+    return result
 
 
 def cost_percent(request: TuneRequest, found: float) -> float:
@@ -86,16 +92,74 @@ def cost_percent(request: TuneRequest, found: float) -> float:
     return found * 100
 
 
+def _explore(
+    request: TuneRequest,
+    bench: Bench,
+    candidate: Candidate,
+    result: SearchResult,
+    best_cost: float,
+    number: int,
+    measurer: Measurer,
+) -> _Exploration:
+    """Measures one candidate, point after point; runs in a thread of the measurer."""
+    exploration = _Exploration(points=[])
+    if candidate is result.anchor:
+        return exploration
+    try:
+        while (crf := next_crf(candidate, result.anchor, request.aim, best_cost)) is not None:
+            exploration.points.append(_point(bench, candidate, crf, number, measurer))
+    except EncodeError as error:
+        exploration.failure = str(error)
+    return exploration
+
+
+def _finish(
+    request: TuneRequest, trial: _Trial, study: Study, result: SearchResult, started: float
+) -> Generator[TuneEvent, None, None]:
+    exploration = trial.exploration.result()
+    yield from exploration.points
+    found = None
+    if exploration.failure is None:
+        found = cost(trial.candidate, result.anchor, request.aim)
+        if found < result.best_cost:
+            result.best, result.best_cost = trial.candidate, found
+    num_points = len(trial.candidate.measurements)
+    study.tell(trial.proposal, found, {"num_points": num_points})
+    yield TrialFinished(
+        trial=trial.proposal.number,
+        num_trials=request.num_trials,
+        options=dict(trial.proposal.options),
+        cost_percent=None if found is None else cost_percent(request, found),
+        best_cost_percent=cost_percent(request, result.best_cost),
+        num_points=num_points,
+        failure=exploration.failure,
+        elapsed_seconds=time.perf_counter() - started,
+    )
+
+
 def _measure_anchor(
     request: TuneRequest, bench: Bench, anchor: Candidate, measurer: Measurer
 ) -> Generator[TuneEvent, None, None]:
-    crfs = anchor_ladder(anchor.settings)
+    crfs: Sequence[float] = anchor_ladder(anchor.settings)
     while crfs:
-        failures = yield from _points(bench, [(0, anchor, crf) for crf in crfs], measurer)
-        for failure in failures.values():
-            raise failure
+        yield from measurer.pool.map(lambda crf: _point(bench, anchor, crf, 0, measurer), crfs)
         crfs = next_anchor_crfs(anchor, request.aim)
     _check_target(request, anchor)
+
+
+def _point(
+    bench: Bench, candidate: Candidate, crf: float, number: int, measurer: Measurer
+) -> PointMeasured:
+    measurement, is_from_store = measurer.measure(bench, candidate.at(crf))
+    candidate.measurements[crf] = measurement
+    return PointMeasured(
+        role="search",
+        trial=number,
+        crf=crf,
+        rate_kbps=measurement.rate_kbps,
+        quality=measurement.scores.quality,
+        is_from_store=is_from_store,
+    )
 
 
 def _check_target(request: TuneRequest, anchor: Candidate) -> None:
@@ -113,54 +177,3 @@ def _check_target(request: TuneRequest, anchor: Candidate) -> None:
             f"target_rate {aim.rate_kbps:g} kbit/s is out of reach: {request.codec} gives "
             f"{points[-1].rate_kbps:.0f} to {points[0].rate_kbps:.0f} kbit/s on this clip"
         )
-
-
-def _try(
-    request: TuneRequest,
-    bench: Bench,
-    result: SearchResult,
-    proposals: Sequence[Proposal],
-    candidates: Sequence[Candidate],
-    measurer: Measurer,
-) -> Generator[TuneEvent, None, dict[int, str]]:
-    """Measures a batch in rounds, each one more CRF for those that need it.
-
-    The best of the batches before is what a candidate must beat; so the order in which the
-    encodes of one batch end does not matter.
-    """
-    failures: dict[int, str] = {}
-    while True:
-        todo = []
-        for proposal, candidate in zip(proposals, candidates, strict=True):
-            if candidate is result.anchor or proposal.number in failures:
-                continue
-            crf = next_crf(candidate, result.anchor, request.aim, result.best_cost)
-            if crf is not None:
-                todo.append((proposal.number, candidate, crf))
-        if not todo:
-            return failures
-        failed = yield from _points(bench, todo, measurer)
-        failures |= {trial: str(error) for trial, error in failed.items()}
-
-
-def _points(
-    bench: Bench, todo: Sequence[tuple[int, Candidate, float]], measurer: Measurer
-) -> Generator[TuneEvent, None, dict[int, EncodeError]]:
-    """Measures one CRF for each (trial, candidate, CRF); returns the failures by trial."""
-    failures = {}
-    settings = [candidate.at(crf) for _, candidate, crf in todo]
-    for measured in measurer.measure(bench, settings):
-        trial, candidate, crf = todo[measured.index]
-        if isinstance(measured.outcome, EncodeError):
-            failures[trial] = measured.outcome
-            continue
-        candidate.measurements[crf] = measured.outcome
-        yield PointMeasured(
-            role="search",
-            trial=trial,
-            crf=crf,
-            rate_kbps=measured.outcome.rate_kbps,
-            quality=measured.outcome.scores.quality,
-            is_from_store=measured.is_from_store,
-        )
-    return failures

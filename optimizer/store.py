@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,15 +32,17 @@ _LOCK_SECONDS = 60
 class Store:
     """Results by the complete description of what produced them.
 
-    A row is committed as soon as it is there: a run that is killed loses nothing finished.
+    A row is committed as soon as it is there: a run that is killed loses nothing finished. May be
+    used from several threads.
     """
 
     path: Path
     connection: sqlite3.Connection
+    lock: threading.Lock
 
     def get(self, key: Json) -> Json:
         """Returns the stored value of a key, None where there is none."""
-        with _sqlite_errors(self.path):
+        with _sqlite_errors(self.path), self.lock:
             row = self.connection.execute(
                 "SELECT value_json FROM results WHERE key_sha256 = ?", (key_sha256(key),)
             ).fetchone()
@@ -49,7 +52,7 @@ class Store:
     def put(self, key: Json, value: Json) -> None:
         """Stores a value; a value that is there already stays."""
         row = (key_sha256(key), canonical(key), canonical(value))
-        with _sqlite_errors(self.path), self.connection:
+        with _sqlite_errors(self.path), self.lock, self.connection:
             self.connection.execute(
                 "INSERT OR IGNORE INTO results (key_sha256, key_json, value_json) VALUES (?, ?, ?)",
                 row,
@@ -65,7 +68,7 @@ def open_store(path: Path) -> Iterator[Store]:
     """
     with _sqlite_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=_LOCK_SECONDS)
+        connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, check_same_thread=False)
         try:
             # A reader never waits for a writer, and a commit survives kill -9.
             connection.execute("PRAGMA journal_mode = WAL")
@@ -75,7 +78,7 @@ def open_store(path: Path) -> Iterator[Store]:
             connection.close()
             raise
     try:
-        yield Store(path=path, connection=connection)
+        yield Store(path=path, connection=connection, lock=threading.Lock())
     finally:
         connection.close()
 

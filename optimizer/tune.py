@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-import joblib
-
 from ..codecs.command import ffmpeg_command
 from ..codecs.encode import encoder_version
 from ..codecs.source import Segment, Source, load_source
@@ -18,16 +16,17 @@ from ..codecs.table import ENCODERS
 from ..metrics.annotations import load_annotations
 from ..metrics.detector import load_detector
 from .aim import TargetQuality
-from .bench import Bench, Sample, sampled_frames, set_up_bench, settings_json, spread_segments
+from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
 from .candidate import Candidate
 from .events import ClipLoaded, Recommended, TuneEvent
-from .measure import Measurer
-from .recommendation import CurvePoint, Examined, Recommendation
+from .measure import Measurer, open_measurer
+from .recommendation import CurvePoint, Recommendation
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, search
+from .set_up import set_up_bench
 from .store import Json, key_sha256, open_store
 from .study import open_study
-from .verification import Verification, Verified, examine, verify
+from .verification import Verification, examine, verify
 
 _DISTRIBUTIONS = (
     "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",
@@ -57,6 +56,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         if request.annotations is not None:
             annotations = load_annotations(request.annotations, source.num_frames)
 
+        measurer = stack.enter_context(open_measurer(store, request.jobs))
+
         def bench_on(segments: tuple[Segment, ...], sample: Sample) -> Bench:
             return set_up_bench(
                 source,
@@ -65,7 +66,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 sample=sample,
                 thresholds=request.thresholds,
                 annotations=annotations,
-                store=store,
+                measurer=measurer,
             )
 
         segments = spread_segments(source, request.num_segments, request.segment_seconds)
@@ -83,12 +84,6 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             journal=request.store.with_suffix(".journal"),
             name=_study_name(request, bench),
         )
-        parallel = stack.enter_context(
-            joblib.Parallel(
-                n_jobs=request.jobs, backend="threading", return_as="generator_unordered"
-            )
-        )
-        measurer = Measurer(store=store, parallel=parallel)
         result = yield from search(request, bench, study, measurer)
         # Twice as many frames, none of which the search chose its winner by.
         sample = sampled_frames(
@@ -128,7 +123,7 @@ def _study_name(request: TuneRequest, bench: Bench) -> str:
         "aim": str(request.aim),
         "sampler": request.sampler,
         "seed": request.seed,
-        "batch": request.num_batch,
+        "under_way": request.num_under_way,
     }
     return f"{request.clip.stem} {request.codec} {key_sha256(search_key)[:12]}"
 
@@ -143,8 +138,8 @@ def _recommend(
 ) -> Recommendation:
     winner, anchor, change = verification.winner, verification.anchor, verification.change
     closely = [anchor] if winner is anchor else [anchor, winner]
-    examined = dict(measurer.parallel(joblib.delayed(_examine)(bench, one) for one in closely))
-    anchor_examined, winner_examined = examined[id(anchor)], examined[id(winner)]
+    examined = list(measurer.pool.map(lambda one: examine(one, bench, measurer), closely))
+    anchor_examined, winner_examined = examined[0], examined[-1]
     settings = winner.ladder.at(winner.crf)
     expected_quality = winner.expected.quality_at_crf(winner.crf)
     gap = winner_examined.quality - expected_quality
@@ -170,8 +165,8 @@ def _recommend(
         winner_curve=_curve_points(winner.ladder),
         anchor_curve=_curve_points(anchor.ladder),
         num_trials=request.num_trials,
-        num_encodes=len(measurer.fresh),
-        num_from_store=measurer.num_from_store,
+        num_encodes=measurer.spent.num_encodes,
+        num_from_store=measurer.spent.num_from_store,
         seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
         notes=(*bench.source.notes, *verification.notes),
         ffmpeg_command=ffmpeg_command(
@@ -179,11 +174,6 @@ def _recommend(
         ),
         provenance=_provenance(request, bench),
     )
-
-
-def _examine(bench: Bench, verified: Verified) -> tuple[int, Examined]:
-    """Returns its result with a mark, because results come in whatever order they end."""
-    return id(verified), examine(bench, verified)
 
 
 def _curve_points(ladder: Candidate) -> tuple[CurvePoint, ...]:
@@ -197,18 +187,10 @@ def _seconds(
     request: TuneRequest, source: Source, measurer: Measurer, wall_seconds: float
 ) -> dict[str, float]:
     """Returns where the time went; all but ``wall`` are seconds of one job."""
-    seconds = {
-        "decode_source": source.decode_seconds,
-        "encode": sum(one.encode_seconds for one in measurer.fresh),
-        "decode": sum(one.decode_seconds for one in measurer.fresh),
-        "detect": sum(one.detect_seconds for one in measurer.fresh),
-    }
-    available = wall_seconds * request.jobs
-    return {
-        "wall": wall_seconds,
-        **seconds,
-        "rest": max(0.0, available - sum(seconds.values())),
-    }
+    seconds: dict[str, float] = dict(measurer.spent.seconds)
+    seconds["decode"] = seconds.get("decode", 0.0) + source.decode_seconds
+    rest = wall_seconds * request.jobs - sum(seconds.values())
+    return {"wall": wall_seconds, **seconds, "rest": max(0.0, rest)}
 
 
 def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
@@ -232,7 +214,7 @@ def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "metric": bench.key["metric"],
         "sampler": request.sampler,
         "seed": request.seed,
-        "num_batch": request.num_batch,
+        "num_under_way": request.num_under_way,
         "num_jobs": request.jobs,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..codecs.encode import encode
-from ..codecs.errors import EncodeError
 from ..codecs.fidelity import fidelity
 from ..codecs.table import ENCODERS
 from ..metrics.coco_map import mean_average_precision
@@ -75,24 +74,28 @@ def verify(
     verified = [anchor] if winner is anchor else [anchor, winner]
     todo = [(one, crf) for one in verified for crf in _ladder(one)]
     while todo:
-        settings = [one.ladder.at(crf) for one, crf in todo]
-        for measured in measurer.measure(bench, settings, reuse=False):
-            one, crf = todo[measured.index]
-            if isinstance(measured.outcome, EncodeError):
-                raise measured.outcome
-            one.ladder.measurements[crf] = measured.outcome
-            yield PointMeasured(
-                role="anchor" if one is anchor else "winner",
-                trial=None,
-                crf=crf,
-                rate_kbps=measured.outcome.rate_kbps,
-                quality=measured.outcome.scores.quality,
-                is_from_store=False,
-            )
+        yield from measurer.pool.map(
+            lambda rung: _measure_rung(*rung, anchor=anchor, bench=bench, measurer=measurer), todo
+        )
         todo = [(one, crf) for one in verified for crf in _further(one, request.aim)]
     for one in verified:
         one.crf = _crf_for(request.aim, one.ladder, one.ladder.curve)
     return _judge(request, anchor, winner)
+
+
+def _measure_rung(
+    one: Verified, crf: float, *, anchor: Verified, bench: Bench, measurer: Measurer
+) -> PointMeasured:
+    measurement, _ = measurer.measure(bench, one.ladder.at(crf), reuse=False)
+    one.ladder.measurements[crf] = measurement
+    return PointMeasured(
+        role="anchor" if one is anchor else "winner",
+        trial=None,
+        crf=crf,
+        rate_kbps=measurement.rate_kbps,
+        quality=measurement.scores.quality,
+        is_from_store=False,
+    )
 
 
 def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verification:
@@ -118,17 +121,18 @@ def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verifica
     return Verification(anchor=anchor, winner=winner, change=change, notes=notes)
 
 
-def examine(bench: Bench, verified: Verified) -> Examined:
+def examine(verified: Verified, bench: Bench, measurer: Measurer) -> Examined:
     """Looks closely at one candidate at its CRF: a fresh encode of its own."""
     encoding = encode(bench.source, verified.ladder.at(verified.crf), bench.segments)
-    look = bench.look(encoding, _MAP_SCORE)
-    precision = mean_average_precision([frame.objects for frame in bench.reference], look.found)
+    measurement, found = bench.look(encoding, _MAP_SCORE)
+    measurer.count(measurement)
+    precision = mean_average_precision([frame.objects for frame in bench.reference], found)
     signal = fidelity(bench.source, encoding, bench.segments)
-    frame_qualities = look.scores.frame_qualities
+    frame_qualities = measurement.scores.frame_qualities
     return Examined(
         crf=verified.crf,
         rate_kbps=encoding.rate_kbps,
-        quality=look.scores.quality,
+        quality=measurement.scores.quality,
         quality_p5=float(np.percentile(frame_qualities, 5)),
         quality_min=float(frame_qualities.min()),
         map50_95=precision.map50_95,
@@ -160,7 +164,7 @@ def _crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
 
 def _step(candidate: Candidate) -> float:
     low, high = candidate.search_crf
-    return float(round((high - low) / 12))
+    return float(round((high - low) / 14))
 
 
 def _ladder(verified: Verified) -> list[float]:

@@ -1,0 +1,1 @@
+"""Reproduces the published tables. Imports ratesight, is never imported by it."""

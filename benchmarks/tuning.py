@@ -1,0 +1,109 @@
+"""Tunes 5 s of real clips with each encoder: what is saved at equal task quality, and the time.
+
+``python -m benchmarks.tuning --data ../shared/data`` takes about an hour on two cores, writes
+after every run, and goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+
+from ratesight.codecs.errors import CodecError
+from ratesight.codecs.table import ENCODERS
+from ratesight.metrics.errors import MetricError
+from ratesight.optimizer.errors import OptimizerError
+from ratesight.optimizer.events import Recommended
+from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.report import draw_curves
+from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.tune import tune_events
+
+from .machine import describe_machine
+
+RESULTS = Path(__file__).parent / "results" / "tuning.json"
+
+# Streets, roads, indoor and sport; 240p to 720p; static and moving cameras.
+CLIPS: dict[str, Fraction | None] = {
+    "bikes_street_272p.mp4": None,
+    "highway_cam_240p.avi": None,
+    "indoor_one_by_one_person_432p.mp4": None,
+    "BasketballPass_416x240_50_png": Fraction(50),
+    "street_people_720p.mp4": None,
+    "plaza_crowd_720p.mp4": None,
+}
+_SECONDS = 5.0
+_TRIALS = 25
+
+
+def main() -> None:
+    """Runs what is missing in the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with clips/ and weights/")
+    parser.add_argument("--store", type=Path, default=Path("benchmark.sqlite"))
+    parser.add_argument("--pictures", type=Path, help="folder for a picture of each run")
+    arguments = parser.parse_args()
+    os.environ.setdefault("SVT_LOG", "1")
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": []}
+    done = {(run["clip"], run["codec"]) for run in results["runs"]}
+    for clip, frame_rate in CLIPS.items():
+        for codec in ENCODERS:
+            if (clip, codec) in done:
+                continue
+            request = TuneRequest(
+                clip=arguments.data / "clips" / clip,
+                codec=codec,
+                detector=str(arguments.data / "weights" / "yolov8n.pt"),
+                frame_rate=frame_rate,
+                max_seconds=_SECONDS,
+                num_trials=_TRIALS,
+                store=arguments.store,
+            )
+            run = {"clip": clip, "codec": codec, **_run(request, arguments.pictures)}
+            results["runs"].append(run)
+            results["machine"] = describe_machine()
+            _write(results)
+            print(json.dumps({key: run.get(key) for key in _SHOWN}), flush=True)
+
+
+_SHOWN = ("clip", "codec", "error", "rate_change_percent", "rate_change_interval_percent",
+          "verified_quality", "seconds")  # fmt: skip
+
+
+def _run(request: TuneRequest, pictures: Path | None) -> dict[str, object]:
+    try:
+        for event in tune_events(request):
+            if isinstance(event, Recommended):
+                if pictures is not None:
+                    pictures.mkdir(parents=True, exist_ok=True)
+                    name = f"{request.clip.stem}-{request.codec}.png"
+                    draw_curves(event.recommendation, pictures / name)
+                return _summary(event.recommendation)
+    except (CodecError, MetricError, OptimizerError) as error:
+        return {"error": str(error).replace(str(request.clip.parent) + os.sep, "")}
+    raise AssertionError("a search ends with a recommendation or an error")
+
+
+def _summary(recommendation: Recommendation) -> dict[str, object]:
+    fields = recommendation.to_json()
+    del fields["ffmpeg_command"]  # it names this machine's paths
+    fields["provenance"] = {
+        key: value
+        for key, value in recommendation.provenance.items()
+        if key not in ("clip", "detector", "verified_frames", "versions", "platform", "python")
+    }
+    return dict(fields)
+
+
+def _write(results: dict[str, object]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    temporary = RESULTS.with_suffix(".part")
+    temporary.write_text(json.dumps(results, indent=1) + "\n")
+    temporary.replace(RESULTS)
+
+
+if __name__ == "__main__":
+    main()
