@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
     """Reads COCO JSON as annotations of a clip.
 
     The images are matched to frames by a field ``frame_index`` (from 0) on each; without it there
-    must be one image for every frame of the clip, in the order of their file names.
+    must be one image for every frame of the clip, in the order of their file names, f2 before f10.
 
     Args:
         path: COCO JSON with ``images``, ``annotations`` and ``categories``.
@@ -57,10 +58,12 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
             if annotation["image_id"] not in frame_of:
                 continue  # beyond a cut clip
             x, y, width, height = (float(value) for value in annotation["bbox"])
+            if not np.isfinite([x, y, width, height]).all():
+                raise ValueError(f"bbox {annotation['bbox']} is not finite")
             frame = frame_of[annotation["image_id"]]
             boxes[frame].append([x, y, x + width, y + height])
             class_names[frame].append(names[annotation["category_id"]])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         if isinstance(error, AnnotationError):
             raise
         raise AnnotationError(
@@ -92,8 +95,14 @@ def _frame_indices(images: list[dict[str, Any]], num_frames: int, path: Path) ->
             f"annotations must have one image a frame or a frame_index on each image, {path} has "
             f"{len(images)} images and the clip {num_frames} frames"
         )
-    ordered = sorted(images, key=lambda image: str(image.get("file_name", image["id"])))
+    ordered = sorted(images, key=lambda image: _by_number(str(image["file_name"])))
     return {image["id"]: index for index, image in enumerate(ordered[:num_frames])}
+
+
+def _by_number(file_name: str) -> list[str | int]:
+    """Returns a name as texts and numbers in turn, which sort as a folder of pictures plays."""
+    parts = re.split(r"([0-9]+)", file_name)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
 
 
 def _no_frame(path: Path, num_frames: int) -> dict[Any, int]:
