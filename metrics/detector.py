@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import pickle
 import sys
 import threading
@@ -23,7 +24,7 @@ Picture = npt.NDArray[np.uint8]
 # What loading a damaged or foreign file raises, seen with truncated, random, text and zip files.
 _LOAD_ERRORS = (
     OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError,
-    NotImplementedError, SyntaxError, pickle.UnpicklingError,
+    NotImplementedError, SyntaxError, AssertionError, pickle.UnpicklingError,
 )  # fmt: skip
 
 
@@ -104,6 +105,8 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
     if model.task not in ("detect", "segment", "pose"):
         raise WeightsError(f"detector must draw boxes, {weights} is a model for {model.task!r}")
     file = Path(str(getattr(model, "ckpt_path", None) or weights))
+    if not file.is_file():
+        raise WeightsError(f"detector must be a weights file, {weights} is none")
 
     import torch
     import ultralytics
@@ -126,13 +129,16 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
 
 
 def _load(weights: str) -> Any:
-    # It prints to stdout, which belongs to our result.
+    # It logs to stdout, which belongs to our result: its handler goes, and errors are raised
+    # anyway.
     with contextlib.redirect_stdout(sys.stderr):
         from ultralytics import YOLO
 
+        logging.getLogger("ultralytics").handlers.clear()
+        logging.getLogger("ultralytics").setLevel(logging.CRITICAL)
         try:
             model = YOLO(weights, task=None if weights.endswith(".pt") else "detect")
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ConnectionError) as error:
             raise WeightsError(
                 f"detector must be a weights file or a name that ultralytics can download, "
                 f"{weights} is neither here nor reachable; download it where there is a network "

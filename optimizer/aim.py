@@ -23,10 +23,6 @@ class TargetQuality:
         """Returns the rate in kbit/s at which a curve meets the aim."""
         return curve.rate_at(self.quality)
 
-    def cost_on(self, curve: RdCurve, anchor: RdCurve) -> float:
-        """Returns the natural log of the rate against the anchor's; lower is better."""
-        return math.log(self.rate_on(curve).value / self.rate_on(anchor).value)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRate:
@@ -46,15 +42,6 @@ class TargetRate:
         if self.rate_kbps > high:
             return Reading(value=high, end="high")
         return Reading(value=self.rate_kbps)
-
-    def cost_on(self, curve: RdCurve, anchor: RdCurve) -> float:
-        """Returns the quality lost against the anchor; lower is better.
-
-        A curve that never gets down to the rate costs what it is above it.
-        """
-        above = max(0.0, math.log(self.rate_on(curve).value / self.rate_kbps))
-        gain = curve.quality_at(self.rate_kbps).value - anchor.quality_at(self.rate_kbps).value
-        return above - gain
 
 
 Aim = TargetQuality | TargetRate

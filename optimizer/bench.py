@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
 from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
-from ..metrics.detector import Detector, Picture
+from ..metrics.detector import Detector
 from ..metrics.object_iou import (
     ObjectScores,
     ReferenceObjects,
     delta_object_iou,
 )
+from .errors import RequestError
 from .store import Json
 
 # (index in the source, position in the encode) of frames to look at.
@@ -44,7 +46,7 @@ class Thresholds:
     def __post_init__(self) -> None:
         for name, value in (("reference", self.reference), ("match", self.match)):
             if not 0 < value < 1:
-                raise ValueError(f"{name} score must be between 0 and 1, got {value:g}")
+                raise RequestError(f"{name} score must be between 0 and 1, got {value:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +131,14 @@ class Bench:
         pictures = decode_bgr(encoding, wanted, self.source.color_space)
         found: list[Detections] = []
         decode_seconds = detect_seconds = 0.0
-        is_more = True
-        while is_more:
-            started = time.perf_counter()
-            batch: list[Picture] = []
-            while len(batch) < PICTURES_AT_ONCE and is_more:
-                picture = next(pictures, None)
-                is_more = picture is not None
-                if picture is not None:
-                    batch.append(picture)
+        started = time.perf_counter()
+        while batch := list(itertools.islice(pictures, PICTURES_AT_ONCE)):
             decoded = time.perf_counter()
             found += self.detector.detect(batch, min_score)
             decode_seconds += decoded - started
-            detect_seconds += time.perf_counter() - decoded
+            started = time.perf_counter()
+            detect_seconds += started - decoded
+        decode_seconds += time.perf_counter() - started
         scores = delta_object_iou(
             self.reference, [frame.at_least(self.thresholds.match) for frame in found]
         )

@@ -9,22 +9,24 @@ import numpy as np
 
 from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.table import ENCODERS
-from .aim import Aim, TargetQuality
+from .aim import Aim, TargetRate
 from .bench import Measurement
 from .curve import RdCurve, RdPoint, fit_curve
 
-# Two neighbours this close in CRF bracket the target well enough: what PCHIP does between them is
-# within the noise of a detector on a few dozen frames.
+# The anchor is measured until two neighbours this close in CRF lie around the target.
 _BRACKET_CRF = 5
-# The anchor's shape is trusted this far beyond a measured point, in natural log of the rate.
-_TRUSTED_LOG_RATE = 0.06
-# A candidate that is predicted to be this much behind the best is given up.
-_HOPELESS_COST = 0.10
-_MAX_POINTS = 4
 _ANCHOR_POINTS = 8
-# Points that a candidate needs to be believed: a detector's quality on a few dozen frames jumps by
-# several hundredths from one CRF to the next, and the luckiest single point would win.
+# Points that a candidate needs to be believed: the luckiest single point would win.
 _POINTS_TO_LEAD, _POINTS_TO_FOLLOW = 3, 2
+# A candidate that seems this much behind the best is given up after one point, unless that point
+# lies so far in log rate from the anchor at the target that it says little.
+_HOPELESS_COST = 0.10
+_FAR_LOG_RATE = 0.35
+# Standard deviation of a detector's quality from one CRF to the next, on a few dozen frames
+# (measured on the test clips: 0.01 to 0.02), and of what settings change in log rate.
+_QUALITY_NOISE = 0.015
+_USUAL_LOG_CHANGE = 0.3
+_SHIFTS = np.linspace(-1.5, 1.5, 601)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,47 +100,50 @@ def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float
     """Returns where a candidate is measured next, None where it is known well enough.
 
     The anchor's curve predicts where the candidate meets the target: its first point is taken at
-    the anchor's CRF there, each further one where the anchor's shape, moved onto the nearest
-    point, meets it.
+    the anchor's CRF there, each further one near to where its own curve, continued by the
+    anchor's, meets it.
     """
     shape = anchor.curve
     anchor_rate = aim.rate_on(shape).value
-    anchor_crf = shape.crf_at(anchor_rate).value
     if not candidate.measurements:
-        return float(round(anchor_crf))
-    num_points = len(candidate.measurements)
-    if num_points >= _MAX_POINTS:
-        return None
+        return float(round(shape.crf_at(anchor_rate).value))
     found = cost(candidate, anchor, aim)
-    reading = aim.rate_on(candidate.curve)
-    if reading.end is None and num_points > 1:
-        inside = _inside_bracket(candidate, candidate.curve.crf_at(reading.value).value)
-        if inside:
-            return inside[0]
-        if found < best_cost and num_points < _POINTS_TO_LEAD:
-            return _beside(candidate, candidate.curve.crf_at(reading.value).value)
+    num_needed = 1
+    if found < best_cost:
+        num_needed = _POINTS_TO_LEAD
+    elif found < best_cost + _HOPELESS_COST or _is_far(candidate, anchor_rate):
+        num_needed = _POINTS_TO_FOLLOW
+    if len(candidate.measurements) >= num_needed:
         return None
-    # All points lie on one side of the target: the last one is the nearest.
-    nearest = candidate.points[-1 if reading.end == "low" else 0]
-    along = nearest.rate_kbps
-    if isinstance(aim, TargetQuality):
-        along = shape.rate_at(nearest.quality).value
-    log_distance = math.log(along / anchor_rate)
-    if found > best_cost + _HOPELESS_COST:
-        return None
-    step = anchor_crf - shape.crf_at(along).value
-    if abs(log_distance) <= _TRUSTED_LOG_RATE:
-        if num_points >= (_POINTS_TO_LEAD if found < best_cost else _POINTS_TO_FOLLOW):
-            return None
-        return _beside(candidate, nearest.crf + step)
-    low, high = candidate.search_crf
-    proposal = float(min(max(round(nearest.crf + step), low), high))
-    return None if proposal in candidate.measurements else proposal
+    curve = extended(candidate, anchor)
+    return _beside(candidate, curve.crf_at(aim.rate_on(curve).value).value)
+
+
+def _is_far(candidate: Candidate, anchor_rate: float) -> bool:
+    distances = [abs(math.log(point.rate_kbps / anchor_rate)) for point in candidate.points]
+    return min(distances) > _FAR_LOG_RATE
 
 
 def cost(candidate: Candidate, anchor: Candidate, aim: Aim) -> float:
-    """Returns the aim's cost of a candidate against the anchor; lower is better."""
-    return aim.cost_on(extended(candidate, anchor), anchor.curve)
+    """Returns what a candidate costs against the anchor around the target; lower is better.
+
+    For a target quality it is the natural log of the rate change, for a target rate the quality
+    lost. Reading the candidate's own curve at the target would use one or two noisy points, and
+    where quality saturates a hundredth of noise is a quarter of the rate. Instead the anchor's
+    curve is shifted in log rate until it fits all points of the candidate, by least squares: a
+    point counts as much as the curve is steep there. A weak prior keeps what is hardly known
+    near 0.
+    """
+    if candidate is anchor:
+        return 0.0
+    shape = anchor.curve
+    log_rates = np.log([point.rate_kbps for point in candidate.points])
+    qualities = np.array([point.quality for point in candidate.points])
+    if isinstance(aim, TargetRate):
+        return float(np.mean(shape.qualities_at(log_rates) - qualities))
+    errors = qualities - shape.qualities_at(log_rates - _SHIFTS[:, None])
+    misfit = (errors**2).sum(axis=1) / _QUALITY_NOISE**2 + (_SHIFTS / _USUAL_LOG_CHANGE) ** 2
+    return float(_SHIFTS[np.argmin(misfit)])
 
 
 def extended(candidate: Candidate, anchor: Candidate) -> RdCurve:
@@ -169,11 +174,14 @@ def extended(candidate: Candidate, anchor: Candidate) -> RdCurve:
 
 
 def _beside(candidate: Candidate, crf: float) -> float | None:
-    """Returns an unmeasured CRF next to one where the candidate seems to meet the aim."""
+    """Returns an unmeasured CRF next to one where the candidate seems to meet the aim.
+
+    Rather above than below: there the curve is steeper and says more.
+    """
     low, high = candidate.search_crf
-    for distance in (0, 1, -1, 2, -2, 3, -3):
+    for distance in (0, 1, 2, 3, -1, -2, -3):
         proposal = float(round(crf) + distance)
-        is_apart = all(abs(proposal - measured) >= 2 for measured in candidate.measurements)
+        is_apart = all(abs(proposal - measured) >= 3 for measured in candidate.measurements)
         if is_apart and low <= proposal <= high:
             return proposal
     return None

@@ -357,7 +357,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .report import headline
+    from .report import bd_rate_text, headline
 
     console = Console(highlight=False, emoji=False)
     table = Table()
@@ -386,6 +386,8 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         table.add_row(name, format(of_anchor, form), format(of_winner, form))
     console.print(table)
     console.print(f"[bold]{headline(recommendation)}[/bold]")
+    if (text := bd_rate_text(recommendation)) is not None:
+        console.print(text)
     console.print(
         f"quality {recommendation.verified_quality:.4f} verified, {recommendation.quality:.4f} "
         f"expected by the search (gap {recommendation.quality_gap:+.4f}, tolerance "

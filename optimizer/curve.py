@@ -66,6 +66,14 @@ class RdCurve:
         """Returns the quality at a rate, clamped to the ends of the curve."""
         return _look_up(self.log_rates, self.qualities, float(np.log(rate_kbps)))
 
+    def qualities_at(self, log_rates: Floats) -> Floats:
+        """Returns the qualities at log rates of any shape, clamped to the ends of the curve."""
+        if len(self.log_rates) == 1:
+            return np.full(log_rates.shape, self.qualities[0])
+        clamped = np.clip(log_rates, self.log_rates[0], self.log_rates[-1])
+        found: Floats = PchipInterpolator(self.log_rates, self.qualities)(clamped)
+        return found
+
     def crf_at(self, rate_kbps: float) -> Reading:
         """Returns the CRF that gives a rate, clamped to the ends of the curve."""
         return _look_up(self.log_rates, self.crfs, float(np.log(rate_kbps)))

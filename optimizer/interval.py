@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from ..metrics.object_iou import pooled_quality
 from .aim import Aim, TargetQuality, TargetRate
+from .bd_rate import BdRate, bd_rate
 from .bench import Measurement
 from .curve import RdCurve, fit_arrays
 
@@ -28,6 +30,8 @@ class RateChange:
         low_percent, high_percent: 95 % bootstrap interval over frames; None where too many
             resamples leave the measured part of a curve on that side.
         is_clamped: The change itself is read at an end of a curve.
+        bd_rate: Mean change over the qualities that both curves share; None where they share none.
+        bd_rate_interval_percent: Its 95 % interval; None where too many resamples share none.
     """
 
     percent: float
@@ -36,6 +40,8 @@ class RateChange:
     low_percent: float | None
     high_percent: float | None
     is_clamped: bool
+    bd_rate: BdRate | None
+    bd_rate_interval_percent: tuple[float, float] | None
 
 
 def rate_change(
@@ -66,7 +72,7 @@ def rate_change(
     rng = np.random.default_rng(seed)
     block = min(max(1, block_frames), max(1, num_frames // 4))
     num_blocks = -(-num_frames // block)
-    changes, num_floors, num_ceilings = [], 0, 0
+    changes, bd_rates, num_floors, num_ceilings = [], [], 0, 0
     for starts in rng.integers(0, num_frames, (_NUM_RESAMPLES, num_blocks)):
         picked = (starts[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
         if curves[0].weights[picked].sum() == 0:
@@ -75,7 +81,11 @@ def rate_change(
         changes.append(one.percent)
         num_floors += one.is_floor
         num_ceilings += one.is_ceiling
+        overall = bd_rate(curves[0].curve(picked), curves[1].curve(picked))
+        if overall is not None:
+            bd_rates.append(overall.percent)
     low, high = np.percentile(changes, [2.5, 97.5])
+    bd_low, bd_high = np.percentile(bd_rates or [math.nan], [2.5, 97.5])
     allowed = _CLAMPED_ALLOWED * len(changes)
     return RateChange(
         percent=point.percent,
@@ -84,6 +94,10 @@ def rate_change(
         low_percent=float(low) if num_ceilings <= allowed else None,
         high_percent=float(high) if num_floors <= allowed else None,
         is_clamped=point.is_floor or point.is_ceiling,
+        bd_rate=bd_rate(curves[0].curve(everything), curves[1].curve(everything)),
+        bd_rate_interval_percent=(
+            (float(bd_low), float(bd_high)) if len(bd_rates) >= len(changes) - allowed else None
+        ),
     )
 
 

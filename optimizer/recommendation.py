@@ -61,6 +61,10 @@ class Recommendation:
         rate_change_percent: Of these two; negative is saved.
         rate_change_interval_percent: 95 % bootstrap interval over frames; an end is None where
             the curve measured does not reach it.
+        bd_rate_percent: Mean rate change over all qualities that the verified curves share: less
+            noisy than the change at one quality. None where they share none.
+        bd_rate_interval_percent: Its 95 % bootstrap interval over frames.
+        bd_rate_qualities: Lowest and highest quality of that.
         search_cost_percent: What the search believed of its best, on its own frames: rate change
             at the target quality, or quality lost at the target rate. The best of many noisy
             numbers is too good, which is why it is not the headline.
@@ -80,6 +84,9 @@ class Recommendation:
     anchor_rate_kbps: float
     rate_change_percent: float
     rate_change_interval_percent: tuple[float | None, float | None]
+    bd_rate_percent: float | None
+    bd_rate_interval_percent: tuple[float, float] | None
+    bd_rate_qualities: tuple[float, float] | None
     search_cost_percent: float
     target_quality: float | None
     target_rate_kbps: float | None

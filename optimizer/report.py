@@ -87,6 +87,18 @@ def rate_change_text(recommendation: Recommendation) -> str:
     return f"{text} ({ends[0]} to {ends[1]})"
 
 
+def bd_rate_text(recommendation: Recommendation) -> str | None:
+    """Returns the BD-rate with its interval and qualities; None where there is none."""
+    if recommendation.bd_rate_percent is None or recommendation.bd_rate_qualities is None:
+        return None
+    low, high = recommendation.bd_rate_qualities
+    text = f"{recommendation.bd_rate_percent:+.1f} %"
+    if recommendation.bd_rate_interval_percent is not None:
+        ends = recommendation.bd_rate_interval_percent
+        text += f" ({ends[0]:+.1f} to {ends[1]:+.1f})"
+    return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
+
+
 def _draw(axes: Axes, points: Sequence[CurvePoint], color: str, marker: str, label: str) -> None:
     curve = fit_curve(
         [RdPoint(crf=one.crf, rate_kbps=one.rate_kbps, quality=one.quality) for one in points]

@@ -70,6 +70,7 @@ class TuneRequest:
             ("segment_seconds", self.segment_seconds),
             ("frames_per_second", self.frames_per_second),
             ("tolerance", self.tolerance),
+            ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
         ):
             if not value > 0:
                 raise RequestError(f"{name} must be above 0, got {value:g}")

@@ -144,6 +144,7 @@ def _recommend(
     expected_quality = winner.expected.quality_at_crf(winner.crf)
     gap = winner_examined.quality - expected_quality
     aim = request.aim
+    overall = change.bd_rate
     return Recommendation(
         codec=request.codec,
         preset=settings.preset,
@@ -152,6 +153,11 @@ def _recommend(
         anchor_rate_kbps=change.anchor_rate_kbps,
         rate_change_percent=change.percent,
         rate_change_interval_percent=(change.low_percent, change.high_percent),
+        bd_rate_percent=None if overall is None else overall.percent,
+        bd_rate_interval_percent=change.bd_rate_interval_percent,
+        bd_rate_qualities=(
+            None if overall is None else (overall.low_quality, overall.high_quality)
+        ),
         search_cost_percent=cost_percent(request, result.best_cost),
         target_quality=aim.quality if isinstance(aim, TargetQuality) else None,
         target_rate_kbps=None if isinstance(aim, TargetQuality) else aim.rate_kbps,

@@ -26,7 +26,7 @@ from .search import SearchResult
 # Lowest score of a detection that counts in mAP, as COCO evaluations have it.
 _MAP_SCORE = 0.001
 # Rungs of the ladder around the recommended CRF, in steps.
-_RUNGS = (-2, -1, 0, 1, 2)
+_RUNGS = (-3, -2, -1, 0, 1, 2, 3)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,12 +103,15 @@ def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verifica
     change = _change(request, anchor, winner)
     if winner is anchor:
         notes.append("No candidate was better than the encoder's defaults: keep them.")
-    elif change.percent >= 0:
-        notes.append(
-            f"The best candidate did not hold on frames that the search had not seen "
-            f"({change.percent:+.1f} %): keep the encoder's defaults."
-        )
-        winner, change = anchor, _change(request, anchor, anchor)
+    else:
+        # Decided on all shared qualities: the change at one is the noisier number.
+        saved = change.percent if change.bd_rate is None else change.bd_rate.percent
+        if saved >= 0:
+            notes.append(
+                f"The best candidate did not hold on frames that the search had not seen "
+                f"({saved:+.1f} %): keep the encoder's defaults."
+            )
+            winner, change = anchor, _change(request, anchor, anchor)
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
     if isinstance(aim, TargetQuality) and end == "low":
@@ -164,7 +167,7 @@ def _crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
 
 def _step(candidate: Candidate) -> float:
     low, high = candidate.search_crf
-    return float(round((high - low) / 14))
+    return float(round((high - low) / 20))
 
 
 def _ladder(verified: Verified) -> list[float]:

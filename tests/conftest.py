@@ -1,0 +1,43 @@
+"""Shared fixtures: real clips and weights, used in place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before ultralytics is imported: it would look for a network and install what it misses.
+os.environ["YOLO_OFFLINE"] = "true"
+os.environ["YOLO_AUTOINSTALL"] = "false"
+os.environ.setdefault("SVT_LOG", "1")
+
+_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real clips, photos and weights beside the checkout."""
+    if not _DATA.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"tests in CI need {_DATA}")
+        pytest.skip(f"needs {_DATA}")
+    return _DATA
+
+
+@pytest.fixture(scope="session")
+def clips(data: Path) -> Path:
+    """The folder of real clips."""
+    return data / "clips"
+
+
+@pytest.fixture(scope="session")
+def street(clips: Path) -> Path:
+    """640x272, 25 fps, 250 frames: cars, people, bicycles."""
+    return clips / "bikes_street_272p.mp4"
+
+
+@pytest.fixture(scope="session")
+def weights(data: Path) -> Path:
+    """A small real detector."""
+    return data / "weights" / "yolov8n.pt"
