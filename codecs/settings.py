@@ -110,7 +110,7 @@ def check_options(encoder: Encoder, preset: str, options: Mapping[str, OptionVal
             )
         if preset in option.not_presets:
             raise SettingsError(
-                f"{name} has no effect at preset {preset} of {encoder.codec}; "
+                f"{name} is ignored or refused at preset {preset} of {encoder.codec}; "
                 f"remove it or choose a slower preset"
             )
         for requirement in option.requires:

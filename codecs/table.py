@@ -105,7 +105,7 @@ class Option:
         search: What a search tries; None where it is the user's choice (latency, seeking) or
             costs encode time.
         requires: Conditions; all must hold.
-        not_presets: Presets at which the encoder ignores the option.
+        not_presets: Presets at which the encoder ignores or refuses the option.
         part_of: Encoder parameter that this option is one comma-separated part of.
         doc: What it does, in a few words.
     """
@@ -179,6 +179,11 @@ _X264_PRESETS = (
     "fast", "faster", "veryfast", "superfast", "ultrafast",
 )  # fmt: skip
 
+# At these presets x264 makes no decision by rate-distortion (subme below 6), which psy-rd biases.
+_X264_NO_RD = frozenset({"ultrafast", "superfast", "veryfast", "faster"})
+_X264_NO_TRELLIS = frozenset({"ultrafast", "superfast", "veryfast"})
+_X264_NO_LOOKAHEAD = frozenset({"ultrafast", "superfast"})
+
 _X264 = Encoder(
     codec="x264",
     ffmpeg_name="libx264",
@@ -201,17 +206,19 @@ _X264 = Encoder(
                doc="adaptive quantisation: off, variance, auto-variance, with dark bias"),
         Option(name="aq-strength", default=1.0, values=Floats(0, 3, 0.1),
                search=Floats(0.2, 2, 0.1), requires=(Requires("aq-mode", (1, 2, 3)),),
-               doc="strength of adaptive quantisation"),
+               not_presets=frozenset({"ultrafast"}), doc="strength of adaptive quantisation"),
         Option(name="psy-rd", default=1.0, values=Floats(0, 10, 0.1), search=Floats(0, 1.6, 0.2),
-               part_of="psy-rd", doc="keeps visual energy; costs bits a machine may not need"),
-        Option(name="psy-trellis", default=0.0, values=Floats(0, 10, 0.05), part_of="psy-rd",
-               doc="the same in trellis"),
+               not_presets=_X264_NO_RD, part_of="psy-rd",
+               doc="keeps visual energy; costs bits a machine may not need"),
+        Option(name="psy-trellis", default=0.0, values=Floats(0, 10, 0.05),
+               requires=(Requires("trellis", (1, 2)),), not_presets=_X264_NO_TRELLIS,
+               part_of="psy-rd", doc="the same in trellis"),
         Option(name="deblock-alpha", default=0, values=Ints(-6, 6), search=Ints(-3, 3),
                part_of="deblock", doc="deblocking strength"),
         Option(name="deblock-beta", default=0, values=Ints(-6, 6), search=Ints(-3, 3),
                part_of="deblock", doc="deblocking threshold"),
         Option(name="mbtree", default=1, values=_FLAG, search=_FLAG,
-               doc="spends bits on blocks that later frames copy"),
+               not_presets=_X264_NO_LOOKAHEAD, doc="spends bits on blocks that later frames copy"),
         Option(name="qcomp", default=0.6, values=Floats(0, 1, 0.05), search=Floats(0.5, 1, 0.05),
                doc="0 constant bitrate, 1 constant quantiser over time"),
         Option(name="trellis", default=1, values=Ints(0, 2), search=Ints(0, 2),
@@ -229,13 +236,14 @@ _X264 = Encoder(
         Option(name="bframes", default=3, values=Ints(0, 16), search=Ints(0, 8),
                doc="most B-frames in a row"),
         Option(name="weightp", default=2, values=Ints(0, 2), search=Ints(0, 2),
-               doc="weighted prediction of P-frames"),
-        Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05), search=Floats(1, 1.8, 0.1),
-               doc="quantiser of P over I frames"),
+               not_presets=frozenset({"ultrafast"}), doc="weighted prediction of P-frames"),
+        Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05),
+               doc="quantiser of P over I frames; no effect on a stream's first frame"),
         Option(name="pbratio", default=1.3, values=Floats(1, 2, 0.05),
                requires=(Requires("mbtree", (0,)),), doc="quantiser of B over P frames"),
         Option(name="ref", default=3, values=Ints(1, 16), doc="reference frames"),
-        Option(name="rc-lookahead", default=40, values=Ints(0, 250), doc="frames looked ahead"),
+        Option(name="rc-lookahead", default=40, values=Ints(0, 250),
+               not_presets=_X264_NO_LOOKAHEAD, doc="frames looked ahead"),
         Option(name="scenecut", default=40, values=Ints(0, 100), doc="scene change threshold"),
         Option(name="keyint", default=250, values=Ints(1, 1000),
                doc="longest distance of keyframes, in frames"),
@@ -249,6 +257,8 @@ _X264 = Encoder(
 )  # fmt: skip
 
 _X265_FAST = frozenset({"ultrafast", "superfast", "veryfast", "faster", "fast"})
+# These set both aq-mode and aq-strength to 0, and sao too.
+_X265_NO_AQ = frozenset({"ultrafast", "superfast"})
 
 _X265 = Encoder(
     codec="x265",
@@ -267,10 +277,11 @@ _X265 = Encoder(
     qp_range=(0, 51),
     options=(
         Option(name="aq-mode", default=2, values=Ints(0, 4), search=Ints(0, 4),
+               not_presets=_X265_NO_AQ,
                doc="adaptive quantisation: off, variance, auto, dark bias, edges"),
         Option(name="aq-strength", default=1.0, values=Floats(0, 3, 0.1),
                search=Floats(0.2, 2, 0.1), requires=(Requires("aq-mode", (1, 2, 3, 4)),),
-               doc="strength of adaptive quantisation"),
+               not_presets=_X265_NO_AQ, doc="strength of adaptive quantisation"),
         Option(name="psy-rd", default=2.0, values=Floats(0, 5, 0.1), search=Floats(0, 3, 0.25),
                not_presets=_X265_FAST, doc="keeps visual energy; needs rd 3 or more"),
         Option(name="rdoq-level", default=0, values=Ints(0, 2), search=Ints(0, 2),
@@ -283,7 +294,7 @@ _X265 = Encoder(
                part_of="deblock", doc="deblocking threshold"),
         Option(name="sao", default=1, values=_FLAG, search=_FLAG, doc="sample adaptive offset"),
         Option(name="limit-sao", default=0, values=_FLAG, requires=(Requires("sao", (1,)),),
-               doc="fewer SAO decisions"),
+               not_presets=_X265_NO_AQ, doc="fewer SAO decisions"),
         Option(name="qcomp", default=0.6, values=Floats(0.5, 1, 0.05),
                search=Floats(0.5, 1, 0.05), doc="1 is a constant quantiser over time"),
         Option(name="cutree", default=1, values=_FLAG, search=_FLAG,
@@ -294,12 +305,13 @@ _X265 = Encoder(
                doc="Cr against luma quantiser"),
         Option(name="strong-intra-smoothing", default=1, values=_FLAG, search=_FLAG,
                doc="smooths 32x32 intra prediction"),
-        Option(name="tskip", default=0, values=_FLAG, search=_FLAG,
+        Option(name="tskip", default=0, values=_FLAG, search=_FLAG, not_presets=_X265_FAST,
                doc="4x4 blocks without a transform"),
-        Option(name="bframes", default=4, values=Ints(0, 16), search=Ints(0, 8),
-               doc="most B-frames in a row"),
-        Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05), search=Floats(1, 1.8, 0.1),
-               doc="quantiser of P over I frames"),
+        # Must stay below rc-lookahead, which is 5 at ultrafast and 10 or more at the others.
+        Option(name="bframes", default=4, values=Ints(0, 8), search=Ints(0, 8),
+               not_presets=frozenset({"ultrafast"}), doc="most B-frames in a row"),
+        Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05),
+               doc="quantiser of P over I frames; no effect on a stream's first frame"),
         Option(name="pbratio", default=1.3, values=Floats(1, 2, 0.05),
                requires=(Requires("cutree", (0,)),), doc="quantiser of B over P frames"),
         Option(name="qg-size", default=32, values=Choice((16, 32, 64)),
@@ -308,8 +320,8 @@ _X265 = Encoder(
                doc="noise reduction in inter blocks"),
         Option(name="nr-intra", default=0, values=Ints(0, 2000), doc="the same in intra blocks"),
         Option(name="rect", default=0, values=_FLAG, doc="rectangular partitions; slow"),
-        Option(name="ref", default=3, values=Ints(1, 16), doc="reference frames"),
-        Option(name="rc-lookahead", default=20, values=Ints(0, 250), doc="frames looked ahead"),
+        Option(name="ref", default=3, values=Ints(1, 8), doc="reference frames"),
+        Option(name="rc-lookahead", default=20, values=Ints(9, 250), doc="frames looked ahead"),
         Option(name="keyint", default=250, values=Ints(1, 1000),
                doc="longest distance of keyframes, in frames"),
     ),
@@ -361,8 +373,6 @@ _SVTAV1 = Encoder(
                requires=(_NOT_TUNE_4,), doc="quantisation matrices"),
         Option(name="qm-min", default=8, values=Ints(0, 15), search=Ints(0, 10), requires=_QM,
                doc="flattest matrix is 15, steepest 0"),
-        Option(name="qm-max", default=15, values=Ints(0, 15), requires=_QM,
-               doc="upper end of the matrices used"),
         Option(name="chroma-qm-min", default=8, values=Ints(0, 15), requires=_QM,
                doc="the same for chroma"),
         Option(name="enable-tf", default=1, values=Ints(0, 2), search=Ints(0, 2),
@@ -387,11 +397,10 @@ _SVTAV1 = Encoder(
                doc="overlay pictures on filtered key pictures"),
         Option(name="film-grain", default=0, values=Ints(0, 50),
                doc="the decoder adds noise, which a machine sees"),
-        Option(name="scd", default=0, values=_FLAG, doc="scene change detection"),
         Option(name="hierarchical-levels", default=5, values=Ints(2, 5),
                doc="depth of the temporal pyramid"),
-        Option(name="keyint", default=161, values=Ints(1, 1000),
-               doc="distance of keyframes, in frames; the default is 5 to 6 s"),
+        Option(name="keyint", default=-2, values=Ints(-2, 1000),
+               doc="distance of keyframes, in frames; -2 is about 5 s, -1 and 0 no second one"),
     ),
     starts=(
         (("enable-tf", 0),),
