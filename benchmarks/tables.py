@@ -1,0 +1,116 @@
+"""Writes the README's tables from the JSON in results/: ``python benchmarks/tables.py``.
+
+Needs nothing but the standard library; with ``--check`` it only says whether they agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent
+README = _HERE.parent / "README.md"
+
+
+def main() -> int:
+    """Returns 0 where the README agrees with the results, or has been made to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    before = README.read_text()
+    after = before
+    for name, make in {"tuning": _tuning, "speed": _speed}.items():
+        results = json.loads((_HERE / "results" / f"{name}.json").read_text())
+        after = _between(after, name, make(results))
+    if arguments.check:
+        return 0 if after == before else 1
+    README.write_text(after)
+    return 0
+
+
+def _between(text: str, name: str, table: str) -> str:
+    """Returns a text with what stands between the two marks of a table replaced."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"{README.name} has no marks for the table {name}")
+    return pattern.sub(lambda marks: f"{marks[1]}{table}{marks[2]}", text)
+
+
+def _tuning(results: dict[str, Any]) -> str:
+    lines = [
+        "| clip | encoder | rate at quality 0.95: defaults, tuned (kbit/s) | change at 0.95 (95 % "
+        "interval) | BD-rate (95 % interval) | mAP 50-95: defaults, tuned | PSNR (dB) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run in results["runs"]:
+        name = f"| {Path(run['clip']).stem} | {run['codec']} |"
+        if "error" in run:
+            lines.append(f"{name} {run['error'].partition(';')[0]} | | | | |")
+            continue
+        winner, anchor = run["winner"], run["anchor"]
+        if not run["settings"]["options"]:
+            lines.append(
+                f"{name} {run['anchor_rate_kbps']:.0f} | defaults kept | nothing saved | "
+                f"{anchor['map50_95']:.2f} | {anchor['psnr_db']:.1f} |"
+            )
+            continue
+        lines.append(
+            f"{name} {run['anchor_rate_kbps']:.0f}, {run['rate_kbps']:.0f} | "
+            f"{_percent(run['rate_change_percent'], run['rate_change_interval_percent'])} | "
+            f"{_percent(run['bd_rate_percent'], run['bd_rate_interval_percent'])} | "
+            f"{anchor['map50_95']:.2f}, {winner['map50_95']:.2f} | "
+            f"{anchor['psnr_db']:.1f}, {winner['psnr_db']:.1f} |"
+        )
+    lines.append("")
+    lines.append(_medians(results["runs"]))
+    return "\n".join(lines) + "\n"
+
+
+def _percent(value: float | None, interval: list[float | None] | None) -> str:
+    if value is None:
+        return "n/a"
+    ends = interval or [None, None]
+    low = "below" if ends[0] is None else f"{ends[0]:+.0f}"
+    high = "above" if ends[1] is None else f"{ends[1]:+.0f}"
+    return f"{value:+.1f} % ({low} to {high})"
+
+
+def _medians(runs: list[dict[str, Any]]) -> str:
+    """Returns one sentence an encoder; kept defaults count as 0, runs without result not at all."""
+    sentences = []
+    for codec in dict.fromkeys(run["codec"] for run in runs):
+        done = [run for run in runs if run["codec"] == codec and "error" not in run]
+        at_target = statistics.median(run["rate_change_percent"] for run in done)
+        overall = statistics.median(run["bd_rate_percent"] or 0.0 for run in done)
+        kept = sum(not run["settings"]["options"] for run in done)
+        sentences.append(
+            f"Median of {len(done)} clips with {codec}: {at_target:+.1f} % at quality 0.95, "
+            f"{overall:+.1f} % BD-rate; defaults kept on {kept}."
+        )
+    return " ".join(sentences) + "\n"
+
+
+def _speed(results: dict[str, Any]) -> str:
+    seconds = results["seconds"]
+    jobs = results["num_jobs"]
+    total = seconds["wall"] * jobs
+    shares = ", ".join(
+        f"{name} {seconds[name] / total * 100:.0f} %"
+        for name in ("encode", "detect", "decode", "rest")
+    )
+    return (
+        f"{results['num_trials']} trials on {results['clip_seconds']:g} s of "
+        f"{results['clip']} with {results['codec']} {results['preset']}: "
+        f"{seconds['wall']:.0f} s on {jobs} cores ({results['num_encodes']} encodes; {shares}). "
+        f"Highest memory use of a 60 s 1080p clip: "
+        f"{results['memory']['peak_gigabytes']:.2f} GB.\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
