@@ -25,7 +25,8 @@ class Clip:
         rotation_degrees: Counter-clockwise rotation that the container asks for.
         is_variable_frame_rate: The frames are not evenly spaced in time.
         is_interlaced: Most frames are flagged as two fields.
-        decode_error: Why decoding stopped early; None where it did not.
+        decode_error: The first damaged frame, or why decoding stopped early; None where all is
+            well.
     """
 
     path: Path
@@ -79,8 +80,10 @@ def probe(path: Path | str, frame_rate: Fraction | None = None) -> Clip:
                 first = first or frame
                 timestamps.append(frame.pts)
                 num_interlaced += frame.interlaced_frame
+                if frame.is_corrupt and decode_error is None:
+                    decode_error = f"frame {len(timestamps) - 1} is damaged"
         except av.FFmpegError as error:
-            decode_error = reason(error)
+            decode_error = f"frame {len(timestamps)} does not decode: {reason(error)}"
         if first is None:
             raise ClipError(
                 f"clip must hold at least one frame, none of {path} decodes"

@@ -58,7 +58,8 @@ def open_container(path: Path, frame_rate: Fraction | None = None) -> Iterator[I
     with container:
         stream = video_stream(container, path)
         stream.codec_context.options = dict(_QUIET_DECODER)
-        stream.thread_type = "AUTO"
+        # Frame threads hand a frame out before they know whether it is damaged.
+        stream.thread_type = "SLICE"
         yield container
 
 

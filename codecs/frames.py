@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +26,10 @@ Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 # A container that promises more frames than decode is truncated, but AVI and edit lists are off
 # by a few frames in sound files (748 of 750 in one surveillance recording).
 _MISSING_FRAMES_ALLOWED = 0.02
+_MISSING_FRAMES_ALWAYS_ALLOWED = 2
+
+# Matroska has no frame count; its muxers tag each stream with when its last frame ends.
+_TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 # So many frames that are all interlaced spare decoding the rest.
 _SURELY_INTERLACED = 100
@@ -120,7 +125,7 @@ class FrameReader:
             ClipError: The clip is unreadable, truncated, interlaced, or changes its size.
         """
         num_interlaced = 0
-        for frame in decode_intact(self._container, self.stream, self.path):
+        for frame in self._decode():
             self._check_size(frame)
             num_interlaced += frame.interlaced_frame
             self.timestamps.append(frame.pts)
@@ -143,6 +148,19 @@ class FrameReader:
         """Width over height of an upright pixel; None where the clip does not say."""
         ratio = self.stream.sample_aspect_ratio
         return 1 / ratio if ratio and self._orientation.is_transposed else ratio or None
+
+    @property
+    def num_expected(self) -> int | None:
+        """Frames to come by the container's header; None where it does not say."""
+        num_promised = self.stream.frames
+        if not num_promised and self.given_frame_rate is None:
+            duration = _TAGGED_DURATION.fullmatch(self.stream.metadata.get("DURATION", ""))
+            if duration is not None:
+                hours, minutes, seconds = (Fraction(part) for part in duration.groups())
+                num_promised = int((hours * 3600 + minutes * 60 + seconds) * self.frame_rate)
+        if not num_promised:
+            return None
+        return min(num_promised, self.max_frames or num_promised)
 
     @property
     def is_uneven(self) -> bool:
@@ -173,6 +191,21 @@ class FrameReader:
         if self.is_uneven:
             rate = float(self.frame_rate)
             yield f"uneven frame times; frames are paired by index at {rate:g} fps"
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Yields decoded frames; one that is damaged is an error, not a grey picture."""
+        try:
+            for frame in self._container.decode(self.stream):
+                if frame.is_corrupt:
+                    raise ClipError(
+                        f"frame {len(self.timestamps)} of {self.path} is damaged; {self._remedy()}"
+                    )
+                yield frame
+        except av.FFmpegError as error:
+            raise ClipError(
+                f"frame {len(self.timestamps)} of {self.path} does not decode: {reason(error)}; "
+                f"{self._remedy()}"
+            ) from error
 
     def _check_size(self, frame: av.VideoFrame) -> None:
         """Takes the format from the first frame and refuses another size."""
@@ -217,16 +250,24 @@ class FrameReader:
 
     def _check_complete(self) -> None:
         """Refuses a clip that ends before its header says, unless the cut lies before that."""
-        num_frames, num_promised = len(self.timestamps), self.stream.frames
-        if num_frames == self.max_frames or not num_promised:
+        num_frames, num_expected = len(self.timestamps), self.num_expected
+        if num_frames == self.max_frames or num_expected is None:
             return
-        expected = min(num_promised, self.max_frames or num_promised)
-        if num_frames < expected * (1 - _MISSING_FRAMES_ALLOWED):
-            seconds = math.floor(num_frames / self.frame_rate * 100) / 100
+        num_missing = num_expected - num_frames
+        if num_missing > max(
+            _MISSING_FRAMES_ALLOWED * num_expected, _MISSING_FRAMES_ALWAYS_ALLOWED
+        ):
             raise ClipError(
-                f"{self.path} is truncated: its header promises {num_promised} frames, "
-                f"{num_frames} decode; use --max-seconds {seconds:.2f} to take what is there"
+                f"{self.path} is truncated: its header promises {num_expected} frames, "
+                f"{num_frames} decode; {self._remedy()}"
             )
+
+    def _remedy(self) -> str:
+        """Returns what a user can do about a clip that is good up to here."""
+        seconds = math.floor(len(self.timestamps) / self.frame_rate * 100) / 100
+        if seconds <= 0:
+            return "repair the file"
+        return f"repair the file, or use --max-seconds {seconds:.2f} to take what is good"
 
 
 def video_frame(planes: Planes, form: FrameFormat, index: int) -> av.VideoFrame:
@@ -234,31 +275,6 @@ def video_frame(planes: Planes, form: FrameFormat, index: int) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(planes, format=form.pix_fmt)
     frame.pts, frame.time_base = index, 1 / form.frame_rate
     return frame
-
-
-def decode_intact(
-    container: InputContainer, stream: VideoStream, path: Path
-) -> Iterator[av.VideoFrame]:
-    """Yields the frames of a stream; a frame that is damaged is an error, not a grey picture.
-
-    Raises:
-        ClipError: A frame is damaged or does not decode.
-    """
-    count = 0
-    try:
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise ClipError(
-                    f"frame {count} of {path} is damaged; repair the file or cut it before that "
-                    f"frame with --max-seconds"
-                )
-            yield frame
-            count += 1
-    except av.FFmpegError as error:
-        raise ClipError(
-            f"frame {count} of {path} does not decode: {reason(error)}; repair the file or cut it "
-            f"before that frame with --max-seconds"
-        ) from error
 
 
 def is_deep(frame: av.VideoFrame) -> bool:

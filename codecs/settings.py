@@ -57,6 +57,8 @@ class EncodeSettings:
     num_threads: int = 1
 
     def __post_init__(self) -> None:
+        if self.codec not in ENCODERS:
+            raise SettingsError(f"codec must be one of {', '.join(ENCODERS)}, got {self.codec!r}")
         encoder = ENCODERS[self.codec]
         if self.preset not in encoder.presets:
             raise SettingsError(
@@ -103,7 +105,7 @@ def check_options(encoder: Encoder, preset: str, options: Mapping[str, OptionVal
     """
     for name, value in options.items():
         option = encoder.option(name)
-        if not option.values.contains(value):
+        if isinstance(value, bool) or not option.values.contains(value):
             raise SettingsError(
                 f"{name} must be {option.values} for {encoder.codec}, got {value}; "
                 f"see 'ratesight encoders'"

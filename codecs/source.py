@@ -166,8 +166,7 @@ def load_source(
         digest = hashlib.sha256()
         for planes in reader:
             if len(reader.timestamps) == 1:
-                num_frames = reader.max_frames or reader.stream.frames
-                _check_room(planes.nbytes * num_frames, path)
+                _check_room(planes.nbytes * (reader.num_expected or 1), path)
             digest.update(planes.data)
             _write(scratch, planes.data, path)
         digest.update(
