@@ -100,13 +100,11 @@ def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float
     """Returns where a candidate is measured next, None where it is known well enough.
 
     The anchor's curve predicts where the candidate meets the target: its first point is taken at
-    the anchor's CRF there, each further one near to where its own curve, continued by the
-    anchor's, meets it.
+    the anchor's CRF there, each further one near to where it seems to meet it itself.
     """
-    shape = anchor.curve
-    anchor_rate = aim.rate_on(shape).value
+    anchor_rate = aim.rate_on(anchor.curve).value
     if not candidate.measurements:
-        return float(round(shape.crf_at(anchor_rate).value))
+        return float(round(anchor.curve.crf_at(anchor_rate).value))
     found = cost(candidate, anchor, aim)
     num_needed = 1
     if found < best_cost:
@@ -115,8 +113,25 @@ def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float
         num_needed = _POINTS_TO_FOLLOW
     if len(candidate.measurements) >= num_needed:
         return None
+    return another_crf(candidate, anchor, aim)
+
+
+def another_crf(candidate: Candidate, anchor: Candidate, aim: Aim) -> float | None:
+    """Returns an unmeasured CRF next to where a candidate seems to meet the aim.
+
+    Rather above than below: there the curve is steeper and says more. None where all near ones
+    are known.
+    """
     curve = extended(candidate, anchor)
-    return _beside(candidate, curve.crf_at(aim.rate_on(curve).value).value)
+    crf = round(curve.crf_at(aim.rate_on(curve).value).value)
+    low, high = candidate.search_crf
+    for apart in (3, 2, 1):
+        for distance in (0, 1, 2, 3, -1, -2, -3, 4, 5, 6):
+            proposal = float(crf + distance)
+            is_new = all(abs(proposal - known) >= apart for known in candidate.measurements)
+            if is_new and low <= proposal <= high:
+                return proposal
+    return None
 
 
 def _is_far(candidate: Candidate, anchor_rate: float) -> bool:
@@ -171,20 +186,6 @@ def extended(candidate: Candidate, anchor: Candidate) -> RdCurve:
         np.concatenate([below[1], own.qualities, above[1]]),
         np.concatenate([below[2], own.crfs, above[2]]),
     )
-
-
-def _beside(candidate: Candidate, crf: float) -> float | None:
-    """Returns an unmeasured CRF next to one where the candidate seems to meet the aim.
-
-    Rather above than below: there the curve is steeper and says more.
-    """
-    low, high = candidate.search_crf
-    for distance in (0, 1, 2, 3, -1, -2, -3):
-        proposal = float(round(crf) + distance)
-        is_apart = all(abs(proposal - measured) >= 3 for measured in candidate.measurements)
-        if is_apart and low <= proposal <= high:
-            return proposal
-    return None
 
 
 def _inside_bracket(candidate: Candidate, wanted_crf: float) -> list[float]:
