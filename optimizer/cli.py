@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from ..codecs.table import Encoder
+    from ..codecs.table import Encoder, Values
     from .recommendation import Recommendation
     from .request import TuneRequest
 
 FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED = 1, 2, 3, 130
+# Columns of a terminal from which a sentence an option fits.
+_WIDE = 120
 
 app = typer.Typer(
     add_completion=False,
@@ -256,29 +258,44 @@ def _print_encoder(encoder: Encoder, version: str) -> None:
     from rich.table import Table
 
     low, high, step = encoder.crf_range
-    table = Table(title=f"{encoder.codec}: {version}", title_justify="left")
-    for column in ("option", "default", "takes", "searched", "needs", "what it does"):
-        table.add_column(column)
+    console = Console(highlight=False, emoji=False)
+    console.print(f"[bold]{encoder.codec}[/bold]  {version}")
+    console.print(f"presets {' '.join(encoder.presets)} (usual: {encoder.default_preset})")
+    console.print(
+        f"crf {low:g} to {high:g} in steps of {step:g}; "
+        f"qp {encoder.qp_range[0]} to {encoder.qp_range[1]}"
+    )
+    table = Table(box=None, pad_edge=False)
+    columns = ["option", "default", "takes", "searched", "needs"]
+    if console.width >= _WIDE:
+        columns.append("what it does")
+    for column in columns:
+        table.add_column(column, no_wrap=column in columns[:4])
     for option in encoder.options:
         needs = [str(requirement) for requirement in option.requires]
         if option.not_presets:
-            needs.append("a slower preset than fast")
+            ignoring = [preset for preset in encoder.presets if preset in option.not_presets]
+            needs.append(f"preset not {' '.join(ignoring)}")
         table.add_row(
             option.name,
             str(option.default),
-            str(option.values),
-            "-" if option.search is None else str(option.search),
+            _brief(option.values),
+            "-" if option.search is None else _brief(option.search),
             ", ".join(needs) or "-",
-            option.doc,
+            *([option.doc] if console.width >= _WIDE else []),
         )
-    console = Console()
     console.print(table)
-    console.print(
-        f"presets {' '.join(encoder.presets)} (default {encoder.default_preset}); "
-        f"crf {low:g} to {high:g} in steps of {step:g}, qp {encoder.qp_range[0]} to "
-        f"{encoder.qp_range[1]}\n",
-        highlight=False,
-    )
+    console.print()
+
+
+def _brief(values: Values) -> str:
+    """Returns ``0..3``, ``0..2 by 0.1`` or ``flat|jvt``."""
+    from ..codecs.table import Choice, Floats
+
+    if isinstance(values, Choice):
+        return "|".join(str(value) for value in values.values)
+    text = f"{values.low:g}..{values.high:g}"
+    return f"{text} by {values.step:g}" if isinstance(values, Floats) else text
 
 
 def _run(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> Recommendation:

@@ -1,0 +1,40 @@
+"""The front door, and what is published."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ratesight
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def test_version_is_the_distribution_s() -> None:
+    assert ratesight.__version__ == importlib.metadata.version("ratesight")
+
+
+def test_public_names_are_found_at_first_use() -> None:
+    for name in ratesight.__all__:
+        assert getattr(ratesight, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'warp'"):
+        ratesight.warp  # noqa: B018  # the look-up is the test
+
+
+def test_import_is_light() -> None:
+    code = "import ratesight, sys; print(sorted({'av', 'torch', 'optuna'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_readme_tables_are_those_of_the_results() -> None:
+    script = _CHECKOUT / "benchmarks" / "tables.py"
+    assert subprocess.run([sys.executable, script, "--check"]).returncode == 0
+
+
+def test_types_are_shipped() -> None:
+    assert (Path(ratesight.__file__).parent / "py.typed").exists()
