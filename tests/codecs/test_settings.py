@@ -1,0 +1,100 @@
+import math
+
+import pytest
+from ratesight.codecs.errors import SettingsError
+from ratesight.codecs.settings import (
+    Bitrate,
+    Crf,
+    EncodeSettings,
+    Qp,
+    parse_options,
+    sorted_options,
+)
+from ratesight.codecs.table import ENCODERS
+
+
+def settings(**other):
+    usual = {"codec": "x264", "preset": "medium", "rate_control": Crf(value=30)}
+    return EncodeSettings(**usual | other)
+
+
+class TestEncodeSettings:
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"codec": "vp9"}, r"codec must be one of x264, x265, svtav1, got 'vp9'"),
+            ({"preset": "fastest"}, r"preset must be one of placebo.* for x264, got 'fastest'"),
+            ({"num_threads": 0}, r"num_threads must be at least 1, got 0"),
+            ({"rate_control": Crf(value=60)}, r"crf must be in \[0, 51\] for libx264, got 60; see"),
+            ({"rate_control": Crf(value=-1)}, r"crf must be in \[0, 51\] for libx264, got -1"),
+            ({"rate_control": Crf(value=math.nan)}, r"crf must be in \[0, 51\].* got nan"),
+            ({"rate_control": Crf(value=20.05)}, r"crf must be a multiple of 0.1 .* got 20.05"),
+            ({"rate_control": Qp(value=70)}, r"qp must be in \[0, 51\] for libx264, got 70"),
+            ({"rate_control": Bitrate(rate_kbps=0)}, r"rate_kbps must be a positive number, got 0"),
+            (
+                {"rate_control": Bitrate(rate_kbps=math.inf)},
+                r"rate_kbps must be a positive number, got inf",
+            ),
+            ({"options": (("aq-mod", 1),)}, r"x264 has no option 'aq-mod'; see"),
+            (
+                {"options": (("aq-mode", 4),)},
+                r"aq-mode must be a whole number in \[0, 3\] for x264, got 4; see",
+            ),
+            ({"options": (("aq-mode", True),)}, r"aq-mode must be .* got True"),
+            ({"options": (("aq-mode", 1.5),)}, r"aq-mode must be a whole number .* got 1.5"),
+            ({"options": (("qcomp", math.nan),)}, r"qcomp must be a number in \[0, 1\].* got nan"),
+            ({"options": (("cqm", "round"),)}, r"cqm must be one of flat, jvt .* got round"),
+            (
+                {"options": (("deadzone-inter", 10),)},
+                r"deadzone-inter needs trellis=0 for x264; add it or remove deadzone-inter",
+            ),
+            (
+                {"options": (("aq-mode", 0), ("aq-strength", 1.0))},
+                r"aq-strength needs aq-mode=1 or 2 or 3 for x264",
+            ),
+            (
+                {"preset": "superfast", "options": (("mbtree", 1),)},
+                r"mbtree is ignored or refused at preset superfast of x264; remove it",
+            ),
+            ({"options": (("qcomp", 0.5), ("aq-mode", 1))}, r"options must be sorted by name"),
+            ({"options": (("qcomp", 0.5), ("qcomp", 0.6))}, r"options must be .* each given once"),
+        ],
+    )
+    def test_breaking_a_rule_names_rule_and_value(self, wrong, message):
+        with pytest.raises(SettingsError, match=message):
+            settings(**wrong)
+
+    def test_crf_of_svtav1_moves_in_quarters(self):
+        settings(codec="svtav1", preset="8", rate_control=Crf(value=37.25))
+        with pytest.raises(SettingsError, match=r"multiple of 0.25 for libsvtav1, got 37.1"):
+            settings(codec="svtav1", preset="8", rate_control=Crf(value=37.1))
+
+    def test_condition_may_be_met_by_an_option_or_by_its_default(self):
+        settings(options=sorted_options({"deadzone-inter": 10, "trellis": 0}))
+        settings(options=(("aq-strength", 0.5),))
+
+    def test_at_changes_the_rate_control_only(self):
+        base = settings(options=(("qcomp", 0.7),))
+        assert base.at(Qp(value=20)) == settings(rate_control=Qp(value=20), options=base.options)
+
+
+class TestParseOptions:
+    def test_types_come_from_the_table(self):
+        texts = ["aq-mode=2", "qcomp=1", "cqm=jvt"]
+        parsed = parse_options(ENCODERS["x264"], texts)
+        assert parsed == {"aq-mode": 2, "qcomp": 1.0, "cqm": "jvt"}
+        assert [type(value) for value in parsed.values()] == [int, float, str]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("aq-mode", r"an option is written name=value, got 'aq-mode'"),
+            ("aq-mode=two", r"aq-mode must be a whole number in \[0, 3\], got 'two'"),
+            ("qcomp=much", r"qcomp must be a number in \[0, 1\], got 'much'"),
+            ("cqm=round", r"cqm must be one of flat, jvt, got 'round'"),
+            ("speed=1", r"x264 has no option 'speed'"),
+        ],
+    )
+    def test_text_that_does_not_fit_is_refused(self, text, message):
+        with pytest.raises(SettingsError, match=message):
+            parse_options(ENCODERS["x264"], [text])

@@ -1,0 +1,164 @@
+"""The encoder table against the encoders themselves."""
+
+import pytest
+from ratesight.codecs.encode import RunningEncoder, encode
+from ratesight.codecs.errors import EncodeError
+from ratesight.codecs.settings import Crf, EncodeSettings, check_options, sorted_options
+from ratesight.codecs.source import load_source
+from ratesight.codecs.table import ENCODERS, Choice, Floats, Ints
+
+OPTIONS = [
+    pytest.param(encoder, option, id=f"{encoder.codec}-{option.name}")
+    for encoder in ENCODERS.values()
+    for option in encoder.options
+]
+ROWS = [pytest.param(encoder, id=encoder.codec) for encoder in ENCODERS.values()]
+
+
+@pytest.fixture(scope="module")
+def carphone(clips):
+    with load_source(clips / "carphone_qcif.mp4", max_seconds=0.4) as source:
+        yield source
+
+
+def ends(values):
+    if isinstance(values, Choice):
+        return values.values
+    return (values.low, values.high)
+
+
+def met_conditions(encoder, option):
+    """Returns the smallest set of other options under which this one may be set."""
+    met = {}
+    for requirement in option.requires:
+        other = encoder.option(requirement.name)
+        met |= met_conditions(encoder, other)
+        if other.default not in requirement.values:
+            met[other.name] = requirement.values[-1]
+    return met
+
+
+def settings(encoder, options, preset=None):
+    return EncodeSettings(
+        codec=encoder.codec,
+        preset=preset or encoder.default_preset,
+        rate_control=Crf(value=30),
+        options=sorted_options(options),
+    )
+
+
+def slices(encoding):
+    """Returns the packets without what x264 writes about its settings into the first one."""
+    first, *rest = encoding.streams[0]
+    marker = first.find(b"x264 - core")
+    if marker >= 0:
+        first = first[:marker] + first[first.index(b"\x00\x00", marker) :]
+    return (first, *rest)
+
+
+class TestOptions:
+    @pytest.mark.parametrize(("encoder", "option"), OPTIONS)
+    def test_default_and_search_range_lie_in_the_allowed_values(self, encoder, option):
+        assert option.values.contains(option.default)
+        for value in ends(option.search) if option.search else ():
+            assert option.values.contains(value)
+
+    @pytest.mark.parametrize(("encoder", "option"), OPTIONS)
+    def test_conditions_name_options_further_up(self, encoder, option):
+        # A search draws options in table order and looks back at what it drew.
+        names = [one.name for one in encoder.options]
+        for requirement in option.requires:
+            assert names.index(requirement.name) < names.index(option.name)
+            for value in requirement.values:
+                assert encoder.option(requirement.name).values.contains(value)
+
+    @pytest.mark.parametrize(("encoder", "option"), OPTIONS)
+    def test_presets_are_known(self, encoder, option):
+        assert option.not_presets <= set(encoder.presets)
+        assert encoder.default_preset not in option.not_presets
+
+    @pytest.mark.parametrize(("encoder", "option"), OPTIONS)
+    def test_encoder_takes_both_ends_of_the_range(self, encoder, option, carphone):
+        for value in ends(option.values):
+            options = met_conditions(encoder, option) | {option.name: value}
+            assert encode(carphone, settings(encoder, options)).num_frames == carphone.num_frames
+
+    @pytest.mark.parametrize("encoder", ROWS)
+    def test_saying_every_default_changes_nothing(self, encoder, carphone):
+        said = {
+            option.name: option.default
+            for option in encoder.options
+            if all(one.is_met({}, encoder) for one in option.requires)
+        }
+        assert len(said) > len(encoder.options) / 2
+        silent = encode(carphone, settings(encoder, {}))
+        assert slices(encode(carphone, settings(encoder, said))) == slices(silent)
+
+    @pytest.mark.parametrize(
+        ("encoder", "option"),
+        [one for one in OPTIONS if met_conditions(*one.values)],
+    )
+    def test_saying_a_conditional_default_changes_nothing(self, encoder, option, carphone):
+        met = met_conditions(encoder, option)
+        silent = encode(carphone, settings(encoder, met))
+        said = encode(carphone, settings(encoder, met | {option.name: option.default}))
+        assert slices(said) == slices(silent)
+
+    @pytest.mark.parametrize("encoder", ROWS)
+    def test_fastest_preset_takes_what_the_table_allows_there(self, encoder, carphone):
+        preset = "12" if encoder.codec == "svtav1" else "ultrafast"
+        options = {}
+        for option in encoder.options:
+            met = all(one.is_met(options, encoder) for one in option.requires)
+            if met and preset not in option.not_presets and option.search is not None:
+                options[option.name] = ends(option.search)[-1]
+        assert len(options) > 5
+        encode(carphone, settings(encoder, options, preset))
+
+
+class TestRows:
+    @pytest.mark.parametrize("encoder", ROWS)
+    def test_starts_are_valid(self, encoder):
+        for start in encoder.starts:
+            check_options(encoder, encoder.default_preset, dict(start))
+
+    @pytest.mark.parametrize("encoder", ROWS)
+    def test_searched_crfs_lie_in_the_range(self, encoder):
+        low, high, _ = encoder.crf_range
+        assert low <= encoder.search_crf[0] < encoder.search_crf[1] <= high
+
+    @pytest.mark.parametrize("encoder", ROWS)
+    def test_encoder_takes_both_ends_of_the_crf_range(self, encoder, carphone):
+        sizes = []
+        for crf in encoder.crf_range[:2]:
+            asked = settings(encoder, {}).at(Crf(value=crf))
+            sizes.append(encode(carphone, asked).size_bytes)
+        assert sizes[0] > sizes[1]
+
+    @pytest.mark.parametrize("encoder", ROWS)
+    def test_option_that_the_encoder_does_not_know_fails_each_time(self, encoder, carphone):
+        # Twice, because PyAV drops a log line that repeats the one before it.
+        for _ in range(2):
+            running = RunningEncoder(carphone, settings(encoder, {}))
+            context = running._context
+            params = context.options[encoder.params_name]
+            context.options = context.options | {encoder.params_name: f"{params}:no-such-thing=3"}
+            with pytest.raises(EncodeError, match=r"did not take its settings: .*no-such-thing"):
+                running.encode(carphone.frame(0))
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("values", "text", "value"),
+        [
+            (Ints(0, 3), "2", 2),
+            (Floats(0, 3, 0.1), "2", 2.0),
+            (Choice(("flat", "jvt")), "jvt", "jvt"),
+            (Choice((0, 2)), "2", 2),
+        ],
+    )
+    def test_parse_keeps_the_type(self, values, text, value):
+        parsed = values.parse("name", text)
+        assert parsed == value
+        assert type(parsed) is type(value)
+        assert values.contains(parsed)
