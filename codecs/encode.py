@@ -256,6 +256,11 @@ def decode_bgr(
             yield to_bgr(frame, color_space, reformatter)
 
 
+def ffmpeg_version() -> str:
+    """Returns the version of FFmpeg's libraries, whose decoders and scaler make the pictures."""
+    return f"ffmpeg {av.ffmpeg_version_info}"
+
+
 def encoder_version(codec: Codec) -> str:
     """Returns library, version and build, such as ``libx264 d6533a8d.so.165``.
 

@@ -56,12 +56,14 @@ class UltralyticsDetector:
     device: str
     batch_size: int
     ultralytics_version: str
+    torch_version: str
     models: threading.local = field(default_factory=threading.local, compare=False)
 
     @property
     def version(self) -> str:
         return (
-            f"ultralytics {self.ultralytics_version} {self.weights_sha256} "
+            f"ultralytics {self.ultralytics_version} torch {self.torch_version} "
+            f"{self.weights_sha256} "
             f"size {self.image_size} on {self.device.partition(':')[0]}"
         )
 
@@ -119,6 +121,7 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         device="cuda:0" if has_cuda else "cpu",
         batch_size=32 if has_cuda else 8,
         ultralytics_version=ultralytics.__version__,
+        torch_version=torch.__version__,
     )
     detector.models.model = model
     try:

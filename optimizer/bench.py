@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..codecs.encode import Encoding, decode_bgr, encode, encoder_version
+from ..codecs.encode import Encoding, decode_bgr, encode, encoder_version, ffmpeg_version
 from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
 from ..metrics.annotations import Annotations
@@ -107,6 +107,7 @@ class Bench:
             "kind": "measurement",
             "settings": settings_json(settings),
             "encoder": encoder_version(settings.codec),
+            "decoder": ffmpeg_version(),
         }
 
     def measure(self, settings: EncodeSettings) -> Measurement:
