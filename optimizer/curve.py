@@ -132,4 +132,7 @@ def _cross(xs: Floats, ys: Floats, y: float) -> Reading:
     if ys[after] == y:
         return Reading(value=float(xs[after]))
     fit = PchipInterpolator(xs, ys)
+    # Rounding can leave the fit a hair below its own last knot, and so below y.
+    if fit(xs[after]) <= y:
+        return Reading(value=float(xs[after]))
     return Reading(value=float(brentq(lambda x: fit(x) - y, xs[after - 1], xs[after])))

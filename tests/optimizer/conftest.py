@@ -1,0 +1,115 @@
+"""Measurements and recommendations without an encode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.source import Source, load_source
+from ratesight.metrics.object_iou import ObjectScores
+from ratesight.optimizer.bench import Measurement, settings_json
+from ratesight.optimizer.recommendation import CurvePoint, Examined, Recommendation
+
+MakeMeasurement = Callable[..., Measurement]
+MakeRecommendation = Callable[..., Recommendation]
+
+
+@pytest.fixture(scope="session")
+def measurement() -> MakeMeasurement:
+    """Makes a measurement of one object a frame."""
+
+    def make(
+        rate_kbps: float, losses: Sequence[float], weights: Sequence[float] | None = None
+    ) -> Measurement:
+        weights = [1.0] * len(losses) if weights is None else weights
+        return Measurement(
+            rate_kbps=rate_kbps,
+            size_bytes=round(rate_kbps * 125),
+            num_frames=len(losses),
+            scores=ObjectScores(
+                weights=tuple(np.array([weight]) for weight in weights),
+                deltas=tuple(np.array([loss]) for loss in losses),
+            ),
+            encode_seconds=0.25,
+            decode_seconds=0.5,
+            detect_seconds=1.0,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def recommendation() -> MakeRecommendation:
+    """Makes a recommendation; fields may be given."""
+
+    def make(**fields: object) -> Recommendation:
+        settings = EncodeSettings(
+            codec="x264",
+            preset="medium",
+            rate_control=Crf(value=27.5),
+            options=(("aq-strength", 0.8), ("mbtree", 0)),
+        )
+        examined = Examined(
+            crf=27.5,
+            rate_kbps=81.5,
+            quality=0.9,
+            quality_p5=0.5,
+            quality_min=0.25,
+            map50_95=0.6,
+            map50=0.8,
+            psnr_db=33.0,
+            ssim=0.9,
+            xpsnr_db=32.0,
+            encode_fps=100.0,
+        )
+        anchor_curve = tuple(
+            CurvePoint(crf=20.0 + 4 * n, rate_kbps=200 * 0.6**n, quality=0.97 - 0.04 * n**1.5)
+            for n in range(4)
+        )
+        given: dict[str, object] = {
+            "codec": "x264",
+            "preset": "medium",
+            "settings": settings_json(settings),
+            "rate_kbps": 81.5,
+            "anchor_rate_kbps": 100.0,
+            "rate_change_percent": -18.5,
+            "rate_change_interval_percent": (-25.25, -11.0),
+            "bd_rate_percent": -17.0,
+            "bd_rate_interval_percent": (-21.0, -12.5),
+            "bd_rate_qualities": (0.8, 0.96),
+            "search_cost_percent": -20.0,
+            "target_quality": 0.9,
+            "target_rate_kbps": None,
+            "quality": 0.905,
+            "verified_quality": 0.9,
+            "quality_gap": -0.005,
+            "tolerance": 0.03,
+            "is_verified": True,
+            "winner": examined,
+            "anchor": examined,
+            "winner_curve": tuple(
+                CurvePoint(crf=one.crf, rate_kbps=one.rate_kbps * 0.8, quality=one.quality)
+                for one in anchor_curve
+            ),
+            "anchor_curve": anchor_curve,
+            "num_trials": 25,
+            "num_encodes": 60,
+            "num_from_store": 3,
+            "seconds": {"wall": 10.0, "encode": 3.0},
+            "notes": ("A note.",),
+            "ffmpeg_command": "ffmpeg -i IN OUT",
+            "provenance": {"clip": "clip.mp4", "verified_frames": [0, 3]},
+        }
+        return Recommendation(**{**given, **fields})  # type: ignore[arg-type]  # any of its fields
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def phone(clips: Path) -> Iterator[Source]:
+    """Half a second of a man in a car, 176x144, 29.97 fps."""
+    with load_source(clips / "carphone_qcif.mp4", max_seconds=0.5) as source:
+        yield source
