@@ -109,7 +109,7 @@ class _Change:
     anchor_rate_kbps: float
     is_floor: bool
     is_ceiling: bool
-    is_at_lowest_rate: bool
+    is_at_end_of_anchor: bool
 
     @property
     def percent(self) -> float:
@@ -124,7 +124,7 @@ def _moved(aim: Aim, anchor: RdCurve, point: _Change) -> Aim:
     stays at the operating point, and the ratio of the rates is what is resampled.
     """
     reading = anchor.quality_at(point.anchor_rate_kbps)
-    if isinstance(aim, TargetRate) or point.is_at_lowest_rate or not 0 < reading.value < 1:
+    if isinstance(aim, TargetRate) or point.is_at_end_of_anchor or not 0 < reading.value < 1:
         return aim
     return TargetQuality(quality=reading.value)
 
@@ -175,5 +175,5 @@ def _change(curves: Sequence[_Resampled], picked: npt.NDArray[np.intp], aim: Aim
         anchor_rate_kbps=at_anchor.value,
         is_floor=is_high[1] or is_low[0],
         is_ceiling=is_high[0] or is_low[1],
-        is_at_lowest_rate=at_anchor.end == "low",
+        is_at_end_of_anchor=at_anchor.end is not None,
     )
