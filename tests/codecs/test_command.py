@@ -1,0 +1,161 @@
+import shlex
+import shutil
+from fractions import Fraction
+
+import av
+import pytest
+from ratesight.codecs.command import ffmpeg_command
+from ratesight.codecs.encode import encode
+from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
+from ratesight.codecs.source import load_source
+
+PICTURES = "BasketballPass_416x240_50_png"
+
+
+def settings(codec, rate_control=None, **options):
+    preset = {"x264": "medium", "x265": "veryfast", "svtav1": "8"}[codec]
+    return EncodeSettings(
+        codec=codec,
+        preset=preset,
+        rate_control=rate_control or Crf(value=30),
+        options=sorted_options(options),
+    )
+
+
+def run(command, ffmpeg):
+    """Runs the printed command and returns sizes of headers and packets of what it wrote."""
+    words = shlex.split(command)
+    assert words[0] == "ffmpeg"
+    log = ffmpeg(*words[1:], level="warning")
+    # swscale warns of every yuvj clip.
+    lines = [line for line in log.splitlines() if "deprecated pixel format" not in line]
+    assert lines == []
+    with av.open(words[-1]) as container:
+        headers = container.streams.video[0].codec_context.extradata or b""
+        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+        return len(headers), sizes
+
+
+@pytest.mark.parametrize(
+    ("codec", "tolerance"),
+    # The ffmpeg of imageio-ffmpeg has another version of SVT-AV1.
+    [("x264", 0.02), ("x265", 0.02), ("svtav1", 0.1)],
+)
+@pytest.mark.parametrize(
+    "name", ["bikes_street_272p.mp4", "webcam_signer_again_480p.mkv", PICTURES]
+)
+def test_command_makes_the_same_encode(codec, tolerance, name, clips, ffmpeg, tmp_path):
+    with load_source(clips / name, max_seconds=0.4) as source:
+        asked = settings(codec)
+        encoding = encode(source, asked)
+        command = ffmpeg_command(
+            asked,
+            source,
+            input_name=str(clips / name),
+            output_name=str(tmp_path / "out.mkv"),
+            num_frames=source.num_frames,
+        )
+    num_header_bytes, sizes = run(command, ffmpeg)
+    assert len(sizes) == encoding.num_frames
+    assert num_header_bytes + sum(sizes) == pytest.approx(encoding.size_bytes, rel=tolerance)
+    if codec == "x264":
+        assert sizes[1:] == [len(packet) for packet in encoding.streams[0]][1:]
+
+
+@pytest.mark.parametrize("codec", ["x264", "x265", "svtav1"])
+@pytest.mark.parametrize("rate_control", [Qp(value=30), Bitrate(rate_kbps=200)])
+def test_other_rate_controls_run(codec, rate_control, clips, ffmpeg, tmp_path):
+    clip = clips / "carphone_qcif.mp4"
+    with load_source(clip, max_seconds=0.2) as source:
+        command = ffmpeg_command(
+            settings(codec, rate_control),
+            source,
+            input_name=str(clip),
+            output_name=str(tmp_path / "out.mp4"),
+            num_frames=source.num_frames,
+        )
+        assert len(run(command, ffmpeg)[1]) == source.num_frames
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("x264", {"deblock-alpha": 2, "psy-rd": 0.4, "cqm": "jvt"}),
+        ("x265", {"deblock-tc": 2, "sao": 0}),
+        ("svtav1", {"tune": 2, "enable-tf": 0, "ac-bias": 1.5}),
+    ],
+)
+def test_options_are_understood(codec, options, clips, ffmpeg, tmp_path):
+    clip = clips / "carphone_qcif.mp4"
+    with load_source(clip, max_seconds=0.2) as source:
+        command = ffmpeg_command(
+            settings(codec, **options),
+            source,
+            input_name=str(clip),
+            output_name=str(tmp_path / "out.mkv"),
+            num_frames=source.num_frames,
+        )
+        assert len(run(command, ffmpeg)[1]) == source.num_frames
+
+
+def test_uneven_frames_are_neither_doubled_nor_dropped(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "uneven.mp4"
+    words = ["-i", clips / "carphone_qcif.mp4", "-vf", "select=mod(n\\,5)", "-t", 1]
+    ffmpeg(*words, "-fps_mode", "passthrough", "-c:v", "libx264", clip)
+    with load_source(clip) as source:
+        assert source.is_uneven
+        command = ffmpeg_command(
+            settings("x264"), source, input_name=str(clip), output_name=str(tmp_path / "out.mkv")
+        )
+        assert "-fps_mode passthrough" in command
+        assert len(run(command, ffmpeg)[1]) == source.num_frames
+
+
+def test_odd_size_is_cut(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "odd.mkv"
+    words = ["-i", clips / "carphone_qcif.mp4", "-frames:v", 5, "-vf", "scale=175:143"]
+    ffmpeg(*words, "-c:v", "ffv1", clip)
+    with load_source(clip) as source:
+        command = ffmpeg_command(
+            settings("x264"), source, input_name=str(clip), output_name=str(tmp_path / "out.mkv")
+        )
+        assert "-vf crop=174:142:0:0" in command
+        encoding = encode(source, settings("x264"))
+        assert run(command, ffmpeg)[1][1:] == [len(packet) for packet in encoding.streams[0]][1:]
+
+
+def test_given_frame_rate_is_told(clips, ffmpeg, tmp_path):
+    clip = clips / "carphone_qcif.mp4"
+    with load_source(clip, max_seconds=0.5, frame_rate=Fraction(10)) as source:
+        command = ffmpeg_command(
+            settings("x264"),
+            source,
+            input_name=str(clip),
+            output_name=str(tmp_path / "out.mkv"),
+            num_frames=5,
+        )
+        encoding = encode(source, settings("x264"))
+        assert command.startswith(f"ffmpeg -r 10 -i {clip} ")
+        assert run(command, ffmpeg)[1][1:] == [len(packet) for packet in encoding.streams[0]][1:]
+
+
+def test_picture_folder_with_awkward_names(clips, ffmpeg, tmp_path):
+    folder = tmp_path / "it's 50% done: 12:00"
+    folder.mkdir()
+    for number in range(1, 6):
+        shutil.copy(clips / PICTURES / f"f{number:03d}.png", folder / f"a%d {number + 7}.png")
+    with load_source(folder, frame_rate=Fraction(50)) as source:
+        command = ffmpeg_command(
+            settings("x264"), source, input_name=str(folder), output_name=str(tmp_path / "o.mkv")
+        )
+        assert "-framerate 50 -start_number 8" in command
+        assert len(run(command, ffmpeg)[1]) == 5
+
+
+def test_names_that_look_like_options_or_protocols_are_files(clips):
+    with load_source(clips / "carphone_qcif.mp4", max_seconds=0.1) as source:
+        command = ffmpeg_command(
+            settings("x264"), source, input_name="cam 12:00.mp4", output_name="-o.mkv"
+        )
+    assert "-i 'file:cam 12:00.mp4'" in command
+    assert command.endswith(" file:-o.mkv")
