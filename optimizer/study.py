@@ -19,6 +19,9 @@ Sampler = Literal["tpe", "random", "gp"]
 # Random proposals before the sampler models anything, the defaults and starts included.
 _STARTUP_TRIALS = 10
 
+# What Optuna raises on a journal that is not one, or whose last line a full disk cut short.
+_JOURNAL_ERRORS = (OSError, ValueError, KeyError, TypeError)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
@@ -47,6 +50,7 @@ class Study:
     fixed: Mapping[str, OptionValue]
     live: optuna.Study
     journal: optuna.Study
+    journal_path: Path
 
     def ask(self) -> Proposal:
         """Returns options to try; the encoder's defaults first, then its known good starts."""
@@ -70,7 +74,7 @@ class Study:
         """Records what a proposal cost, lower is better; None where the encoder refused it.
 
         Raises:
-            StoreError: The journal cannot be written.
+            StoreError: The journal cannot be written, or is damaged.
         """
         for name, value in attributes.items():
             proposal.trial.set_user_attr(name, value)
@@ -79,15 +83,23 @@ class Study:
         try:
             if finished.number >= len(self.journal.get_trials(deepcopy=False)):
                 self.journal.add_trial(finished)
-        except OSError as error:
-            raise StoreError(f"the study's journal cannot be written: {error}") from error
+        except _JOURNAL_ERRORS as error:
+            raise _journal_error(self.journal_path, error) from error
 
     def _searched(
         self, chosen: Mapping[str, OptionValue]
     ) -> Iterator[tuple[str, Ints | Floats | Choice]]:
-        """Yields options whose conditions hold for what was chosen so far, in table order."""
+        """Yields options whose conditions hold for what was chosen so far, in table order.
+
+        What a fixed option depends on stays at its default, where the condition holds.
+        """
+        needed = {
+            requirement.name
+            for name in self.fixed
+            for requirement in self.encoder.option(name).requires
+        }
         for option in self.encoder.options:
-            if option.search is None or option.name in self.fixed:
+            if option.search is None or option.name in self.fixed or option.name in needed:
                 continue
             if self.preset in option.not_presets:
                 continue
@@ -120,12 +132,22 @@ def open_study(
     try:
         storage = JournalStorage(JournalFileBackend(str(journal)))
         kept = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"the study's journal {journal} cannot be opened: {error}") from error
-    study = Study(encoder=encoder, preset=preset, fixed=fixed, live=live, journal=kept)
+    except _JOURNAL_ERRORS as error:
+        raise _journal_error(journal, error) from error
+    study = Study(
+        encoder=encoder, preset=preset, fixed=fixed, live=live, journal=kept, journal_path=journal
+    )
     for start in ((), *encoder.starts):
         live.enqueue_trial(_complete(study, dict(start)))
     return study
+
+
+def _journal_error(journal: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"the study's journal must be a writable file of ours, {journal}: "
+        f"{type(error).__name__} {error}; no result is lost with it, remove it or give another "
+        f"--store"
+    )
 
 
 def _complete(study: Study, start: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
