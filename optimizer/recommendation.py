@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ def write_json(recommendation: Recommendation, path: Path) -> None:
         temporary.write_text(text)
         temporary.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
@@ -141,7 +144,7 @@ def read_settings(path: Path) -> EncodeSettings:
         raise RecommendationError(
             f"recommendation must be a readable file, {path}: {error.strerror}"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         if isinstance(error, SettingsError):
             raise
         raise RecommendationError(
