@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,6 +17,8 @@ from .study import Sampler
 
 DEFAULT_DETECTOR = "yolo11n.pt"
 DEFAULT_STORE = Path("ratesight.sqlite")
+
+_SEEDS = 2**32  # what Optuna's samplers take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +75,13 @@ class TuneRequest:
             ("tolerance", self.tolerance),
             ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
         ):
-            if not value > 0:
-                raise RequestError(f"{name} must be above 0, got {value:g}")
+            if not 0 < value < math.inf:
+                raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
         for name, count in (("segments", self.num_segments), ("jobs", self.num_jobs)):
             if count < 0:
                 raise RequestError(f"{name} must not be negative, got {count}")
+        if not 0 <= self.seed < _SEEDS:
+            raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
 
     @property

@@ -1,0 +1,98 @@
+"""What a user may ask of a search."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from ratesight.codecs.errors import SettingsError
+from ratesight.codecs.settings import Crf
+from ratesight.codecs.table import ENCODERS, Codec
+from ratesight.optimizer.aim import TargetQuality, TargetRate
+from ratesight.optimizer.api import aim_of
+from ratesight.optimizer.bench import Thresholds
+from ratesight.optimizer.errors import RequestError
+from ratesight.optimizer.request import TuneRequest
+
+CLIP = Path("clip.mp4")
+
+
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("num_trials", "trials"),
+        ("num_under_way", "under_way"),
+        ("segment_seconds", "segment_seconds"),
+        ("frames_per_second", "frames_per_second"),
+        ("tolerance", "tolerance"),
+        ("max_seconds", "max_seconds"),
+    ],
+)
+def test_amounts_are_above_0_and_finite(field: str, name: str, value: float) -> None:
+    with pytest.raises(RequestError, match=f"{name} must be above 0 and finite, got {value:g}"):
+        TuneRequest(clip=CLIP, **{field: value})  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"num_segments": -1}, "segments must not be negative, got -1"),
+        ({"num_jobs": -2}, "jobs must not be negative, got -2"),
+        ({"seed": -1}, "seed must be in"),
+        ({"seed": 2**32}, "seed must be in"),
+        ({"codec": "vp9"}, "codec must be one of x264, x265, svtav1, got 'vp9'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(fields: dict[str, object], rule: str) -> None:
+    with pytest.raises(RequestError, match=rule):
+        TuneRequest(clip=CLIP, **fields)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"preset": "8"}, "preset must be one of placebo"),
+        ({"fixed_options": {"made-up": 1}}, "no option 'made-up'"),
+        ({"fixed_options": {"aq-mode": 9}}, "aq-mode must be"),
+        ({"fixed_options": {"pbratio": 1.2}}, "pbratio needs mbtree=0"),
+    ],
+)
+def test_what_no_encoder_takes_is_refused(fields: dict[str, object], rule: str) -> None:
+    with pytest.raises(SettingsError, match=rule):
+        TuneRequest(clip=CLIP, **fields)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.1, math.nan])
+@pytest.mark.parametrize("name", ["reference", "match"])
+def test_scores_lie_between_0_and_1(name: str, value: float) -> None:
+    with pytest.raises(RequestError, match=f"{name} score must be between 0 and 1, got"):
+        Thresholds(**{name: value})
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_the_anchor_is_the_encoder_s_defaults_and_what_the_user_fixed(codec: Codec) -> None:
+    encoder = ENCODERS[codec]
+
+    plain = TuneRequest(clip=CLIP, codec=codec).anchor_settings
+    fixed = TuneRequest(
+        clip=CLIP, codec=codec, preset=encoder.presets[1], fixed_options={"keyint": 50}
+    ).anchor_settings
+
+    assert (plain.preset, plain.options, plain.num_threads) == (encoder.default_preset, (), 1)
+    assert (fixed.preset, fixed.options) == (encoder.presets[1], (("keyint", 50),))
+    assert isinstance(plain.rate_control, Crf)
+
+
+def test_jobs_are_as_many_as_cores_where_nothing_is_said() -> None:
+    assert TuneRequest(clip=CLIP).jobs >= 1
+    assert TuneRequest(clip=CLIP, num_jobs=3).jobs == 3
+
+
+def test_one_target_is_asked_for() -> None:
+    assert aim_of(None, None) == TargetQuality(quality=0.95)
+    assert aim_of(0.8, None) == TargetQuality(quality=0.8)
+    assert aim_of(None, 300) == TargetRate(rate_kbps=300)
+    with pytest.raises(RequestError, match="target_quality or target_rate, not both"):
+        aim_of(0.8, 300)
