@@ -24,6 +24,9 @@ DEFAULT_PICTURE_RATE = Fraction(25)
 _QUIET_DECODER = {"log_level_offset": "100"}
 
 
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS in libavformat/avformat.h; PyAV's own name has no type
+
+
 @contextmanager
 def open_container(path: Path, frame_rate: Fraction | None = None) -> Iterator[InputContainer]:
     """Opens a clip for reading and checks that it has a video stream.
@@ -83,7 +86,10 @@ def stream_frame_rate(stream: VideoStream, path: Path) -> Fraction:
     Raises:
         ClipError: It states none.
     """
-    rate = stream.average_rate or stream.guessed_rate
+    # A raw stream has no container to state a rate: FFmpeg's average is then always 25, and its
+    # guess comes from the stream itself.
+    is_raw = bool(stream.container.format.flags & _NO_TIMESTAMPS)
+    rate = (None if is_raw else stream.average_rate) or stream.guessed_rate
     if not rate:
         raise ClipError(f"clip must have a frame rate, {path} has none; give --frame-rate")
     return Fraction(rate)

@@ -151,16 +151,21 @@ class FrameReader:
 
     @property
     def num_expected(self) -> int | None:
-        """Frames to come by the container's header; None where it does not say."""
+        """About how many frames the container's header promises; None where it does not say."""
         num_promised = self.stream.frames
-        if not num_promised and self.given_frame_rate is None:
-            duration = _TAGGED_DURATION.fullmatch(self.stream.metadata.get("DURATION", ""))
-            if duration is not None:
-                hours, minutes, seconds = (Fraction(part) for part in duration.groups())
-                num_promised = int((hours * 3600 + minutes * 60 + seconds) * self.frame_rate)
+        if not num_promised and self._tagged_duration_seconds is not None:
+            num_promised = int(self._tagged_duration_seconds * self.frame_rate)
         if not num_promised:
             return None
         return min(num_promised, self.max_frames or num_promised)
+
+    @property
+    def _tagged_duration_seconds(self) -> Fraction | None:
+        found = _TAGGED_DURATION.fullmatch(self.stream.metadata.get("DURATION", ""))
+        if found is None:
+            return None
+        hours, minutes, seconds = (Fraction(part) for part in found.groups())
+        return hours * 3600 + minutes * 60 + seconds
 
     @property
     def is_uneven(self) -> bool:
@@ -250,16 +255,23 @@ class FrameReader:
 
     def _check_complete(self) -> None:
         """Refuses a clip that ends before its header says, unless the cut lies before that."""
-        num_frames, num_expected = len(self.timestamps), self.num_expected
-        if num_frames == self.max_frames or num_expected is None:
+        num_frames, num_promised = len(self.timestamps), self.stream.frames
+        if num_frames == self.max_frames:
             return
-        num_missing = num_expected - num_frames
-        if num_missing > max(
-            _MISSING_FRAMES_ALLOWED * num_expected, _MISSING_FRAMES_ALWAYS_ALLOWED
-        ):
+        duration_seconds, last = self._tagged_duration_seconds, self.timestamps[-1]
+        if num_promised:
+            promised = f"{num_promised} frames"
+            num_missing: Fraction | int = num_promised - num_frames
+        elif duration_seconds is not None and last is not None and self.time_base is not None:
+            own_rate = stream_frame_rate(self.stream, self.path)
+            promised = f"{float(duration_seconds):.2f} s"
+            num_missing = (duration_seconds - last * self.time_base) * own_rate - 1
+        else:
+            return
+        if num_missing > max(_MISSING_FRAMES_ALLOWED * num_frames, _MISSING_FRAMES_ALWAYS_ALLOWED):
             raise ClipError(
-                f"{self.path} is truncated: its header promises {num_expected} frames, "
-                f"{num_frames} decode; {self._remedy()}"
+                f"{self.path} is truncated: its header promises {promised}, {num_frames} frames "
+                f"decode; {self._remedy()}"
             )
 
     def _remedy(self) -> str:

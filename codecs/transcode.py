@@ -81,14 +81,18 @@ def transcode(
         cleanup.callback(partial.unlink, missing_ok=True)
         container = cleanup.enter_context(open_container(clip_path, frame_rate))
         reader = FrameReader(container, clip_path, frame_rate=frame_rate)
+        clock = _Clock(reader)
+        # When the first frame is shown is written in these units, by default milliseconds.
+        precision = {"movie_timescale": str(clock.time_base.denominator)}
+        options = precision if muxer in ("mp4", "mov") else {}
         with _writing(target_path):
-            output = av.open(str(partial.absolute()), "w", format=muxer)
+            output = av.open(str(partial.absolute()), "w", format=muxer, options=options)
         cleanup.callback(_close_quietly, output)
         sound = None
         if frame_rate is None and not clip_path.is_dir():
             # Opened once more, so that neither pictures nor sound pile up waiting for the other.
             sound = Sound(cleanup.enter_context(open_container(clip_path)), clip_path)
-        file = _File(settings, reader, output, sound, target_path)
+        file = _File(settings, reader, clock, output, sound, target_path)
         for planes in reader:
             file.write(planes)
             if progress is not None:
@@ -184,6 +188,7 @@ class _File:
         self,
         settings: EncodeSettings,
         reader: FrameReader,
+        clock: _Clock,
         output: OutputContainer,
         sound: Sound | None,
         target_path: Path,
@@ -196,7 +201,7 @@ class _File:
         self._output = output
         self._sound = sound
         self._target_path = target_path
-        self._clock = _Clock(reader)
+        self._clock = clock
         self._stream: VideoStream | None = None
         self._encoder: RunningEncoder | None = None
 

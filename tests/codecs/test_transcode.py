@@ -1,0 +1,235 @@
+import shutil
+import sys
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from ratesight.codecs.encode import decode, encode
+from ratesight.codecs.errors import ClipError, TargetError
+from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.source import load_source
+from ratesight.codecs.table import ENCODERS
+from ratesight.codecs.transcode import transcode
+
+PICTURES = "BasketballPass_416x240_50_png"
+PRESETS = {"x264": "veryfast", "x265": "ultrafast", "svtav1": "12"}
+
+
+def settings(codec):
+    return EncodeSettings(codec=codec, preset=PRESETS[codec], rate_control=Crf(value=30))
+
+
+def frames_of(path):
+    """Returns times in seconds and the pictures of a file."""
+    with av.open(str(path)) as container:
+        decoded = list(container.decode(video=0))
+    return [frame.pts * frame.time_base for frame in decoded], [
+        frame.to_ndarray() for frame in decoded
+    ]
+
+
+@pytest.fixture(scope="module")
+def talking(clips, ffmpeg, tmp_path_factory):
+    """One second of carphone with sound."""
+    path = tmp_path_factory.mktemp("talking") / "talking.mp4"
+    sound = ("-f", "lavfi", "-i", "sine=440:duration=1")
+    words = ("-c:v", "libx264", "-c:a", "aac", "-metadata:s:a:0", "language=deu", "-t", 1)
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *sound, *words, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending"),
+    [(codec, ending) for codec in ENCODERS for ending in ("mp4", "mkv")]
+    + [("x264", "mov"), ("x265", "mov")],  # QuickTime has no AV1.
+)
+def test_file_holds_the_encode_of_a_trial(codec, ending, clips, tmp_path):
+    clip, target = clips / "carphone_qcif.mp4", tmp_path / f"out.{ending}"
+    done = transcode(settings(codec), clip, target)
+    with load_source(clip) as source:
+        encoding = encode(source, settings(codec))
+        trial = [frame.to_ndarray() for frame in decode(encoding)]
+        original_times, _ = frames_of(clip)
+    times, pictures = frames_of(target)
+    assert done.num_frames == len(pictures) == 120
+    assert all(np.array_equal(*pair) for pair in zip(pictures, trial, strict=True))
+    # Parameter sets move from the packets to the container.
+    assert 0 <= encoding.size_bytes - done.size_bytes < 120
+    assert done.rate_kbps == pytest.approx(encoding.rate_kbps, rel=0.02)
+    assert done.file_size_bytes == target.stat().st_size > done.size_bytes
+    # Matroska counts milliseconds.
+    tolerance = 0.001 if ending == "mkv" else 0
+    for time, original in zip(times, original_times, strict=True):
+        assert abs(time - original) <= tolerance
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_sound_is_copied(ending, talking, tmp_path):
+    target = tmp_path / f"out.{ending}"
+    done = transcode(settings("x264"), talking, target)
+    with av.open(str(talking)) as before, av.open(str(target)) as after:
+        assert after.streams.audio[0].codec_context.name == "aac"
+        assert after.streams.audio[0].metadata["language"] == "deu"
+        assert after.streams[0].type == "video"
+        packets = [
+            [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+            for container in (before, after)
+        ]
+    assert packets[0] == packets[1]
+    assert done.notes == ()
+
+
+def test_sound_that_the_container_does_not_take_is_left_out(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "clip.mkv"
+    sound = ("-f", "lavfi", "-i", "sine=440:duration=0.5", "-c:a", "wmav2")
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *sound, "-c:v", "copy", "-t", 0.5, clip)
+    done = transcode(settings("x264"), clip, tmp_path / "out.mp4")
+    assert "sound stream 1 (wmav2) left out, mp4 does not take it" in done.notes
+    assert done.num_frames > 10
+
+
+def test_pictures_and_sound_stay_together(talking, tmp_path):
+    transcode(settings("x264"), talking, tmp_path / "out.mp4")
+    starts = []
+    for path in (talking, tmp_path / "out.mp4"):
+        with av.open(str(path)) as container:
+            first = {packet.stream.type: packet for packet in reversed(list(container.demux()))}
+            starts.append({kind: packet.pts * packet.time_base for kind, packet in first.items()})
+    assert starts[0] == starts[1]
+
+
+def test_uneven_frame_times_are_kept(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "uneven.mp4"
+    words = ("-vf", "select=mod(n\\,5)", "-fps_mode", "passthrough", "-t", 1, "-c:v", "libx264")
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *words, clip)
+    done = transcode(settings("x265"), clip, tmp_path / "out.mp4")
+    assert frames_of(tmp_path / "out.mp4")[0] == frames_of(clip)[0]
+    assert "uneven frame times" in done.notes[0]
+
+
+def test_late_start_is_kept(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "late.ts"
+    ffmpeg("-i", clips / "carphone_qcif.mp4", "-t", 0.5, "-c:v", "libx264", clip)
+    transcode(settings("x264"), clip, tmp_path / "out.mkv")
+    before, after = frames_of(clip)[0], frames_of(tmp_path / "out.mkv")[0]
+    assert before[0] > 1
+    assert [float(time) for time in after] == pytest.approx([float(t) for t in before], abs=0.001)
+
+
+def test_stream_without_times_gets_even_ones(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "raw.h264"
+    ffmpeg("-i", clips / "carphone_qcif.mp4", "-frames:v", 10, "-c:v", "libx264", clip)
+    transcode(settings("x264"), clip, tmp_path / "out.mp4")
+    times, _ = frames_of(tmp_path / "out.mp4")
+    assert times == pytest.approx([index * 1001 / 30000 for index in range(10)], abs=1e-4)
+
+
+def test_given_frame_rate_sets_the_pace(talking, tmp_path):
+    done = transcode(
+        settings("x264"), talking, tmp_path / "out.mp4", frame_rate=Fraction(10), progress=None
+    )
+    times, _ = frames_of(tmp_path / "out.mp4")
+    assert times == [Fraction(index, 10) for index in range(done.num_frames)]
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert len(container.streams.audio) == 0
+
+
+def test_picture_folder_odd_size_and_turn(clips, ffmpeg, tmp_path):
+    frames = []
+    done = transcode(settings("x264"), clips / PICTURES, tmp_path / "p.mp4", progress=frames.append)
+    assert done.num_frames == 100
+    assert frames == list(range(1, 101))
+    odd = tmp_path / "odd.mp4"
+    words = ("-vf", "scale=175:143", "-frames:v", 5, "-c:v", "mpeg4")
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *words, odd)
+    ffmpeg("-display_rotation", 90, "-i", odd, "-c:v", "copy", tmp_path / "turned.mp4")
+    done = transcode(settings("x264"), tmp_path / "turned.mp4", tmp_path / "out.mp4")
+    assert frames_of(tmp_path / "out.mp4")[1][0].shape == (174 * 3 // 2, 142)
+    assert done.notes == (
+        "stood upright as its rotation flag asks",
+        "cut to even size 142x174",
+    )
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_pixel_shape_is_kept(codec, clips, tmp_path):
+    transcode(settings(codec), clips / "carphone_qcif.mp4", tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(128, 117)
+
+
+def test_pixel_shape_that_is_lost_is_told(clips, tmp_path):
+    done = transcode(settings("svtav1"), clips / "carphone_qcif.mp4", tmp_path / "out.mkv")
+    assert done.notes == ("pixel shape 128/117 left out; write .mp4 to keep it",)
+
+
+def test_file_in_place_is_replaced(clips, tmp_path):
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"old")
+    transcode(settings("x264"), clips / PICTURES, target)
+    assert frames_of(target)[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
+
+
+class TestWhatIsRefused:
+    @pytest.fixture
+    def clip(self, clips, tmp_path):
+        return shutil.copy(clips / "carphone_qcif.mp4", tmp_path / "clip.mp4")
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("out.xyz", r"target must end in \.mp4, \.mov, \.mkv, got 'out.xyz'; rename it"),
+            ("out", r"target must end in \.mp4, \.mov, \.mkv, got 'out'"),
+            ("clip.mp4", r"target must be another file than the clip, both are .*clip.mp4"),
+            ("missing/out.mp4", r"folder of the target must exist, .*missing does not"),
+            ("folder.mp4", r"target must be a file, .*folder.mp4 is a folder"),
+        ],
+    )
+    def test_target(self, name, message, clip, tmp_path):
+        (tmp_path / "folder.mp4").mkdir()
+        before = sorted(file.name for file in tmp_path.iterdir())
+        with pytest.raises(TargetError, match=message):
+            transcode(settings("x264"), clip, tmp_path / name)
+        assert sorted(file.name for file in tmp_path.iterdir()) == before
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that refuses root")
+    def test_folder_that_cannot_be_written(self, clip):
+        with pytest.raises(TargetError, match=r"cannot write /proc/out.mp4: "):
+            transcode(settings("x264"), clip, "/proc/out.mp4")
+
+    def test_container_that_does_not_take_the_codec(self, clip, tmp_path):
+        with pytest.raises(TargetError, match=r"cannot write .*out.mov: "):
+            transcode(settings("svtav1"), clip, tmp_path / "out.mov")
+        assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+    def test_disk_that_fills_up(self, clip, tmp_path):
+        import resource
+
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))
+        try:
+            with pytest.raises(TargetError, match=r"cannot write .*out.mp4: File too large"):
+                transcode(settings("x264"), clip, tmp_path / "out.mp4")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
+
+    def test_cut_clip_leaves_nothing_behind(self, clip, ffmpeg, tmp_path):
+        cut = tmp_path / "cut.mp4"
+        ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", cut)
+        cut.write_bytes(cut.read_bytes()[:300_000])
+        with pytest.raises(ClipError, match=r"(truncated|damaged|does not decode)"):
+            transcode(settings("x264"), cut, tmp_path / "out.mp4")
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.mp4", "cut.mp4"]
+
+    def test_interruption_leaves_nothing_behind(self, clip, tmp_path):
+        def interrupt(num_frames):
+            if num_frames == 30:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            transcode(settings("x264"), clip, tmp_path / "out.mp4", progress=interrupt)
+        assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
