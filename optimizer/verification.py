@@ -104,12 +104,13 @@ def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verifica
     if winner is anchor:
         notes.append("No candidate was better than the encoder's defaults: keep them.")
     else:
-        # Decided on all shared qualities: the change at one is the noisier number.
-        saved = change.percent if change.bd_rate is None else change.bd_rate.percent
-        if saved >= 0:
+        # Both must save: what is recommended is never known to be worse than the defaults.
+        overall = math.inf if change.bd_rate is None else change.bd_rate.percent
+        if max(change.percent, overall) >= 0:
             notes.append(
                 f"The best candidate did not hold on frames that the search had not seen "
-                f"({saved:+.1f} %): keep the encoder's defaults."
+                f"({change.percent:+.1f} % at the target, {overall:+.1f} % BD-rate): keep the "
+                f"encoder's defaults."
             )
             winner, change = anchor, _change(request, anchor, anchor)
     aim, points = request.aim, winner.ladder.points
