@@ -7,170 +7,30 @@ an unknown option, so nothing reaches an encoder that is not in this table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from .option import (
+    Choice,
+    Codec,
+    Encoder,
+    Floats,
+    Ints,
+    Option,
+    OptionValue,
+    Requires,
+    Values,
+)
 
-from .errors import SettingsError
-
-Codec = Literal["x264", "x265", "svtav1"]
-OptionValue = int | float | str
-
-
-@dataclass(frozen=True, slots=True)
-class Ints:
-    """Whole numbers from ``low`` to ``high``, both included."""
-
-    low: int
-    high: int
-
-    def contains(self, value: OptionValue) -> bool:
-        return isinstance(value, int) and self.low <= value <= self.high
-
-    def parse(self, name: str, text: str) -> OptionValue:
-        try:
-            return int(text)
-        except ValueError:
-            raise SettingsError(f"{name} must be {self}, got {text!r}") from None
-
-    def __str__(self) -> str:
-        return f"a whole number in [{self.low}, {self.high}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Floats:
-    """Numbers from ``low`` to ``high``, both included; a search moves in ``step``."""
-
-    low: float
-    high: float
-    step: float
-
-    def contains(self, value: OptionValue) -> bool:
-        return isinstance(value, (int, float)) and self.low <= value <= self.high
-
-    def parse(self, name: str, text: str) -> OptionValue:
-        try:
-            return float(text)
-        except ValueError:
-            raise SettingsError(f"{name} must be {self}, got {text!r}") from None
-
-    def __str__(self) -> str:
-        return f"a number in [{self.low:g}, {self.high:g}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of a few values."""
-
-    values: tuple[OptionValue, ...]
-
-    def contains(self, value: OptionValue) -> bool:
-        return value in self.values
-
-    def parse(self, name: str, text: str) -> OptionValue:
-        for value in self.values:
-            if str(value) == text:
-                return value
-        raise SettingsError(f"{name} must be {self}, got {text!r}")
-
-    def __str__(self) -> str:
-        return f"one of {', '.join(str(value) for value in self.values)}"
-
-
-Values = Ints | Floats | Choice
-
-
-@dataclass(frozen=True, slots=True)
-class Requires:
-    """A condition: another option's value, given or default, must be one of ``values``."""
-
-    name: str
-    values: tuple[OptionValue, ...]
-
-    def is_met(self, options: Mapping[str, OptionValue], encoder: Encoder) -> bool:
-        return options.get(self.name, encoder.option(self.name).default) in self.values
-
-    def __str__(self) -> str:
-        return f"{self.name}={' or '.join(str(value) for value in self.values)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One option of an encoder.
-
-    Attributes:
-        name: Name here and on the command line.
-        default: The encoder's value at its default preset.
-        values: What the encoder takes.
-        search: What a search tries; None where it is the user's choice (latency, seeking) or
-            costs encode time.
-        requires: Conditions; all must hold.
-        not_presets: Presets at which the encoder ignores or refuses the option.
-        part_of: Encoder parameter that this option is one comma-separated part of.
-        doc: What it does, in a few words.
-    """
-
-    name: str
-    default: OptionValue
-    values: Values
-    search: Values | None = None
-    requires: tuple[Requires, ...] = ()
-    not_presets: frozenset[str] = frozenset()
-    part_of: str | None = None
-    doc: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoder:
-    """One row: an encoder and how FFmpeg is told to run it.
-
-    Attributes:
-        codec: Name of the row.
-        ffmpeg_name: FFmpeg's encoder.
-        decoder_name: FFmpeg's decoder for its stream.
-        library: File name stem of the library in PyAV's wheel, for its version.
-        quiet_environment: Variables, set unless they are, that keep the library from printing.
-        params_name: FFmpeg option that carries the encoder's own options.
-        fixed_params: Parameters of every encode; ``{threads}`` is filled in.
-        avx512_params: More of them where the processor has AVX-512, in process only: another
-            machine may not know them.
-        crf_param: Name of the CRF inside ``params_name``; None where FFmpeg's ``crf`` is exact.
-        presets: Slowest first.
-        crf_range: Lowest, highest, step.
-        search_crf: Lowest and highest CRF of a search.
-        qp_range: Lowest and highest constant QP.
-        options: Every option that may be set.
-        starts: Settings worth a trial before the sampler knows anything.
-    """
-
-    codec: Codec
-    ffmpeg_name: str
-    decoder_name: str
-    library: str
-    quiet_environment: tuple[tuple[str, str], ...] = ()
-    params_name: str
-    fixed_params: str
-    avx512_params: str | None = None
-    crf_param: str | None
-    presets: tuple[str, ...]
-    default_preset: str
-    crf_range: tuple[float, float, float]
-    search_crf: tuple[int, int]
-    qp_range: tuple[int, int]
-    options: tuple[Option, ...]
-    starts: tuple[tuple[tuple[str, OptionValue], ...], ...]
-
-    def option(self, name: str) -> Option:
-        """Returns the option of that name.
-
-        Raises:
-            SettingsError: The encoder has no such option in the table.
-        """
-        for option in self.options:
-            if option.name == name:
-                return option
-        raise SettingsError(f"{self.codec} has no option {name!r}; see 'ratesight encoders'")
-
+__all__ = [
+    "ENCODERS",
+    "Choice",
+    "Codec",
+    "Encoder",
+    "Floats",
+    "Ints",
+    "Option",
+    "OptionValue",
+    "Requires",
+    "Values",
+]
 
 _FLAG = Ints(0, 1)
 
@@ -180,9 +40,9 @@ _X264_PRESETS = (
 )  # fmt: skip
 
 # At these presets x264 makes no decision by rate-distortion (subme below 6), which psy-rd biases.
-_X264_NO_RD = frozenset({"ultrafast", "superfast", "veryfast", "faster"})
-_X264_NO_TRELLIS = frozenset({"ultrafast", "superfast", "veryfast"})
-_X264_NO_LOOKAHEAD = frozenset({"ultrafast", "superfast"})
+_X264_NO_RD = ("ultrafast", "superfast", "veryfast", "faster")
+_X264_NO_TRELLIS = ("ultrafast", "superfast", "veryfast")
+_X264_NO_LOOKAHEAD = ("ultrafast", "superfast")
 
 _X264 = Encoder(
     codec="x264",
@@ -206,7 +66,7 @@ _X264 = Encoder(
                doc="adaptive quantisation: off, variance, auto-variance, with dark bias"),
         Option(name="aq-strength", default=1.0, values=Floats(0, 3, 0.1),
                search=Floats(0.2, 2, 0.1), requires=(Requires("aq-mode", (1, 2, 3)),),
-               not_presets=frozenset({"ultrafast"}), doc="strength of adaptive quantisation"),
+               not_presets=("ultrafast",), doc="strength of adaptive quantisation"),
         Option(name="psy-rd", default=1.0, values=Floats(0, 10, 0.1), search=Floats(0, 1.6, 0.2),
                not_presets=_X264_NO_RD, part_of="psy-rd",
                doc="keeps visual energy; costs bits a machine may not need"),
@@ -236,7 +96,7 @@ _X264 = Encoder(
         Option(name="bframes", default=3, values=Ints(0, 16), search=Ints(0, 8),
                doc="most B-frames in a row"),
         Option(name="weightp", default=2, values=Ints(0, 2), search=Ints(0, 2),
-               not_presets=frozenset({"ultrafast"}), doc="weighted prediction of P-frames"),
+               not_presets=("ultrafast",), doc="weighted prediction of P-frames"),
         Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05),
                doc="quantiser of P over I frames; no effect on a stream's first frame"),
         Option(name="pbratio", default=1.3, values=Floats(1, 2, 0.05),
@@ -256,9 +116,9 @@ _X264 = Encoder(
     ),
 )  # fmt: skip
 
-_X265_FAST = frozenset({"ultrafast", "superfast", "veryfast", "faster", "fast"})
+_X265_FAST = ("ultrafast", "superfast", "veryfast", "faster", "fast")
 # These set both aq-mode and aq-strength to 0, and sao too.
-_X265_NO_AQ = frozenset({"ultrafast", "superfast"})
+_X265_NO_AQ = ("ultrafast", "superfast")
 
 _X265 = Encoder(
     codec="x265",
@@ -309,7 +169,7 @@ _X265 = Encoder(
                doc="4x4 blocks without a transform"),
         # Must stay below rc-lookahead, which is 5 at ultrafast and 10 or more at the others.
         Option(name="bframes", default=4, values=Ints(0, 8), search=Ints(0, 8),
-               not_presets=frozenset({"ultrafast"}), doc="most B-frames in a row"),
+               not_presets=("ultrafast",), doc="most B-frames in a row"),
         Option(name="ipratio", default=1.4, values=Floats(1, 2, 0.05),
                doc="quantiser of P over I frames; no effect on a stream's first frame"),
         Option(name="pbratio", default=1.3, values=Floats(1, 2, 0.05),

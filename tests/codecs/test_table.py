@@ -1,5 +1,8 @@
 """The encoder table against the encoders themselves."""
 
+import dataclasses
+import json
+
 import pytest
 from ratesight.codecs.encode import RunningEncoder, encode
 from ratesight.codecs.errors import EncodeError
@@ -74,7 +77,7 @@ class TestOptions:
 
     @pytest.mark.parametrize(("encoder", "option"), OPTIONS)
     def test_presets_are_known(self, encoder, option):
-        assert option.not_presets <= set(encoder.presets)
+        assert set(option.not_presets) <= set(encoder.presets)
         assert encoder.default_preset not in option.not_presets
 
     @pytest.mark.parametrize(("encoder", "option"), OPTIONS)
@@ -117,6 +120,10 @@ class TestOptions:
 
 
 class TestRows:
+    @pytest.mark.parametrize("encoder", ROWS)
+    def test_row_can_be_printed_as_json(self, encoder):
+        assert json.loads(json.dumps(dataclasses.asdict(encoder)))["codec"] == encoder.codec
+
     @pytest.mark.parametrize("encoder", ROWS)
     def test_starts_are_valid(self, encoder):
         for start in encoder.starts:
