@@ -24,13 +24,18 @@ def main() -> int:
     arguments = parser.parse_args()
     before = README.read_text()
     after = before
-    for name, make in {"tuning": _tuning, "speed": _speed}.items():
-        results = json.loads((_HERE / "results" / f"{name}.json").read_text())
-        after = _between(after, name, make(results))
+    tuning, memory = _load("tuning"), _load("memory")
+    after = _between(after, "tuning", _tuning(tuning))
+    after = _between(after, "cost", _cost(tuning, memory))
     if arguments.check:
         return 0 if after == before else 1
     README.write_text(after)
     return 0
+
+
+def _load(name: str) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((_HERE / "results" / f"{name}.json").read_text())
+    return results
 
 
 def _between(text: str, name: str, table: str) -> str:
@@ -95,20 +100,20 @@ def _medians(runs: list[dict[str, Any]]) -> str:
     return " ".join(sentences) + "\n"
 
 
-def _speed(results: dict[str, Any]) -> str:
-    seconds = results["seconds"]
-    jobs = results["num_jobs"]
-    total = seconds["wall"] * jobs
+def _cost(tuning: dict[str, Any], memory: dict[str, Any]) -> str:
+    """Returns what the 720p x264 run took, and the memory of a long clip."""
+    run = next(run for run in tuning["runs"] if "720p" in run["clip"] and run["codec"] == "x264")
+    seconds, num_jobs = run["seconds"], run["provenance"]["num_jobs"]
+    available = seconds["wall"] * num_jobs
     shares = ", ".join(
-        f"{name} {seconds[name] / total * 100:.0f} %"
+        f"{name} {seconds[name] / available * 100:.0f} %"
         for name in ("encode", "detect", "decode", "rest")
     )
     return (
-        f"{results['num_trials']} trials on {results['clip_seconds']:g} s of "
-        f"{results['clip']} with {results['codec']} {results['preset']}: "
-        f"{seconds['wall']:.0f} s on {jobs} cores ({results['num_encodes']} encodes; {shares}). "
-        f"Highest memory use of a 60 s 1080p clip: "
-        f"{results['memory']['peak_gigabytes']:.2f} GB.\n"
+        f"{run['num_trials']} trials on 5 s of {Path(run['clip']).stem} with x264 take "
+        f"{seconds['wall']:.0f} s on {num_jobs} cores: {run['num_encodes']} encodes; {shares}. "
+        f"Peak memory with {memory['num_jobs']} encodes side by side of {memory['frames']} frames "
+        f"of {memory['size']}: {memory['peak_gigabytes']:.2f} GB.\n"
     )
 
 
