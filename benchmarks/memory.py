@@ -106,5 +106,4 @@ def _write_long(clip: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("SVT_LOG", "1")
     main()

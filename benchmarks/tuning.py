@@ -46,7 +46,6 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("benchmark.sqlite"))
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each run")
     arguments = parser.parse_args()
-    os.environ.setdefault("SVT_LOG", "1")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": []}
     done = {(run["clip"], run["codec"]) for run in results["runs"]}
     for clip in CLIPS:

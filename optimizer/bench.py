@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..codecs.encode import Encoding, decode_bgr, encode, encoder_version, ffmpeg_version
+from ..codecs.encode import (
+    Encoding,
+    decode_bgr,
+    encode,
+    encoder_version,
+    ffmpeg_options,
+    ffmpeg_version,
+)
 from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
 from ..metrics.annotations import Annotations
@@ -106,6 +113,7 @@ class Bench:
             **self.key,
             "kind": "measurement",
             "settings": settings_json(settings),
+            "ffmpeg_options": dict(ffmpeg_options(settings)),
             "encoder": encoder_version(settings.codec),
             "decoder": ffmpeg_version(),
         }

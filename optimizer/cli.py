@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +60,6 @@ FrameRateOption = Annotated[
 
 def main() -> None:
     """Runs the command line."""
-    # Encoders write to stderr by themselves, past FFmpeg's log; errors still come through.
-    os.environ.setdefault("SVT_LOG", "1")
     app()
 
 

@@ -11,7 +11,7 @@ class RequestError(OptimizerError, ValueError):
     """What was asked for makes no sense."""
 
 
-class TargetError(OptimizerError, ValueError):
+class UnreachableError(OptimizerError, ValueError):
     """The encoder's defaults cannot reach the target on this clip at all."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -87,7 +88,11 @@ class TuneRequest:
     @property
     def jobs(self) -> int:
         """Encodes side by side; as many as this process has cores where num_jobs is 0."""
-        return self.num_jobs or len(os.sched_getaffinity(0))
+        if self.num_jobs:
+            return self.num_jobs
+        if sys.platform == "linux":
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
     @property
     def anchor_settings(self) -> EncodeSettings:

@@ -14,7 +14,7 @@ from ..codecs.settings import sorted_options
 from .aim import TargetQuality
 from .bench import Bench
 from .candidate import Candidate, anchor_ladder, another_crf, cost, next_anchor_crfs, next_crf
-from .errors import TargetError
+from .errors import UnreachableError
 from .events import PointMeasured, TrialFinished, TuneEvent
 from .measure import Measurer
 from .request import TuneRequest
@@ -68,7 +68,7 @@ def search(
 
     Raises:
         EncodeError: The encoder fails with its own defaults.
-        TargetError: Its defaults cannot reach the target on this clip.
+        UnreachableError: Its defaults cannot reach the target on this clip.
     """
     started = time.perf_counter()
     anchor = Candidate(settings=request.anchor_settings)
@@ -205,13 +205,13 @@ def _check_target(request: TuneRequest, anchor: Candidate) -> None:
     end = aim.rate_on(anchor.curve).end
     if isinstance(aim, TargetQuality):
         if end == "high":
-            raise TargetError(
+            raise UnreachableError(
                 f"target_quality {aim.quality:g} is out of reach: {request.codec} keeps "
                 f"{anchor.curve.qualities[-1]:.3f} at CRF {points[0].crf:g} and "
                 f"{points[0].rate_kbps:.0f} kbit/s; ask for less"
             )
     elif end is not None:
-        raise TargetError(
+        raise UnreachableError(
             f"target_rate {aim.rate_kbps:g} kbit/s is out of reach: {request.codec} gives "
             f"{points[-1].rate_kbps:.0f} to {points[0].rate_kbps:.0f} kbit/s on this clip"
         )

@@ -40,7 +40,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         ClipError, ScratchError: The clip cannot be used.
         WeightsError, AnnotationError, NoObjectsError: There is nothing to measure quality with.
         EncodeError: The encoder fails with its own defaults.
-        TargetError: The encoder's defaults cannot reach the target on this clip.
+        UnreachableError: The encoder's defaults cannot reach the target on this clip.
         StoreError: Measurements cannot be kept.
     """
     started = time.perf_counter()

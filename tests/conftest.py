@@ -10,7 +10,6 @@ import pytest
 # Before ultralytics is imported: it would look for a network and install what it misses.
 os.environ["YOLO_OFFLINE"] = "true"
 os.environ["YOLO_AUTOINSTALL"] = "false"
-os.environ.setdefault("SVT_LOG", "1")
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

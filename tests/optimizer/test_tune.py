@@ -19,7 +19,7 @@ from ratesight.codecs.encode import encode
 from ratesight.codecs.source import load_source
 from ratesight.metrics.detector import load_detector
 from ratesight.optimizer.aim import TargetQuality, TargetRate
-from ratesight.optimizer.errors import TargetError
+from ratesight.optimizer.errors import UnreachableError
 from ratesight.optimizer.events import (
     ClipLoaded,
     PointMeasured,
@@ -329,12 +329,12 @@ def test_only_annotated_frames_are_looked_at(request_on: MakeRequest, folder: Pa
 def test_a_target_out_of_reach_is_an_error(
     request_on: MakeRequest, aim: TargetQuality | TargetRate, message: str
 ) -> None:
-    with pytest.raises(TargetError, match=message):
+    with pytest.raises(UnreachableError, match=message):
         list(tune_events(request_on("reach", aim=aim)))
 
 
 def test_tune_is_one_call(clips: Path, weights: Path, folder: Path) -> None:
-    with pytest.raises(TargetError, match="target_rate 1 kbit/s is out of reach: svtav1"):
+    with pytest.raises(UnreachableError, match="target_rate 1 kbit/s is out of reach: svtav1"):
         tune(
             clips / "carphone_qcif.mp4",
             codec="svtav1",
