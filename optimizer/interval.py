@@ -15,7 +15,6 @@ from .bd_rate import BdRate, bd_rate
 from .bench import Measurement
 from .curve import RdCurve, fit_arrays
 
-_NUM_RESAMPLES = 1000
 # Above this share of resamples that leave the measured curve, an end of the interval is unknown.
 _CLAMPED_ALLOWED = 0.025
 
@@ -52,6 +51,7 @@ def rate_change(
     max_crf: float,
     block_frames: int,
     seed: int,
+    num_resamples: int = 1000,
 ) -> RateChange:
     """Returns the rate change with its interval.
 
@@ -62,6 +62,7 @@ def rate_change(
         anchor, test: Measurements by CRF, all on the same frames.
         max_crf: Highest CRF that a search takes; nothing lies below its rate.
         block_frames: Length of a block, in frames looked at.
+        num_resamples: Draws of the bootstrap; each takes two milliseconds.
 
     Source: Politis and Romano, "A circular block-resampling procedure for stationary data", 1992.
     """
@@ -73,7 +74,7 @@ def rate_change(
     block = min(max(1, block_frames), max(1, num_frames // 4))
     num_blocks = -(-num_frames // block)
     changes, bd_rates, num_floors, num_ceilings = [], [], 0, 0
-    for starts in rng.integers(0, num_frames, (_NUM_RESAMPLES, num_blocks)):
+    for starts in rng.integers(0, num_frames, (num_resamples, num_blocks)):
         picked = (starts[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
         if curves[0].weights[picked].sum() == 0:
             continue  # a draw without any object says nothing

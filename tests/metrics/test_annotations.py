@@ -78,8 +78,8 @@ def test_what_lies_beyond_a_cut_clip_is_left_out(file: Path) -> None:
 
     assert sorted(load_annotations(file, 20).frames) == [0, 10]
 
-    images = [{"id": n, "file_name": f"{n}.png"} for n in range(4)]
-    write(file, images, [box(n) for n in range(4)])
+    named = [{"id": n, "file_name": f"{n}.png"} for n in range(4)]
+    write(file, named, [box(n) for n in range(4)])
 
     assert sorted(load_annotations(file, 3).frames) == [0, 1, 2]
 

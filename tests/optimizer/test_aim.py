@@ -40,7 +40,8 @@ def test_the_rate_of_a_target_quality(
 ) -> None:
     reading = TargetQuality(quality=quality).rate_on(curve)
 
-    assert (reading.value, reading.end) == (pytest.approx(rate), end)
+    assert reading.value == pytest.approx(rate)
+    assert reading.end == end
 
 
 @pytest.mark.parametrize(
@@ -51,4 +52,5 @@ def test_the_rate_of_a_target_rate_is_itself_within_the_curve(
 ) -> None:
     reading = TargetRate(rate_kbps=target).rate_on(curve)
 
-    assert (reading.value, reading.end) == (pytest.approx(rate), end)
+    assert reading.value == pytest.approx(rate)
+    assert reading.end == end

@@ -169,7 +169,8 @@ def test_a_quality_beyond_the_ends_is_clamped(
 ) -> None:
     reading = curve_of((100, 0.5), (200, 0.7), (400, 0.9)).rate_at(quality)
 
-    assert (reading.value, reading.end) == (pytest.approx(expected), end)
+    assert reading.value == pytest.approx(expected)
+    assert reading.end == end
 
 
 @pytest.mark.parametrize(
