@@ -35,6 +35,10 @@ class Detector(Protocol):
     def version(self) -> str:
         """Name, weights hash and everything else that its answers depend on."""
 
+    @property
+    def batch_size(self) -> int:
+        """Pictures that are best given at once."""
+
     def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
         """Returns the objects on each (height, width, 3) BGR picture."""
 
@@ -103,6 +107,7 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
     """
     if image_size < 32:
         raise WeightsError(f"image_size must be at least 32, got {image_size}")
+    _import_quietly()
     model = _load(weights)
     if model.task not in ("detect", "segment", "pose"):
         raise WeightsError(f"detector must draw boxes, {weights} is a model for {model.task!r}")
@@ -119,7 +124,8 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         weights_sha256=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
         image_size=image_size,
         device="cuda:0" if has_cuda else "cpu",
-        batch_size=32 if has_cuda else 8,
+        # On a CPU a larger batch is no faster and holds more memory in every thread.
+        batch_size=32 if has_cuda else 4,
         ultralytics_version=ultralytics.__version__,
         torch_version=torch.__version__,
     )
@@ -131,28 +137,35 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
     return detector
 
 
-def _load(weights: str) -> Any:
-    # It logs to stdout, which belongs to our result: its handler goes, and errors are raised
-    # anyway.
-    with contextlib.redirect_stdout(sys.stderr):
-        from ultralytics import YOLO
+def _import_quietly() -> None:
+    """Imports ultralytics, which logs to stdout: that belongs to our result.
 
-        logging.getLogger("ultralytics").handlers.clear()
-        logging.getLogger("ultralytics").setLevel(logging.CRITICAL)
-        try:
-            model = YOLO(weights, task=None if weights.endswith(".pt") else "detect")
-        except (FileNotFoundError, ConnectionError) as error:
-            raise WeightsError(
-                f"detector must be a weights file or a name that ultralytics can download, "
-                f"{weights} is neither here nor reachable; download it where there is a network "
-                f"(python -c \"from ultralytics import YOLO; YOLO('yolo11n.pt')\") and give its "
-                f"path as --detector"
-            ) from error
-        except _LOAD_ERRORS as error:
-            raise WeightsError(
-                f"detector must be a model that ultralytics loads, {weights} is not: "
-                f"{_one_line(error)}"
-            ) from error
+    In the caller's thread alone: redirecting is the whole process's, and from two threads at once
+    it once left stdout redirected for good. Its log goes; what matters is raised anyway.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        import ultralytics  # noqa: F401  # for what the import does
+    log = logging.getLogger("ultralytics")
+    log.handlers.clear()
+    log.setLevel(logging.CRITICAL)
+
+
+def _load(weights: str) -> Any:
+    from ultralytics import YOLO
+
+    try:
+        model = YOLO(weights, task=None if weights.endswith(".pt") else "detect")
+    except (FileNotFoundError, ConnectionError) as error:
+        raise WeightsError(
+            f"detector must be a weights file or a name that ultralytics can download, "
+            f"{weights} is neither here nor reachable; download it where there is a network "
+            f"(python -c \"from ultralytics import YOLO; YOLO('yolo11n.pt')\") and give its "
+            f"path as --detector"
+        ) from error
+    except _LOAD_ERRORS as error:
+        raise WeightsError(
+            f"detector must be a model that ultralytics loads, {weights} is not: {_one_line(error)}"
+        ) from error
     return model
 
 

@@ -34,9 +34,6 @@ from .store import Json
 # (index in the source, position in the encode) of frames to look at.
 Sample = list[tuple[int, int]]
 
-# Pictures decoded and waiting for the detector at one time.
-PICTURES_AT_ONCE = 8
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
@@ -141,7 +138,7 @@ class Bench:
         found: list[Detections] = []
         decode_seconds = detect_seconds = 0.0
         started = time.perf_counter()
-        while batch := list(itertools.islice(pictures, PICTURES_AT_ONCE)):
+        while batch := list(itertools.islice(pictures, self.detector.batch_size)):
             decoded = time.perf_counter()
             found += self.detector.detect(batch, min_score)
             decode_seconds += decoded - started

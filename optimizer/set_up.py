@@ -12,7 +12,7 @@ from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector
 from ..metrics.object_iou import VERSION, ReferenceObjects, object_ious, require_objects
-from .bench import PICTURES_AT_ONCE, Bench, Sample, Thresholds
+from .bench import Bench, Sample, Thresholds
 from .measure import Measurer
 from .store import Json
 
@@ -58,8 +58,8 @@ def set_up_bench(
             return found
 
         batches = [
-            frames[start : start + PICTURES_AT_ONCE]
-            for start in range(0, len(frames), PICTURES_AT_ONCE)
+            frames[start : start + detector.batch_size]
+            for start in range(0, len(frames), detector.batch_size)
         ]
         seen = [one for batch in measurer.pool.map(detect, batches) for one in batch]
         stored = [_reference_json(one) for one in seen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,12 @@ if TYPE_CHECKING:
     from .optimizer.recommendation import Recommendation
 
 __version__ = "0.1.0"
+
+# In a checkout the parts lie beside this folder, and Python finds this folder first.
+_FOLDER = Path(__file__).parent
+if not (_FOLDER / "codecs").is_dir():
+    __path__.append(str(_FOLDER.parent))
+
 __all__ = ["Clip", "Recommendation", "__version__", "probe", "tune"]
 
 # Looked up at first use: importing PyAV, torch and Optuna takes seconds.

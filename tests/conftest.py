@@ -10,6 +10,8 @@ import pytest
 # Before ultralytics is imported: it would look for a network and install what it misses.
 os.environ["YOLO_OFFLINE"] = "true"
 os.environ["YOLO_AUTOINSTALL"] = "false"
+# Processes that tests start import what is installed, not the checkout they run in.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

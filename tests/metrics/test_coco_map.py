@@ -55,9 +55,10 @@ def test_a_fainter_false_alarm_costs_nothing() -> None:
 
 
 def test_a_loose_box_meets_the_lower_thresholds_only() -> None:
-    loose = ("car", 0.9, (0.0, 0.0, 100.0, 72.0))  # IoU 0.72
+    target = ("car", 1.0, (200.0, 50.0, 300.0, 150.0))
+    loose = ("car", 0.9, (200.0, 50.0, 300.0, 122.0))  # IoU 0.72
 
-    found = mean_average_precision([seen(LEFT)], [seen(loose)])
+    found = mean_average_precision([seen(target)], [seen(loose)])
 
     assert found.map50 == 1
     assert found.map50_95 == pytest.approx(5 / 10)  # 0.50, 0.55, 0.60, 0.65, 0.70
