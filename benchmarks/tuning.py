@@ -45,19 +45,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with clips/ and weights/")
     parser.add_argument("--store", type=Path, default=Path("benchmark.sqlite"))
+    parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
+    parser.add_argument("--codecs", nargs="+", choices=ENCODERS, default=list(ENCODERS))
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each run")
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": []}
     done = {(run["clip"], run["codec"]) for run in results["runs"]}
-    for clip, frame_rate in CLIPS.items():
-        for codec in ENCODERS:
+    for clip in arguments.clips:
+        for codec in arguments.codecs:
             if (clip, codec) in done:
                 continue
             request = TuneRequest(
                 clip=arguments.data / "clips" / clip,
                 codec=codec,
                 detector=str(arguments.data / "weights" / "yolov8n.pt"),
-                frame_rate=frame_rate,
+                frame_rate=CLIPS[clip],
                 max_seconds=_SECONDS,
                 num_trials=_TRIALS,
                 store=arguments.store,
