@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl
 from ratesight.codecs.source import Segment, Source
@@ -98,6 +98,7 @@ def test_frames_are_evenly_spread_over_the_clip(
 
 
 @given(lengths, frame_rates, st.floats(0.2, 12))
+@example(num_frames=7, frame_rate=Fraction(10), per_second=5.0)
 def test_two_phases_share_no_frame(
     phone: Source, num_frames: int, frame_rate: Fraction, per_second: float
 ) -> None:
@@ -109,7 +110,8 @@ def test_two_phases_share_no_frame(
         sampled_frames(source, source.whole, per_second, phase=phase) for phase in (0, 0.5)
     )
 
-    assert not set(first) & set(second)
+    # But for the last: what would lie behind it is taken there.
+    assert not set(first) & set(second) - {(num_frames - 1, num_frames - 1)}
 
 
 @pytest.mark.parametrize("frame_rate", [rate for rate in FRAME_RATES if rate >= 20])
