@@ -174,7 +174,7 @@ def test_what_is_verified_was_not_searched_on(
 ) -> None:
     found = outcome(events)
 
-    # Of 15 frames the search looks at five, a third into each interval of three.
+    # Of 15 frames the search looks at five, a quarter into each interval of three.
     searched = {0, 3, 6, 9, 12}
     verified = found.provenance["verified_frames"]
     assert isinstance(verified, list)
