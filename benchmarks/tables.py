@@ -52,7 +52,7 @@ def _tuning(results: dict[str, Any]) -> str:
         "interval) | BD-rate (95 % interval) | mAP 50-95: defaults, tuned | PSNR (dB) |",
         "|---|---|---|---|---|---|---|",
     ]
-    for run in results["runs"]:
+    for run in _in_order(results["runs"]):
         name = f"| {Path(run['clip']).stem} | {run['codec']} |"
         if "error" in run:
             lines.append(f"{name} {run['error'].partition(';')[0]} | | | | |")
@@ -76,6 +76,13 @@ def _tuning(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _in_order(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the runs clip by clip, whatever the order they were made in."""
+    clips = list(dict.fromkeys(run["clip"] for run in runs))
+    codecs = ["x264", "x265", "svtav1"]
+    return sorted(runs, key=lambda run: (clips.index(run["clip"]), codecs.index(run["codec"])))
+
+
 def _percent(value: float | None, interval: list[float | None] | None) -> str:
     if value is None:
         return "n/a"
@@ -88,7 +95,7 @@ def _percent(value: float | None, interval: list[float | None] | None) -> str:
 def _medians(runs: list[dict[str, Any]]) -> str:
     """Returns one sentence an encoder; kept defaults count as 0, runs without result not at all."""
     sentences = []
-    for codec in dict.fromkeys(run["codec"] for run in runs):
+    for codec in dict.fromkeys(run["codec"] for run in _in_order(runs)):
         done = [run for run in runs if run["codec"] == codec and "error" not in run]
         at_target = statistics.median(run["rate_change_percent"] for run in done)
         overall = statistics.median(run["bd_rate_percent"] or 0.0 for run in done)

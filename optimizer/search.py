@@ -165,10 +165,15 @@ def _play_off(
                 todo.append((trial, crf))
         if not todo:
             break
-        yield from measurer.pool.map(
-            lambda one: _point(bench, one[0].candidate, one[1], one[0].proposal.number, measurer),
-            todo,
-        )
+        refused = set()
+        for trial, measured in measurer.pool.map(
+            lambda one: (one[0], _try_point(bench, one[0], one[1], measurer)), todo
+        ):
+            if measured is None:
+                refused.add(trial.proposal.number)
+            else:
+                yield measured
+        leaders = [trial for trial in leaders if trial.proposal.number not in refused]
     result.best, result.best_cost = result.anchor, 0.0
     for trial in leaders:
         if price(trial) < result.best_cost:
@@ -198,6 +203,14 @@ def _point(
         quality=measurement.scores.quality,
         is_from_store=is_from_store,
     )
+
+
+def _try_point(bench: Bench, trial: _Trial, crf: float, measurer: Measurer) -> PointMeasured | None:
+    """Returns None where the encoder refuses a CRF that nobody tried before."""
+    try:
+        return _point(bench, trial.candidate, crf, trial.proposal.number, measurer)
+    except EncodeError:
+        return None
 
 
 def _check_target(request: TuneRequest, anchor: Candidate) -> None:

@@ -105,12 +105,13 @@ def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verifica
         notes.append("No candidate was better than the encoder's defaults: keep them.")
     else:
         # Both must save: what is recommended is never known to be worse than the defaults.
-        overall = math.inf if change.bd_rate is None else change.bd_rate.percent
-        if max(change.percent, overall) >= 0:
+        is_saving = change.percent < 0 and change.bd_rate is not None and change.bd_rate.percent < 0
+        if not is_saving:
+            overall = "no" if change.bd_rate is None else f"{change.bd_rate.percent:+.1f} %"
             notes.append(
                 f"The best candidate did not hold on frames that the search had not seen "
-                f"({change.percent:+.1f} % at the target, {overall:+.1f} % BD-rate): keep the "
-                f"encoder's defaults."
+                f"({change.percent:+.1f} % at the target, {overall} BD-rate): keep the encoder's "
+                f"defaults."
             )
             winner, change = anchor, _change(request, anchor, anchor)
     aim, points = request.aim, winner.ladder.points
