@@ -12,6 +12,7 @@ from typing import Any
 from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
 from ..codecs.table import ENCODERS
+from .curve import RdPoint
 from .errors import OutputError, RecommendationError
 from .store import Json
 
@@ -40,15 +41,6 @@ class Examined:
     ssim: float
     xpsnr_db: float
     encode_fps: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePoint:
-    """One verified point of a curve in the recommendation."""
-
-    crf: float
-    rate_kbps: float
-    quality: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +90,8 @@ class Recommendation:
     is_verified: bool
     winner: Examined
     anchor: Examined
-    winner_curve: tuple[CurvePoint, ...]
-    anchor_curve: tuple[CurvePoint, ...]
+    winner_curve: tuple[RdPoint, ...]
+    anchor_curve: tuple[RdPoint, ...]
     num_trials: int
     num_encodes: int
     num_from_store: int

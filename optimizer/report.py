@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from .curve import RdPoint, fit_curve
 from .errors import OutputError
-from .recommendation import CurvePoint, Recommendation
+from .recommendation import Recommendation
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 _ANCHOR_COLOR, _WINNER_COLOR = "#666666", "#0072B2"
@@ -99,10 +99,8 @@ def bd_rate_text(recommendation: Recommendation) -> str | None:
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
 
 
-def _draw(axes: Axes, points: Sequence[CurvePoint], color: str, marker: str, label: str) -> None:
-    curve = fit_curve(
-        [RdPoint(crf=one.crf, rate_kbps=one.rate_kbps, quality=one.quality) for one in points]
-    )
+def _draw(axes: Axes, points: Sequence[RdPoint], color: str, marker: str, label: str) -> None:
+    curve = fit_curve(points)
     rates = np.exp(np.linspace(curve.log_rates[0], curve.log_rates[-1], 200))
     axes.plot(rates, [curve.quality_at(rate).value for rate in rates], color=color, linewidth=1.4)
     axes.plot(

@@ -17,10 +17,9 @@ from ..metrics.annotations import load_annotations
 from ..metrics.detector import load_detector
 from .aim import TargetQuality
 from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
-from .candidate import Candidate
 from .events import ClipLoaded, Recommended, TuneEvent
 from .measure import Measurer, open_measurer
-from .recommendation import CurvePoint, Recommendation
+from .recommendation import Recommendation
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, search
 from .set_up import set_up_bench
@@ -168,8 +167,8 @@ def _recommend(
         is_verified=gap >= -request.tolerance,
         winner=winner_examined,
         anchor=anchor_examined,
-        winner_curve=_curve_points(winner.ladder),
-        anchor_curve=_curve_points(anchor.ladder),
+        winner_curve=tuple(winner.ladder.points),
+        anchor_curve=tuple(anchor.ladder.points),
         num_trials=request.num_trials,
         num_encodes=measurer.spent.num_encodes,
         num_from_store=measurer.spent.num_from_store,
@@ -179,13 +178,6 @@ def _recommend(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
         ),
         provenance=_provenance(request, bench),
-    )
-
-
-def _curve_points(ladder: Candidate) -> tuple[CurvePoint, ...]:
-    return tuple(
-        CurvePoint(crf=point.crf, rate_kbps=point.rate_kbps, quality=point.quality)
-        for point in ladder.points
     )
 
 

@@ -11,7 +11,7 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Source, load_source
 from ratesight.metrics.object_iou import ObjectScores
 from ratesight.optimizer.bench import Measurement, settings_json
-from ratesight.optimizer.recommendation import CurvePoint, Examined, Recommendation
+from ratesight.optimizer.recommendation import Examined, RdPoint, Recommendation
 
 MakeMeasurement = Callable[..., Measurement]
 MakeRecommendation = Callable[..., Recommendation]
@@ -66,7 +66,7 @@ def recommendation() -> MakeRecommendation:
             encode_fps=100.0,
         )
         anchor_curve = tuple(
-            CurvePoint(crf=20.0 + 4 * n, rate_kbps=200 * 0.6**n, quality=0.97 - 0.04 * n**1.5)
+            RdPoint(crf=20.0 + 4 * n, rate_kbps=200 * 0.6**n, quality=0.97 - 0.04 * n**1.5)
             for n in range(4)
         )
         given: dict[str, object] = {
@@ -91,7 +91,7 @@ def recommendation() -> MakeRecommendation:
             "winner": examined,
             "anchor": examined,
             "winner_curve": tuple(
-                CurvePoint(crf=one.crf, rate_kbps=one.rate_kbps * 0.8, quality=one.quality)
+                RdPoint(crf=one.crf, rate_kbps=one.rate_kbps * 0.8, quality=one.quality)
                 for one in anchor_curve
             ),
             "anchor_curve": anchor_curve,
