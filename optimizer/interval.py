@@ -62,14 +62,14 @@ def rate_change(
         anchor, test: Measurements by CRF, all on the same frames.
         max_crf: Highest CRF that a search takes; nothing lies below its rate.
         block_frames: Length of a block, in frames looked at.
-        num_resamples: Draws of the bootstrap; each takes two milliseconds.
+        num_resamples: Draws of the bootstrap; each takes one to two milliseconds.
 
     Source: Politis and Romano, "A circular block-resampling procedure for stationary data", 1992.
     """
     curves = [_Resampled.of(anchor, max_crf), _Resampled.of(test, max_crf)]
     num_frames = len(curves[0].weights)
-    everything = np.arange(num_frames)
-    point = _change(curves, everything, aim)
+    fitted = [curve.fit(np.arange(num_frames)) for curve in curves]
+    point, overall_point = _change(curves, fitted, aim), bd_rate(*fitted)
     rng = np.random.default_rng(seed)
     block = min(max(1, block_frames), max(1, num_frames // 4))
     num_blocks = -(-num_frames // block)
@@ -78,11 +78,12 @@ def rate_change(
         picked = (starts[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
         if curves[0].weights[picked].sum() == 0:
             continue  # a draw without any object says nothing
-        one = _change(curves, picked, _moved(aim, curves[0].curve(picked), point))
+        fitted = [curve.fit(picked) for curve in curves]
+        one = _change(curves, fitted, _moved(aim, fitted[0], point))
         changes.append(one.percent)
         num_floors += one.is_floor
         num_ceilings += one.is_ceiling
-        overall = bd_rate(curves[0].curve(picked), curves[1].curve(picked))
+        overall = bd_rate(*fitted)
         if overall is not None:
             bd_rates.append(overall.percent)
     low, high = np.percentile(changes, [2.5, 97.5])
@@ -95,7 +96,7 @@ def rate_change(
         low_percent=float(low) if num_ceilings <= allowed else None,
         high_percent=float(high) if num_floors <= allowed else None,
         is_clamped=point.is_floor or point.is_ceiling,
-        bd_rate=bd_rate(curves[0].curve(everything), curves[1].curve(everything)),
+        bd_rate=overall_point,
         bd_rate_interval_percent=(
             (float(bd_low), float(bd_high)) if len(bd_rates) >= len(changes) - allowed else None
         ),
@@ -151,14 +152,14 @@ class _Resampled:
             reaches_max_crf=ordered[-1][0] >= max_crf,
         )
 
-    def curve(self, picked: npt.NDArray[np.intp]) -> RdCurve:
+    def fit(self, picked: npt.NDArray[np.intp]) -> RdCurve:
         qualities = pooled_quality(self.weights[picked], self.losses[:, picked])
         return fit_arrays(self.log_rates, qualities, self.crfs)
 
 
-def _change(curves: Sequence[_Resampled], picked: npt.NDArray[np.intp], aim: Aim) -> _Change:
-    """Returns the change at the aim, on some of the frames."""
-    anchor, test = (curve.curve(picked) for curve in curves)
+def _change(curves: Sequence[_Resampled], fitted: Sequence[RdCurve], aim: Aim) -> _Change:
+    """Returns the change at the aim between the fits of anchor and test."""
+    anchor, test = fitted
     at_test = aim.rate_on(test)
     if isinstance(aim, TargetQuality):
         at_anchor = aim.rate_on(anchor)
