@@ -20,6 +20,10 @@ class SettingsError(CodecError, ValueError):
     """Encoder settings are outside of what the encoder takes."""
 
 
+class RegionError(CodecError, ValueError):
+    """Regions of interest are malformed, or do not fit the clip."""
+
+
 class ScratchError(CodecError, OSError):
     """The decoded clip does not fit on the disk."""
 
