@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from .container import picture_pattern
-from .encode import ffmpeg_options
+from .encoder import ffmpeg_options
 from .settings import EncodeSettings
 from .source import Source
 from .table import ENCODERS

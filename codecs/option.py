@@ -102,6 +102,7 @@ class Option:
         requires: Conditions; all must hold.
         not_presets: Presets at which the encoder ignores or refuses the option.
         part_of: Encoder parameter that this option is one comma-separated part of.
+        is_ours: Done around the encoder, which is not told of it.
         doc: What it does, in a few words.
     """
 
@@ -112,6 +113,7 @@ class Option:
     requires: tuple[Requires, ...] = ()
     not_presets: tuple[str, ...] = ()
     part_of: str | None = None
+    is_ours: bool = False
     doc: str
 
 
@@ -136,6 +138,11 @@ class Encoder:
         qp_range: Lowest and highest constant QP.
         options: Every option that may be set.
         starts: Settings worth a trial before the sampler knows anything.
+        roi_starts: The same, of regions of interest.
+        roi_by_side_data: FFmpeg passes regions on; else the library is told directly.
+        roi_rate_control: Kinds of rate control at which the encoder heeds QP offsets.
+        roi_block: Side in pixels of the smallest block that has a QP offset of its own.
+        presets_without_aq: Presets at which adaptive quantisation is off, the carrier of regions.
     """
 
     codec: Codec
@@ -154,6 +161,11 @@ class Encoder:
     qp_range: tuple[int, int]
     options: tuple[Option, ...]
     starts: tuple[tuple[tuple[str, OptionValue], ...], ...]
+    roi_starts: tuple[tuple[tuple[str, OptionValue], ...], ...]
+    roi_by_side_data: bool
+    roi_rate_control: tuple[Literal["crf", "qp", "bitrate"], ...]
+    roi_block: int
+    presets_without_aq: tuple[str, ...] = ()
 
     def option(self, name: str) -> Option:
         """Returns the option of that name.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from .errors import SettingsError
+from .roi import RegionCoding, region_coding
 from .table import ENCODERS, Codec, Encoder, OptionValue
 
 
@@ -71,6 +72,13 @@ class EncodeSettings:
             raise SettingsError("options must be sorted by name and each given once")
         _check_rate_control(encoder, self.rate_control)
         check_options(encoder, self.preset, dict(self.options))
+        if self.regions is not None and self.regions.has_qp_offsets:
+            _check_takes_offsets(encoder, self.rate_control)
+
+    @property
+    def regions(self) -> RegionCoding | None:
+        """What the options say about regions of interest, None where they are off."""
+        return region_coding(dict(self.options))
 
     def at(self, rate_control: RateControl) -> EncodeSettings:
         """Returns the same settings at another rate control value."""
@@ -144,3 +152,13 @@ def _check_rate_control(encoder: Encoder, rate_control: RateControl) -> None:
         case Bitrate(rate_kbps=rate_kbps):
             if not (math.isfinite(rate_kbps) and rate_kbps > 0):
                 raise SettingsError(f"rate_kbps must be a positive number, got {rate_kbps:g}")
+
+
+def _check_takes_offsets(encoder: Encoder, rate_control: RateControl) -> None:
+    """Refuses a rate control at which the encoder ignores the QP offsets of regions."""
+    kind = type(rate_control).__name__.lower()
+    if kind not in encoder.roi_rate_control:
+        raise SettingsError(
+            f"roi-object-qp and roi-background-qp need {' or '.join(encoder.roi_rate_control)} "
+            f"for {encoder.codec}, got {kind}; choose another rate control"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,9 +15,11 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from .container import open_container
-from .encode import RunningEncoder
-from .errors import EncodeError, TargetError
-from .frames import FrameReader, Planes, video_frame
+from .encoder import VideoPacket
+from .errors import EncodeError, RegionError, TargetError
+from .frames import FrameReader, Planes
+from .region import ClipRegions, Region
+from .region_encoder import RegionEncoder
 from .settings import EncodeSettings
 from .sound import Sound
 from .table import ENCODERS
@@ -55,6 +57,7 @@ def transcode(
     target_path: Path | str,
     *,
     frame_rate: Fraction | None = None,
+    regions: ClipRegions | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Transcoded:
     """Encodes a whole clip into a file; sound is copied where the container takes it.
@@ -67,13 +70,17 @@ def transcode(
         clip_path: A video file, a y4m, or a folder of numbered pictures.
         target_path: File to write, ending in .mp4, .mov or .mkv; replaced if it exists.
         frame_rate: Overrides the clip's own; then its time stamps and sound are left out.
+        regions: Of every frame of the clip, where the settings have regions on.
         progress: Called with the number of frames read so far.
 
     Raises:
+        RegionError: Regions are missing, or are another clip's.
         ClipError: The clip is unreadable, truncated, interlaced, or changes its size.
         TargetError: The target cannot be written.
         EncodeError: The encoder failed, ignored an option, or lost a frame.
     """
+    if settings.regions is not None and regions is None:
+        raise RegionError("settings with roi=1 need the regions of the clip, got none")
     clip_path, target_path = Path(clip_path), Path(target_path)
     muxer = _check_target(clip_path, target_path)
     partial = target_path.with_name(f".{target_path.name}.{os.getpid()}.part")
@@ -92,7 +99,7 @@ def transcode(
         if frame_rate is None and not clip_path.is_dir():
             # Opened once more, so that neither pictures nor sound pile up waiting for the other.
             sound = Sound(cleanup.enter_context(open_container(clip_path)), clip_path)
-        file = _File(settings, reader, clock, output, sound, target_path)
+        file = _File(settings, reader, clock, output, sound, target_path, regions)
         for planes in reader:
             file.write(planes)
             if progress is not None:
@@ -192,6 +199,7 @@ class _File:
         output: OutputContainer,
         sound: Sound | None,
         target_path: Path,
+        regions: ClipRegions | None,
     ) -> None:
         self.size_bytes = 0
         self.encode_seconds = 0.0
@@ -203,17 +211,36 @@ class _File:
         self._target_path = target_path
         self._clock = clock
         self._stream: VideoStream | None = None
-        self._encoder: RunningEncoder | None = None
+        self._encoder: RegionEncoder | None = None
+        self._regions = regions
 
     def write(self, planes: Planes) -> None:
         """Encodes the reader's newest frame."""
         index = len(self._reader.timestamps) - 1
         self._clock.add(self._reader.timestamps[-1])
-        self._encode(video_frame(planes, self._reader, index))
+        self._stream = self._stream or self._start()
+        assert self._encoder is not None
+        here: Sequence[Region] = ()
+        if self._regions is not None:
+            # How many there are is known at the end; until then there must be one for each.
+            num_frames = max(index + 1, len(self._regions.frames))
+            self._regions.check_fit(self._reader.width, self._reader.height, num_frames)
+            here = self._regions.frames[index]
+        started = time.perf_counter()
+        packets = self._encoder.encode(planes, index, here)
+        self.encode_seconds += time.perf_counter() - started
+        self._mux(packets)
 
     def finish(self) -> None:
         """Empties the encoder and writes the end of the file."""
-        self._encode(None)
+        assert self._encoder is not None
+        if self._regions is not None:
+            num_frames = len(self._reader.timestamps)
+            self._regions.check_fit(self._reader.width, self._reader.height, num_frames)
+        started = time.perf_counter()
+        packets = self._encoder.finish()
+        self.encode_seconds += time.perf_counter() - started
+        self._mux(packets)
         with _writing(self._target_path):
             if self._sound is not None:
                 self._output.mux(list(self._sound.until(None)))
@@ -234,17 +261,13 @@ class _File:
                 self.notes.append(f"pixel shape {ratio} left out; write .mp4 to keep it")
         if (codec, muxer) in _TAGS:
             stream.codec_context.codec_tag = _TAGS[codec, muxer]
-        self._encoder = RunningEncoder(self._reader, self._settings, stream.codec_context)
+        self._encoder = RegionEncoder(self._reader, self._settings, stream.codec_context)
         if self._sound is not None:
             self._sound.attach(self._output)
         return stream
 
-    def _encode(self, frame: av.VideoFrame | None) -> None:
-        self._stream = self._stream or self._start()
-        assert self._encoder is not None
-        started = time.perf_counter()
-        packets = self._encoder.encode(frame)
-        self.encode_seconds += time.perf_counter() - started
+    def _mux(self, packets: Sequence[VideoPacket]) -> None:
+        assert self._stream is not None
         for packet in packets:
             assert packet.pts is not None
             assert packet.dts is not None

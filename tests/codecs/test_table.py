@@ -4,7 +4,8 @@ import dataclasses
 import json
 
 import pytest
-from ratesight.codecs.encode import RunningEncoder, encode
+from ratesight.codecs.encode import encode
+from ratesight.codecs.encoder import RunningEncoder
 from ratesight.codecs.errors import EncodeError
 from ratesight.codecs.settings import Crf, EncodeSettings, check_options, sorted_options
 from ratesight.codecs.source import load_source

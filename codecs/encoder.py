@@ -1,0 +1,178 @@
+"""One encoder at work: its options, its packets, its complaints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import av
+import av.logging
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
+
+from .container import reason
+from .errors import EncodeError
+from .frames import FrameFormat
+from .log import encoder_log, ignored_option, log_lines
+from .settings import Bitrate, Crf, EncodeSettings, Qp
+from .table import ENCODERS, Codec, Encoder, OptionValue
+
+VideoPacket: TypeAlias = "av.Packet[VideoStream]"
+
+
+class RunningEncoder:
+    """One encoder at work, which fails as soon as it says that it ignores what it was told."""
+
+    def __init__(
+        self, form: FrameFormat, settings: EncodeSettings, context: VideoCodecContext | None = None
+    ) -> None:
+        """Stores an encoder context, which opens with the first frame.
+
+        Args:
+            form: What the frames are like.
+            settings: What is asked of the encoder.
+            context: The context of a container's stream; a free one where None.
+        """
+        encoder = ENCODERS[settings.codec]
+        for name, value in encoder.quiet_environment:
+            os.environ.setdefault(name, value)
+        self._settings = settings
+        self._log: tuple[str, ...] = ()
+        self._context = context or video_context(encoder.ffmpeg_name, "w")
+        self._context.width, self._context.height = form.width, form.height
+        self._context.pix_fmt = form.pix_fmt
+        self._context.framerate, self._context.time_base = form.frame_rate, 1 / form.frame_rate
+        self._context.color_range = ColorRange.MPEG
+        self._context.colorspace = form.color_space
+        self._context.color_primaries = form.color_primaries
+        self._context.color_trc = form.color_transfer
+        options = ffmpeg_options(settings)
+        if encoder.avx512_params is not None and _x264_uses_avx512():
+            options[encoder.params_name] += f":{encoder.avx512_params}"
+        self._context.options = options
+
+    def encode(self, frame: av.VideoFrame | None) -> list[VideoPacket]:
+        """Returns the packets that are ready; None as the frame ends the stream.
+
+        Raises:
+            EncodeError: The encoder failed or ignored an option.
+        """
+        failure: av.FFmpegError | None = None
+        packets: list[VideoPacket] = []
+        with encoder_log() as log:
+            try:
+                packets = self._context.encode(frame)
+            except av.FFmpegError as error:
+                failure = error
+        self._log += log_lines(log)
+        name = ENCODERS[self._settings.codec].ffmpeg_name
+        asked = f"settings {describe(self._settings)}"
+        ignored = ignored_option(log_lines(log))
+        if failure is not None:
+            said = "".join(f"; {line}" for line in self._log[-3:])
+            message = f"{name} failed: {reason(failure)}; {asked}{said}"
+            raise EncodeError(message, self._settings, self._log) from failure
+        if ignored is not None:
+            message = f"{name} did not take its settings: {ignored}; {asked}"
+            raise EncodeError(message, self._settings, self._log)
+        return packets
+
+
+def video_context(codec_name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    """Returns a free codec context."""
+    context = av.CodecContext.create(codec_name, mode)
+    assert isinstance(context, VideoCodecContext)
+    return context
+
+
+@cache
+def _x264_uses_avx512() -> bool:
+    """Returns whether x264 finds AVX-512 here, in its own words."""
+    context = video_context("libx264", "w")
+    context.width = context.height = 16
+    context.pix_fmt, context.time_base = "yuv420p", Fraction(1, 25)
+    with encoder_log(av.logging.INFO) as log:
+        context.open()
+    return any("AVX512" in line for line in log_lines(log, av.logging.INFO))
+
+
+def ffmpeg_options(settings: EncodeSettings) -> dict[str, str]:
+    """Returns the FFmpeg options, without the leading dash, that ask for these settings."""
+    encoder = ENCODERS[settings.codec]
+    options = {"preset": settings.preset}
+    params = [encoder.fixed_params.format(threads=settings.num_threads)]
+    match settings.rate_control:
+        case Crf(value=crf) if encoder.crf_param:
+            params.append(f"{encoder.crf_param}={crf:g}")
+        case Crf(value=crf):
+            options["crf"] = f"{crf:g}"
+        case Qp(value=qp):
+            options["qp"] = f"{qp}"
+        case Bitrate(rate_kbps=rate_kbps):
+            options["b"] = f"{rate_kbps * 1000:.0f}"
+    params += joined_params(encoder, _carried(settings, encoder))
+    options[encoder.params_name] = ":".join(params)
+    return options
+
+
+def _carried(settings: EncodeSettings, encoder: Encoder) -> dict[str, OptionValue]:
+    """Returns the encoder's own options, with adaptive quantisation on where regions need it.
+
+    x264 and x265 change quantisers block by block only under adaptive quantisation. Strength 0
+    turns it off again, silently, unless mbtree or cutree stand in; at 0.00001 no quantiser moves.
+    """
+    options = {name: value for name, value in settings.options if not encoder.option(name).is_ours}
+    has_offsets = settings.regions is not None and settings.regions.has_qp_offsets
+    if has_offsets and encoder.roi_by_side_data:
+        mode = options.get("aq-mode", 0 if settings.preset in encoder.presets_without_aq else None)
+        if mode == 0 or options.get("aq-strength") == 0:
+            options |= {"aq-mode": 1, "aq-strength": 0.00001}
+    return options
+
+
+def joined_params(encoder: Encoder, options: dict[str, OptionValue]) -> Iterator[str]:
+    """Yields ``name=value`` in the table's order, compound parameters put together."""
+    parts: dict[str, list[str]] = {}
+    asked = {encoder.option(name).part_of for name in options}
+    for option in encoder.options:
+        if option.part_of in asked and option.part_of is not None:
+            value = options.get(option.name, option.default)
+            parts.setdefault(option.part_of, []).append(_text(value))
+        elif option.name in options:
+            parts[option.name] = [_text(options[option.name])]
+    for name, values in parts.items():
+        yield f"{name}={','.join(values)}"
+
+
+def _text(value: OptionValue) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def describe(settings: EncodeSettings) -> str:
+    """Returns settings as one readable line."""
+    options = ffmpeg_options(settings)
+    return " ".join(f"{name}={value}" for name, value in options.items())
+
+
+def encoder_version(codec: Codec) -> str:
+    """Returns library, version and build, such as ``libx264 d6533a8d.so.165``.
+
+    The wheel names each library after a hash of its content, which is the most exact version
+    there is. A PyAV built from source has no such files; then FFmpeg's version stands in.
+    """
+    stem = ENCODERS[codec].library
+    libraries = Path(av.__file__).parent.parent / "av.libs"
+    for file in sorted(libraries.glob(f"{stem}*")):
+        return f"{stem} {file.name.removeprefix(stem).lstrip('-')}"
+    return f"{stem} of libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+
+
+def nearest_crf(encoder: Encoder, crf: float) -> Crf:
+    """Returns the CRF that the encoder can take next to a wanted one."""
+    low, high, step = encoder.crf_range
+    return Crf(value=round(min(max(round(crf / step) * step, low), high), 4))

@@ -1,0 +1,138 @@
+"""An encoder that is told, frame by frame, where a machine looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import av
+from av.filter import Graph
+from av.video.codeccontext import VideoCodecContext
+
+from .encoder import RunningEncoder, VideoPacket
+from .frames import FrameFormat, Planes, video_frame
+from .region import Region, weight_map
+from .roi import RegionCoding
+from .settings import EncodeSettings
+from .table import ENCODERS, Codec
+
+if TYPE_CHECKING:
+    from .background import BackgroundFilter
+    from .svtav1 import SvtAv1Encoder
+
+
+def can_offset_qp(codec: Codec) -> bool:
+    """Returns whether the library that is here takes QP offsets of regions."""
+    if ENCODERS[codec].roi_by_side_data:
+        return True
+    from .svtav1 import supports_regions
+
+    return supports_regions()
+
+
+class RegionEncoder:
+    """Encodes planes; where the settings have regions on, filtered and with QP offsets."""
+
+    def __init__(
+        self, form: FrameFormat, settings: EncodeSettings, context: VideoCodecContext | None = None
+    ) -> None:
+        """Prepares an encoder for one stream; arguments as of RunningEncoder."""
+        self._form = form
+        self._block = ENCODERS[settings.codec].roi_block
+        self._coding = coding = settings.regions
+        self._running = RunningEncoder(form, settings, context)
+        self._side_data: _SideData | None = None
+        self._library: SvtAv1Encoder | None = None
+        self._filter: BackgroundFilter | None = None
+        if coding is None:
+            return
+        if coding.has_filter:
+            from .background import BackgroundFilter  # needs OpenCV
+
+            self._filter = BackgroundFilter(
+                blur_sigma=coding.blur_sigma, freeze_threshold=coding.freeze_threshold
+            )
+        if coding.has_qp_offsets and ENCODERS[settings.codec].roi_by_side_data:
+            self._side_data = _SideData(form, coding)
+        elif coding.has_qp_offsets:
+            from .svtav1 import SvtAv1Encoder
+
+            lowest = min(coding.qp_offset(0), coding.qp_offset(1))
+            self._library = SvtAv1Encoder(form, settings, lowest_offset=lowest)
+
+    def encode(
+        self, planes: Planes, index: int, regions: Sequence[Region] = ()
+    ) -> list[VideoPacket]:
+        """Returns the packets that are ready.
+
+        Args:
+            planes: One frame, Y, U, V stacked.
+            index: Its number in the stream.
+            regions: Of this frame; unused where the settings have none.
+
+        Raises:
+            EncodeError: The encoder failed or ignored an option.
+        """
+        if self._coding is None:
+            return self._running.encode(video_frame(planes, self._form, index))
+        if self._filter is not None:
+            planes = self._filter.apply(planes, regions)
+        frame = video_frame(planes, self._form, index)
+        if self._side_data is not None:
+            return self._running.encode(self._side_data.attach(frame, regions))
+        if self._library is not None:
+            weights = weight_map(regions, self._form.width, self._form.height, self._block)
+            offsets = self._coding.qp_offset(1) * weights + self._coding.qp_offset(0) * (
+                1 - weights
+            )
+            return self._library.encode(frame, offsets)
+        return self._running.encode(frame)
+
+    def finish(self) -> list[VideoPacket]:
+        """Ends the stream and returns the last packets."""
+        return (self._library or self._running).encode(None)
+
+
+class _SideData:
+    """Attaches regions to frames, as libx264 and libx265 take them.
+
+    FFmpeg's ``addroi`` is the only way to side data of that kind. A graph is kept for as long as
+    the regions do not move.
+    """
+
+    def __init__(self, form: FrameFormat, coding: RegionCoding) -> None:
+        self._form, self._coding = form, coding
+        # What a quantiser offset of 1 stands for in libx264.c and libx265.c.
+        self._qp_range = 51 + 6 * (2 if form.pix_fmt == "yuv420p10le" else 0)
+        self._regions: tuple[Region, ...] | None = None
+        self._graph: Graph | None = None
+
+    def attach(self, frame: av.VideoFrame, regions: Sequence[Region]) -> av.VideoFrame:
+        """Returns the frame with its regions; where they overlap, the first one counts."""
+        if self._graph is None or self._regions != tuple(regions):
+            self._regions, self._graph = tuple(regions), self._new_graph(regions)
+        self._graph.push(frame)
+        with_regions = self._graph.pull()
+        assert isinstance(with_regions, av.VideoFrame)
+        return with_regions
+
+    def _new_graph(self, regions: Sequence[Region]) -> Graph:
+        graph = Graph()
+        node = graph.add_buffer(
+            width=self._form.width,
+            height=self._form.height,
+            format=av.VideoFormat(self._form.pix_fmt, self._form.width, self._form.height),
+            time_base=1 / self._form.frame_rate,
+        )
+        everything = Region(x0=0, y0=0, x1=self._form.width, y1=self._form.height, weight=0)
+        for region in (*regions, everything):
+            offset = self._coding.qp_offset(region.weight) / self._qp_range
+            place = (
+                f"x={region.x0}:y={region.y0}:w={region.x1 - region.x0}:h={region.y1 - region.y0}"
+            )
+            roi = graph.add("addroi", f"{place}:qoffset={offset:.6f}")
+            node.link_to(roi)
+            node = roi
+        node.link_to(graph.add("buffersink"))
+        graph.configure()
+        return graph
