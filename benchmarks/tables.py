@@ -27,6 +27,7 @@ def main() -> int:
     tuning, memory = _load("tuning"), _load("memory")
     after = _between(after, "tuning", _tuning(tuning))
     after = _between(after, "cost", _cost(tuning, memory))
+    after = _between(after, "regions", _regions(_load("regions")))
     if arguments.check:
         return 0 if after == before else 1
     README.write_text(after)
@@ -76,6 +77,93 @@ def _tuning(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _regions(results: dict[str, Any]) -> str:
+    lines = [
+        "| clip | encoder | in regions | BD-rate against the defaults: steering, second detector | "
+        "BD-rate against options alone: steering, second detector | precision, recall: defaults, "
+        "recommended | recommended |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run in _in_order(results["runs"]):
+        name = f"| {Path(run['clip']).stem} | {run['codec']} |"
+        if "error" in run:
+            lines.append(f"{name} {run['error'].partition(';')[0]} | | | | |")
+            continue
+        by_role = {one["role"]: one for one in run["contenders"]}
+        regions = by_role.get("regions")
+        winner, anchor = run["winner"], run["anchor"]
+        seen = " → ".join(
+            f"{one['precision']:.2f}, {one['recall']:.2f}" for one in (anchor, winner)
+        )
+        if regions is None:
+            cells = "| none better in the search | | "
+        else:
+            cells = (
+                f"| {regions['region_share'] * 100:.0f} % | {_pair(regions, 'change')} | "
+                f"{_pair(regions, 'change_from_options')} "
+            )
+        lines.append(f"{name[:-2]} {cells}| {seen} | {_recommended(run)} |")
+    lines.append("")
+    lines.append(_region_medians(results["runs"]))
+    return "\n".join(lines) + "\n"
+
+
+def _pair(contender: dict[str, Any], name: str) -> str:
+    """Returns the BD-rates that the two detectors see."""
+    return ", ".join(
+        "n/a" if change is None or change["bd_rate"] is None
+        else _percent(change["bd_rate"]["percent"], change["bd_rate_interval_percent"])
+        for change in (contender[name], contender[f"second_{name}"])
+    )  # fmt: skip
+
+
+def _recommended(run: dict[str, Any]) -> str:
+    options = run["settings"]["options"]
+    return "regions" if "roi" in options else "options" if options else "defaults"
+
+
+def _region_medians(runs: list[dict[str, Any]]) -> str:
+    """Returns one sentence an encoder; where regions are not recommended, what is counts."""
+    sentences = []
+    for codec in dict.fromkeys(run["codec"] for run in _in_order(runs)):
+        done = [run for run in runs if run["codec"] == codec and "error" not in run]
+        few = [run for run in done if (_share(run) or 1) < 0.25]
+        text = (
+            f"{codec}: median BD-rate of what is recommended {_median(done)} on {len(done)} clips"
+        )
+        if few:
+            text += f", {_median(few)} on the {len(few)} with less than a quarter in regions"
+        text += f", as the second detector sees it {_second_median(done)}"
+        counts = [sum(_recommended(run) == what for run in done) for what in _KINDS]
+        kinds = ", ".join(f"{what} {count}" for what, count in zip(_KINDS, counts, strict=True))
+        sentences.append(f"{text} ({kinds}).")
+    return " ".join(sentences) + "\n"
+
+
+_KINDS = ("regions", "options", "defaults")
+
+
+def _share(run: dict[str, Any]) -> float | None:
+    return next((one["region_share"] for one in run["contenders"] if one["region_share"]), None)
+
+
+def _second_median(runs: list[dict[str, Any]]) -> str:
+    seen = []
+    for run in runs:
+        what = _recommended(run)
+        one = next((one for one in run["contenders"] if one["role"] == what), None)
+        change = one and one["second_change"]
+        if what == "defaults":
+            seen.append(0.0)
+        elif change and change["bd_rate"]:
+            seen.append(change["bd_rate"]["percent"])
+    return f"{statistics.median(seen):+.1f} %" if seen else "n/a"
+
+
+def _median(runs: list[dict[str, Any]]) -> str:
+    return f"{statistics.median(run['bd_rate_percent'] or 0.0 for run in runs):+.1f} %"
+
+
 def _in_order(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the runs clip by clip, whatever the order they were made in."""
     clips = list(dict.fromkeys(run["clip"] for run in runs))
@@ -114,7 +202,7 @@ def _cost(tuning: dict[str, Any], memory: dict[str, Any]) -> str:
     available = seconds["wall"] * num_jobs
     shares = ", ".join(
         f"{name} {seconds[name] / available * 100:.0f} %"
-        for name in ("encode", "detect", "decode", "rest")
+        for name in ("encode", "detect", "decode", "fidelity", "rest")
     )
     return (
         f"{run['num_trials']} trials on 5 s of {Path(run['clip']).stem} with x264 take "

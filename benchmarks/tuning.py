@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
 from ratesight.codecs.errors import CodecError
-from ratesight.codecs.table import ENCODERS
+from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.errors import MetricError
 from ratesight.optimizer.errors import OptimizerError
 from ratesight.optimizer.events import Recommended
@@ -26,15 +27,16 @@ from .machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results" / "tuning.json"
 
-# Streets, a road, a room, sport, a car; 176x144 to 1280x720; static and moving cameras. One has
-# no object in its first 5 s, two are shorter. Pictures have no frame rate of their own.
+# Streets, a road, faces, sport, a car; 176x144 to 1280x720; static and moving cameras. The last
+# two are shorter than 5 s. Pictures have no frame rate of their own.
 CLIPS: dict[str, Fraction | None] = {
     "bikes_street_272p.mp4": None,
     "highway_cam_240p.avi": None,
-    "indoor_one_by_one_person_432p.mp4": None,
-    "carphone_qcif.mp4": None,
-    "BasketballPass_416x240_50_png": Fraction(50),
     "street_people_720p.mp4": None,
+    "face_d6_480.mp4": None,
+    "face_s32_720p.mp4": None,
+    "BasketballPass_416x240_50_png": Fraction(50),
+    "carphone_qcif.mp4": None,
 }
 _SECONDS = 5.0
 _TRIALS = 25
@@ -42,37 +44,56 @@ _TRIALS = 25
 
 def main() -> None:
     """Runs what is missing in the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    arguments = parse_arguments(__doc__, CLIPS)
+
+    def request(clip: str, codec: Codec) -> TuneRequest:
+        return TuneRequest(
+            clip=arguments.data / "clips" / clip,
+            codec=codec,
+            detector=str(arguments.data / "weights" / "yolov8n.pt"),
+            frame_rate=CLIPS[clip],
+            max_seconds=_SECONDS,
+            num_trials=_TRIALS,
+            store=arguments.store,
+        )
+
+    run_missing(RESULTS, arguments, request)
+
+
+def parse_arguments(doc: str | None, clips: Iterable[str]) -> argparse.Namespace:
+    """Returns data, store, clips, codecs, pictures."""
+    parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--data", type=Path, required=True, help="folder with clips/ and weights/")
     parser.add_argument("--store", type=Path, default=Path("benchmark.sqlite"))
-    parser.add_argument("--clips", nargs="+", choices=CLIPS, default=list(CLIPS))
+    parser.add_argument("--clips", nargs="+", choices=list(clips), default=list(clips))
     parser.add_argument("--codecs", nargs="+", choices=ENCODERS, default=list(ENCODERS))
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each run")
-    arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": []}
+    return parser.parse_args()
+
+
+def run_missing(
+    path: Path, arguments: argparse.Namespace, request: Callable[[str, Codec], TuneRequest]
+) -> None:
+    """Runs each clip with each codec unless the results have it; writes after every run."""
+    results = json.loads(path.read_text()) if path.exists() else {"runs": []}
     done = {(run["clip"], run["codec"]) for run in results["runs"]}
-    for clip in arguments.clips:
-        for codec in arguments.codecs:
+    for codec in arguments.codecs:
+        for clip in arguments.clips:
             if (clip, codec) in done:
                 continue
-            request = TuneRequest(
-                clip=arguments.data / "clips" / clip,
-                codec=codec,
-                detector=str(arguments.data / "weights" / "yolov8n.pt"),
-                frame_rate=CLIPS[clip],
-                max_seconds=_SECONDS,
-                num_trials=_TRIALS,
-                store=arguments.store,
-            )
-            run = {"clip": clip, "codec": codec, **_run(request, arguments.pictures)}
+            run = {"clip": clip, "codec": codec, **_run(request(clip, codec), arguments.pictures)}
             results["runs"].append(run)
             results["machine"] = describe_machine()
-            _write(results)
+            _write(results, path)
             print(json.dumps({key: run.get(key) for key in _SHOWN}), flush=True)
 
 
 _SHOWN = ("clip", "codec", "error", "rate_change_percent", "rate_change_interval_percent",
           "bd_rate_percent", "bd_rate_interval_percent", "verified_quality", "seconds")  # fmt: skip
+
+
+_LEFT_OUT = ("clip", "detector", "second_detector", "verified_frames", "versions", "platform",
+             "python")  # fmt: skip
 
 
 def _run(request: TuneRequest, pictures: Path | None) -> dict[str, object]:
@@ -93,18 +114,18 @@ def _summary(recommendation: Recommendation) -> dict[str, object]:
     fields = recommendation.to_json()
     del fields["ffmpeg_command"]  # it names this machine's paths
     fields["provenance"] = {
-        key: value
-        for key, value in recommendation.provenance.items()
-        if key not in ("clip", "detector", "verified_frames", "versions", "platform", "python")
+        key: value for key, value in recommendation.provenance.items() if key not in _LEFT_OUT
     }
+    if fields["regions"] is not None:
+        fields["regions"] = {**fields["regions"], "detector": None}
     return dict(fields)
 
 
-def _write(results: dict[str, object]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    temporary = RESULTS.with_suffix(".part")
+def _write(results: dict[str, object], path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(results, indent=1) + "\n")
-    temporary.replace(RESULTS)
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,9 @@ def write_regions(regions: ClipRegions, path: Path) -> None:
         for frame in regions.frames
     ]
     content = {"width": regions.width, "height": regions.height, "frames": frames}
-    path.write_text(json.dumps(content, allow_nan=False) + "\n")
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(content, allow_nan=False) + "\n")
+    temporary.replace(path)
 
 
 def read_regions(path: Path) -> ClipRegions:

@@ -40,6 +40,7 @@ class RegionEncoder:
         self._form = form
         self._block = ENCODERS[settings.codec].roi_block
         self._coding = coding = settings.regions
+        # Even where the library encodes: a muxer asks FFmpeg's context for the stream's header.
         self._running = RunningEncoder(form, settings, context)
         self._side_data: _SideData | None = None
         self._library: SvtAv1Encoder | None = None
@@ -82,10 +83,7 @@ class RegionEncoder:
             return self._running.encode(self._side_data.attach(frame, regions))
         if self._library is not None:
             weights = weight_map(regions, self._form.width, self._form.height, self._block)
-            offsets = self._coding.qp_offset(1) * weights + self._coding.qp_offset(0) * (
-                1 - weights
-            )
-            return self._library.encode(frame, offsets)
+            return self._library.encode(frame, self._coding.qp_offsets(weights))
         return self._running.encode(frame)
 
     def finish(self) -> list[VideoPacket]:

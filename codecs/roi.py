@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .option import Choice, Floats, Ints, Option, OptionValue, Requires
+from .region import Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,11 @@ class RegionCoding:
     def qp_offset(self, weight: float) -> float:
         """Returns the QP offset of a region of some weight in [0, 1]."""
         return weight * self.object_qp + (1 - weight) * self.background_qp
+
+    def qp_offsets(self, weights: Mask) -> Mask:
+        """Returns the QP offset of each weight in a map."""
+        offsets: Mask = self.background_qp + (self.object_qp - self.background_qp) * weights
+        return offsets
 
 
 def region_coding(options: Mapping[str, OptionValue]) -> RegionCoding | None:

@@ -8,6 +8,7 @@ import logging
 import pickle
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +146,8 @@ def _import_quietly() -> None:
     """
     with contextlib.redirect_stdout(sys.stderr):
         import ultralytics  # noqa: F401  # for what the import does
+    # Ultralytics loads TorchScript in the only way there is; its user can do nothing about it.
+    warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
     log = logging.getLogger("ultralytics")
     log.handlers.clear()
     log.setLevel(logging.CRITICAL)

@@ -10,16 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..codecs.encode import (
-    Encoding,
-    decode_bgr,
-    encode,
-    encoder_version,
-    ffmpeg_options,
-    ffmpeg_version,
-)
+from ..codecs.encode import Encoding, decode_bgr, encode, ffmpeg_version
+from ..codecs.encoder import encoder_version, ffmpeg_options
+from ..codecs.region import ClipRegions
 from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
+from ..codecs.table import ENCODERS
 from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector
@@ -29,6 +25,7 @@ from ..metrics.object_iou import (
     delta_object_iou,
 )
 from .errors import RequestError
+from .regions import RegionSource, shape_regions
 from .store import Json
 
 # (index in the source, position in the encode) of frames to look at.
@@ -92,6 +89,8 @@ class Bench:
         frames: Indices into the source that the detector looks at.
         positions: The same frames as positions in the encode.
         reference: Reference objects on these frames.
+        seen: All that the detector sees on them, down to the score that may match.
+        regions: What settings with regions of interest go by, None where there are none.
         key: Description of all this, for the store.
     """
 
@@ -100,14 +99,18 @@ class Bench:
     frames: tuple[int, ...]
     positions: tuple[int, ...]
     reference: tuple[ReferenceObjects, ...]
+    seen: tuple[Detections, ...]
     detector: Detector
     thresholds: Thresholds
+    regions: RegionSource | None
     key: dict[str, Json]
 
     def measurement_key(self, settings: EncodeSettings) -> Json:
         """Returns the complete description of one measurement."""
+        regions = self.regions if settings.regions is not None else None
         return {
             **self.key,
+            **({} if regions is None else {"regions": regions.key}),
             "kind": "measurement",
             "settings": settings_json(settings),
             "ffmpeg_options": dict(ffmpeg_options(settings)),
@@ -115,15 +118,29 @@ class Bench:
             "decoder": ffmpeg_version(),
         }
 
-    def measure(self, settings: EncodeSettings) -> Measurement:
-        """Encodes, decodes and looks; touches no store, so that many may run side by side.
+    def encode(self, settings: EncodeSettings) -> Encoding:
+        """Encodes the segments, with regions where the settings ask for them.
+
+        Touches no store, so that many may run side by side.
 
         Raises:
             EncodeError: The encode failed.
         """
-        encoding = encode(self.source, settings, self.segments)
-        measurement, _ = self.look(encoding, self.thresholds.match)
-        return measurement
+        return encode(self.source, settings, self.segments, self.clip_regions(settings))
+
+    def clip_regions(self, settings: EncodeSettings) -> ClipRegions | None:
+        """Returns the regions that settings make of the tracks, None where they ask for none."""
+        if settings.regions is None or self.regions is None:
+            return None
+        return shape_regions(
+            self.regions,
+            settings.regions,
+            width=self.source.width,
+            height=self.source.height,
+            num_frames=self.source.num_frames,
+            frame_rate=self.source.frame_rate,
+            block=ENCODERS[settings.codec].roi_block,
+        )
 
     def look(
         self, encoding: Encoding, min_score: float

@@ -15,7 +15,7 @@ from .curve import RdCurve, RdPoint, fit_curve
 
 # The anchor is measured until two neighbours this close in CRF lie around the target.
 _BRACKET_CRF = 5
-_ANCHOR_POINTS = 8
+_ANCHOR_POINTS = 9
 # Points that a candidate needs to be believed: the luckiest single point would win.
 _POINTS_TO_LEAD, _POINTS_TO_FOLLOW = 3, 2
 # A candidate that seems this much behind the best is given up after one point, unless that point
@@ -65,28 +65,27 @@ class Candidate:
 
 
 def anchor_ladder(settings: EncodeSettings) -> list[float]:
-    """Returns the CRFs at which the anchor is measured first; costly low ones only if needed."""
+    """Returns the CRFs at which the anchor is measured first; the ends only if needed."""
     low, high = ENCODERS[settings.codec].search_crf
-    return [float(round(low + (high - low) * share)) for share in (0.25, 0.5, 0.75, 1.0)]
+    return [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7, 0.9)]
 
 
 def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
-    """Returns where the anchor is measured next: below its points, then around the target.
+    """Returns where the anchor is measured next: beyond its points, then around the target.
 
     Everything is compared with the anchor, so that it gets a dense curve where it meets the aim:
     with a bracket alone, a copy of it once seemed to save 12 % by being measured more often.
     """
     reading = aim.rate_on(anchor.curve)
-    lowest = float(anchor.search_crf[0])
-    if reading.end == "high" and lowest not in anchor.measurements:
-        return [lowest]
     if reading.end is not None:
-        return []
+        low, high = anchor.search_crf
+        end = float(low if reading.end == "high" else high)
+        return [] if end in anchor.measurements else [end]
     crf = anchor.curve.crf_at(reading.value).value
     inside = _inside_bracket(anchor, crf)
     if inside:
         return inside
-    around = (float(round(crf) + offset) for offset in (-4, -2, 0, 2, 4))
+    around = (float(round(crf) + offset) for offset in (-4, -2, 0, 2, 4, 7))
     low, high = anchor.search_crf
     missing = [
         near
@@ -117,16 +116,17 @@ def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float
 
 
 def another_crf(candidate: Candidate, anchor: Candidate, aim: Aim) -> float | None:
-    """Returns an unmeasured CRF next to where a candidate seems to meet the aim.
+    """Returns an unmeasured CRF around where a candidate seems to meet the aim.
 
-    Rather above than below: there the curve is steeper and says more. None where all near ones
-    are known.
+    Rather above than below: quality saturates, and where the curve is flat, noise of a hundredth
+    is a third of the rate. Five CRFs higher it is twice as steep, and encodes are quicker. None
+    where all near ones are known.
     """
     curve = extended(candidate, anchor)
     crf = round(curve.crf_at(aim.rate_on(curve).value).value)
     low, high = candidate.search_crf
     for apart in (3, 2, 1):
-        for distance in (0, 1, 2, 3, -1, -2, -3, 4, 5, 6):
+        for distance in (5, 0, 3, 7, -3, 2, 6, 4, 1, -1, -2):
             proposal = float(crf + distance)
             is_new = all(abs(proposal - known) >= apart for known in candidate.measurements)
             if is_new and low <= proposal <= high:

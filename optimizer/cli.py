@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from ..codecs.region import ClipRegions
     from ..codecs.table import Encoder, Values
     from .recommendation import Recommendation
     from .request import TuneRequest
@@ -104,6 +105,19 @@ def tune(
         float | None, typer.Option(metavar="KBPS", help="Best quality within this rate.")
     ] = None,
     trials: Annotated[int, typer.Option(help="Settings to try, the defaults among them.")] = 25,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="detector|FILE",
+            help="Also try regions of interest, around what the detector sees or from a JSON file.",
+        ),
+    ] = None,
+    region_trials: Annotated[
+        int, typer.Option(help="Regions to try, on top of the best options without.")
+    ] = 12,
+    second_detector: Annotated[
+        str | None, typer.Option(help="Weights of another detector, to judge what is recommended.")
+    ] = None,
     sampler: Annotated[SamplerName, typer.Option(help="Who proposes settings.")] = SamplerName.TPE,
     seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
     max_seconds: Annotated[
@@ -158,6 +172,9 @@ def tune(
             thresholds=Thresholds(reference=reference_score, match=match_score),
             annotations=annotations,
             num_trials=trials,
+            regions=_regions(regions),
+            num_region_trials=region_trials,
+            second_detector=second_detector,
             sampler=sampler.value,
             seed=seed,
             frame_rate=_frame_rate(frame_rate),
@@ -181,6 +198,12 @@ def encode(
     recommendation: Annotated[Path, typer.Argument(help="recommendation.json of a tune.")],
     clip: ClipArgument,
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Video to write, .mp4 or .mkv.")],
+    detector: Annotated[
+        str | None, typer.Option(help="Finds the regions; that of the recommendation if not given.")
+    ] = None,
+    regions: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Regions of this clip, as JSON.")
+    ] = None,
     frame_rate: FrameRateOption = None,
     json_lines: JsonOption = False,
     debug: DebugOption = False,
@@ -189,18 +212,23 @@ def encode(
     with _one_line_errors(debug):
         from rich.console import Console
 
-        from ..codecs.transcode import transcode
+        from .apply import apply_settings
         from .recommendation import read_settings
 
-        settings = read_settings(recommendation)
+        settings, used = read_settings(recommendation)
+        if used is not None:
+            used = dataclasses.replace(
+                used, detector=detector or used.detector, file=regions or used.file
+            )
         console = Console(stderr=True)
         with console.status("encoding") as status:
-            done = transcode(
+            done = apply_settings(
                 settings,
+                used,
                 clip,
                 target,
                 frame_rate=_frame_rate(frame_rate),
-                progress=lambda count: status.update(f"encoding, {count} frames"),
+                progress=lambda what, count: status.update(f"{what}, {count} frames"),
             )
         if json_lines:
             _print_json("encoded", dataclasses.asdict(done))
@@ -239,7 +267,7 @@ def probe(
 def encoders(json_lines: JsonOption = False, debug: DebugOption = False) -> None:
     """List the encoders here: version, presets, options, ranges, conditions."""
     with _one_line_errors(debug):
-        from ..codecs.encode import encoder_version
+        from ..codecs.encoder import encoder_version
         from ..codecs.table import ENCODERS
 
         for encoder in ENCODERS.values():
@@ -300,6 +328,7 @@ def _run(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) ->
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from ..codecs.region import write_regions
     from .errors import OutputError
     from .events import ClipLoaded, PointMeasured, Recommended, TrialFinished, VerificationStarted
     from .recommendation import write_json
@@ -321,11 +350,12 @@ def _run(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) ->
         transient=True,
     )
     recommendation: Recommendation | None = None
+    clip_regions: ClipRegions | None = None
     with progress:
-        task = progress.add_task(f"tuning {request.codec}", total=request.num_trials, best="")
+        task = progress.add_task(f"tuning {request.codec}", total=request.num_all_trials, best="")
         for event in tune_events(request):
             match event:
-                case Recommended(recommendation=recommendation):
+                case Recommended(recommendation=recommendation, regions=clip_regions):
                     break
                 case ClipLoaded():
                     console.print(
@@ -360,6 +390,8 @@ def _run(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) ->
     assert recommendation is not None
     write_json(recommendation, out / "recommendation.json")
     draw_curves(recommendation, out / "curves.png")
+    if clip_regions is not None:
+        write_regions(clip_regions, out / "regions.json")
     if json_lines:
         _print_json("recommendation", recommendation.to_json())
     else:
@@ -371,7 +403,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .report import bd_rate_text, headline
+    from .report import bd_rate_text, contender_lines, headline
 
     console = Console(highlight=False, emoji=False)
     table = Table()
@@ -391,6 +423,8 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         ("task quality, 5th percentile of frames", anchor.quality_p5, winner.quality_p5, ".4f"),
         ("mAP 50-95", anchor.map50_95, winner.map50_95, ".4f"),
         ("mAP 50", anchor.map50, winner.map50, ".4f"),
+        ("precision", anchor.precision, winner.precision, ".4f"),
+        ("recall", anchor.recall, winner.recall, ".4f"),
         ("PSNR, dB", anchor.psnr_db, winner.psnr_db, ".2f"),
         ("SSIM", anchor.ssim, winner.ssim, ".4f"),
         ("XPSNR, dB", anchor.xpsnr_db, winner.xpsnr_db, ".2f"),
@@ -402,6 +436,8 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     console.print(f"[bold]{headline(recommendation)}[/bold]")
     if (text := bd_rate_text(recommendation)) is not None:
         console.print(text)
+    for line in contender_lines(recommendation):
+        console.print(line)
     console.print(
         f"quality {recommendation.verified_quality:.4f} verified, {recommendation.quality:.4f} "
         f"expected by the search (gap {recommendation.quality_gap:+.4f}, tolerance "
@@ -411,7 +447,9 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         console.print(f"note: {note}")
     # Not through rich, which wraps lines and turns ":v:" into a picture.
     print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n")
-    print(recommendation.ffmpeg_command)
+    print(
+        recommendation.ffmpeg_command or f"ratesight encode {out / 'recommendation.json'} CLIP OUT"
+    )
     if not recommendation.is_verified:
         print("ratesight: the winner failed verification, see the gap above", file=sys.stderr)
 
@@ -438,6 +476,12 @@ def _frame_rate(text: str | None) -> Fraction | None:
     if rate <= 0:
         raise RequestError(f"frame_rate must be above 0, got {text}")
     return rate
+
+
+def _regions(text: str | None) -> Path | Literal["detector"] | None:
+    if text is None:
+        return None
+    return "detector" if text == "detector" else Path(text)
 
 
 def _segments(text: str | None) -> tuple[int, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..codecs.region import ClipRegions
 from .recommendation import Recommendation
 
 
@@ -26,11 +27,12 @@ class PointMeasured:
     """One encode was measured, or found in the store.
 
     Attributes:
-        role: In the search, or in the verification of anchor or winner.
+        role: In the search, or in the verification of the anchor, of the best options, or of the
+            best regions.
         trial: Of the search.
     """
 
-    role: Literal["search", "anchor", "winner"]
+    role: Literal["search", "anchor", "options", "regions"]
     trial: int | None
     crf: float
     rate_kbps: float
@@ -62,17 +64,27 @@ class TrialFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationStarted:
-    """The winner and the anchor are measured again, on the whole clip and on other frames."""
+    """The anchor or a contender is measured again, on the whole clip and on other frames.
 
+    Attributes:
+        crf: Where the search expects it to meet the target.
+    """
+
+    role: Literal["anchor", "options", "regions"]
     options: dict[str, int | float | str]
     crf: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommended:
-    """The search is done."""
+    """The search is done.
+
+    Attributes:
+        regions: Of every frame of the clip, where the recommended settings have regions.
+    """
 
     recommendation: Recommendation
+    regions: ClipRegions | None
 
 
 TuneEvent = ClipLoaded | PointMeasured | TrialFinished | VerificationStarted | Recommended

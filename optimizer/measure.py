@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,13 +47,8 @@ class Measurer:
     spent: Spent = field(default_factory=Spent)
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def measure(
-        self, bench: Bench, settings: EncodeSettings, *, reuse: bool = True
-    ) -> tuple[Measurement, bool]:
+    def measure(self, bench: Bench, settings: EncodeSettings) -> tuple[Measurement, bool]:
         """Returns the measurement, and whether the store had it. May be called in any thread.
-
-        Args:
-            reuse: Take what the store holds; else measure afresh.
 
         Raises:
             EncodeError: The encode failed.
@@ -62,15 +57,38 @@ class Measurer:
         if self.stop.is_set():
             raise StoppedError
         key = bench.measurement_key(settings)
-        stored = self.store.get(key) if reuse else None
+        stored = self.store.get(key)
         if stored is not None:
             with self.spent.lock:
                 self.spent.num_from_store += 1
             return measurement_from_json(stored), True
-        measurement = bench.measure(settings)
-        self.store.put(key, measurement.to_json())
-        self.count(measurement)
-        return measurement, False
+        return self.measure_afresh([bench], settings)[0], False
+
+    def measure_afresh(
+        self, benches: Sequence[Bench], settings: EncodeSettings
+    ) -> list[Measurement]:
+        """Encodes once, whatever the store holds, and looks with the detector of each bench.
+
+        Args:
+            benches: Of one source, the same segments and regions.
+
+        Raises:
+            EncodeError: The encode failed.
+            StoppedError: The run is being given up.
+        """
+        if self.stop.is_set():
+            raise StoppedError
+        encoding = benches[0].encode(settings)
+        measurements = []
+        for bench in benches:
+            measurement, _ = bench.look(encoding, bench.thresholds.match)
+            self.store.put(bench.measurement_key(settings), measurement.to_json())
+            measurements.append(measurement)
+            self.spent.add(decode=measurement.decode_seconds, detect=measurement.detect_seconds)
+        with self.spent.lock:
+            self.spent.num_encodes += 1
+        self.spent.add(encode=encoding.encode_seconds)
+        return measurements
 
     def count(self, measurement: Measurement) -> None:
         """Books an encode that was made."""

@@ -7,13 +7,14 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
 from ..codecs.table import ENCODERS
 from .curve import RdPoint
 from .errors import OutputError, RecommendationError
+from .interval import RateChange
 from .store import Json
 
 
@@ -26,6 +27,9 @@ class Examined:
         quality: Task quality in [0, 1]: mean over objects.
         quality_p5, quality_min: 5th percentile and minimum over frames.
         map50_95, map50: Against the original's detections, or the annotations.
+        precision: Share of the detections that the original has too; lower where compression
+            makes the machine see what is not there.
+        recall: Share of the original's objects that are still detected.
         psnr_db, ssim, xpsnr_db: FFmpeg's filters, whole clip.
         encode_fps: Frames a second of one encode on one thread, others running beside it.
     """
@@ -37,10 +41,52 @@ class Examined:
     quality_min: float
     map50_95: float
     map50: float
+    precision: float
+    recall: float
     psnr_db: float
     ssim: float
     xpsnr_db: float
     encode_fps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A candidate that was verified, recommended or not.
+
+    Attributes:
+        role: The best options without regions of interest, or the best with them.
+        settings: As in EncodeSettings, as JSON, at the CRF that meets the target.
+        region_share: Mean share of a frame's area that lies in regions, None without them.
+        curve, second_curve: As the detector and the second detector see its encodes.
+        change, second_change: Against the anchor, by either detector.
+        change_from_options, second_change_from_options: Of regions against the best options
+            without them; None where there are none better than the anchor.
+    """
+
+    role: Literal["options", "regions"]
+    settings: dict[str, Json]
+    region_share: float | None
+    curve: tuple[RdPoint, ...]
+    change: RateChange
+    second_curve: tuple[RdPoint, ...]
+    second_change: RateChange | None
+    change_from_options: RateChange | None
+    second_change_from_options: RateChange | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionsUsed:
+    """How to make the regions of another clip, or of this one again.
+
+    Attributes:
+        file: A user's own regions; None where the detector makes them.
+        detector, image_size, match_score: As in the search.
+    """
+
+    file: str | None
+    detector: str
+    image_size: int
+    match_score: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +111,13 @@ class Recommendation:
         verified_quality: Measured at the recommended settings.
         quality_gap: verified_quality - quality.
         is_verified: The verified quality is not below the expected one by more than the tolerance.
+        contenders: Everything that was verified, recommended or not.
         num_encodes, num_from_store: Measurements made, and found in the store.
         seconds: Where the time went, in seconds of one job; ``wall`` in seconds of the clock.
         notes: What a reader should know, in sentences.
+        regions: Where the regions of the settings come from; None where they have none.
+        ffmpeg_command: That makes the same encode; None with regions, which FFmpeg's command line
+            cannot move: then ``ratesight encode`` does.
     """
 
     codec: str
@@ -92,13 +142,20 @@ class Recommendation:
     anchor: Examined
     winner_curve: tuple[RdPoint, ...]
     anchor_curve: tuple[RdPoint, ...]
+    contenders: tuple[Contender, ...]
     num_trials: int
     num_encodes: int
     num_from_store: int
     seconds: dict[str, float]
     notes: tuple[str, ...]
-    ffmpeg_command: str
+    regions: RegionsUsed | None
+    ffmpeg_command: str | None
     provenance: dict[str, Json]
+
+    @property
+    def keeps_defaults(self) -> bool:
+        """Nothing that was tried is better than the encoder's defaults."""
+        return self.winner_curve == self.anchor_curve
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values."""
@@ -123,15 +180,17 @@ def write_json(recommendation: Recommendation, path: Path) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def read_settings(path: Path) -> EncodeSettings:
-    """Returns the settings of a recommendation file.
+def read_settings(path: Path) -> tuple[EncodeSettings, RegionsUsed | None]:
+    """Returns the settings of a recommendation file, and where their regions come from.
 
     Raises:
         RecommendationError: The file is missing or not a recommendation.
     """
     try:
         data: Any = json.loads(path.read_bytes())
-        return settings_from_json(data["settings"])
+        settings = settings_from_json(data["settings"])
+        regions = RegionsUsed(**data["regions"]) if settings.regions is not None else None
+        return settings, regions
     except OSError as error:
         raise RecommendationError(
             f"recommendation must be a readable file, {path}: {error.strerror}"

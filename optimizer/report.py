@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from .curve import RdPoint, fit_curve
 from .errors import OutputError
+from .interval import RateChange
 from .recommendation import Recommendation
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
@@ -26,7 +27,7 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
     """
     figure = Figure(figsize=(7, 4.6), dpi=150, layout="constrained")
     axes = figure.subplots()
-    is_default = recommendation.winner_curve == recommendation.anchor_curve
+    is_default = recommendation.keeps_defaults
     preset = f"{recommendation.codec} {recommendation.preset}"
     _draw(axes, recommendation.anchor_curve, _ANCHOR_COLOR, "o", f"{preset}, defaults")
     if not is_default:
@@ -74,17 +75,14 @@ def headline(recommendation: Recommendation) -> str:
         at = f"at task quality {recommendation.target_quality:g}"
     else:
         at = f"at the quality reached with {recommendation.target_rate_kbps:g} kbit/s"
+    if recommendation.keeps_defaults:
+        return f"Nothing saved {at}: keep the encoder's defaults"
     return f"{rate_change_text(recommendation)} rate {at}"
 
 
 def rate_change_text(recommendation: Recommendation) -> str:
     """Returns the rate change with its interval, such as ``-31.0 % (-35.2 to -27.1)``."""
-    low, high = recommendation.rate_change_interval_percent
-    text = f"{recommendation.rate_change_percent:+.1f} %"
-    if low is None and high is None:
-        return text
-    ends = ("below" if low is None else f"{low:+.1f}", "above" if high is None else f"{high:+.1f}")
-    return f"{text} ({ends[0]} to {ends[1]})"
+    return _percent(recommendation.rate_change_percent, recommendation.rate_change_interval_percent)
 
 
 def bd_rate_text(recommendation: Recommendation) -> str | None:
@@ -92,11 +90,47 @@ def bd_rate_text(recommendation: Recommendation) -> str | None:
     if recommendation.bd_rate_percent is None or recommendation.bd_rate_qualities is None:
         return None
     low, high = recommendation.bd_rate_qualities
-    text = f"{recommendation.bd_rate_percent:+.1f} %"
-    if recommendation.bd_rate_interval_percent is not None:
-        ends = recommendation.bd_rate_interval_percent
-        text += f" ({ends[0]:+.1f} to {ends[1]:+.1f})"
+    text = _percent(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
+
+
+def contender_lines(recommendation: Recommendation) -> list[str]:
+    """Returns what each verified contender saves, and what the second detector says of it."""
+    lines = []
+    for one in recommendation.contenders:
+        what = {"options": "options alone", "regions": "with regions"}[one.role]
+        compared = [
+            ("against the defaults", one.change, one.second_change),
+            ("against options alone", one.change_from_options, one.second_change_from_options),
+        ]
+        for against, change, second in compared:
+            if change is None or (against == "against the defaults" and _is_alone(recommendation)):
+                continue
+            line = f"{what} {against}: BD-rate {_bd_rate(change)}"
+            lines.append(line if second is None else f"{line}, second detector {_bd_rate(second)}")
+    return lines
+
+
+def _is_alone(recommendation: Recommendation) -> bool:
+    """Returns whether the headline says all there is to say."""
+    only = recommendation.contenders
+    return len(only) == 1 and only[0].second_change is None
+
+
+def _bd_rate(change: RateChange) -> str:
+    if change.bd_rate is None:
+        return "none, the curves share no quality"
+    return _percent(change.bd_rate.percent, change.bd_rate_interval_percent)
+
+
+def _percent(value: float, interval: tuple[float | None, float | None] | None) -> str:
+    """Returns ``-31.0 % (-35.2 to -27.1)``; an unknown end is ``below`` or ``above``."""
+    text = f"{value:+.1f} %"
+    if interval is None or interval == (None, None):
+        return text
+    low, high = interval
+    ends = ("below" if low is None else f"{low:+.1f}", "above" if high is None else f"{high:+.1f}")
+    return f"{text} ({ends[0]} to {ends[1]})"
 
 
 def _draw(axes: Axes, points: Sequence[RdPoint], color: str, marker: str, label: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
@@ -33,6 +34,10 @@ class TuneRequest:
         detector: Weights file, or a name that ultralytics downloads.
         annotations: COCO JSON of what is there; the detector's view of the original where None.
         num_trials: Settings tried, the encoder's defaults among them.
+        regions: Also tries regions of interest: around what the detector sees, or a user's own
+            from a file; not at all for None.
+        num_region_trials: Settings of regions tried, on top of the best of the others.
+        second_detector: Judges the verification too, without having steered the search.
         max_seconds: Cuts the clip; what comes later does not exist for this run.
         num_segments, segment_seconds: The search looks at that many pieces spread evenly over the
             clip, at all of it for 0. The winner is verified on all of it in any case.
@@ -53,6 +58,9 @@ class TuneRequest:
     thresholds: Thresholds = field(default_factory=Thresholds)
     annotations: Path | None = None
     num_trials: int = 25
+    regions: Path | Literal["detector"] | None = None
+    num_region_trials: int = 12
+    second_detector: str | None = None
     sampler: Sampler = "tpe"
     seed: int = 0
     frame_rate: Fraction | None = None
@@ -70,6 +78,7 @@ class TuneRequest:
             raise RequestError(f"codec must be one of {', '.join(ENCODERS)}, got {self.codec!r}")
         for name, value in (
             ("trials", self.num_trials),
+            ("region_trials", self.num_region_trials),
             ("under_way", self.num_under_way),
             ("segment_seconds", self.segment_seconds),
             ("frames_per_second", self.frames_per_second),
@@ -84,6 +93,16 @@ class TuneRequest:
         if not 0 <= self.seed < _SEEDS:
             raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
+
+    @property
+    def num_all_trials(self) -> int:
+        """Trials without regions and with them."""
+        return self.num_trials + (self.num_region_trials if self.regions is not None else 0)
+
+    @property
+    def needs_regions(self) -> bool:
+        """Some settings of this run have regions on."""
+        return self.regions is not None or self.anchor_settings.regions is not None
 
     @property
     def jobs(self) -> int:

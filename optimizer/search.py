@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 
 from ..codecs.errors import EncodeError
@@ -30,14 +30,20 @@ class SearchResult:
 
     Attributes:
         anchor: The encoder's defaults.
-        best: The candidate of the lowest cost; the anchor itself where none is better.
+        first: Where it set out from: the anchor, or for regions the best options without them.
+        best: The candidate of the lowest cost; ``first`` itself where none is better than the
+            anchor. It need not be better than ``first``, whose cost is a lucky one: the
+            verification tells.
         best_cost: Against the anchor; negative is better.
+        started: Of the clock, when the first search began.
         finished: Trials that the encoder did not refuse.
     """
 
     anchor: Candidate
+    first: Candidate
     best: Candidate
-    best_cost: float = 0.0
+    best_cost: float
+    started: float
     finished: list[_Trial] = field(default_factory=list)
 
 
@@ -45,6 +51,7 @@ class SearchResult:
 class _Trial:
     """A candidate being explored, and what comes of it."""
 
+    number: int
     proposal: Proposal
     candidate: Candidate
     exploration: Future[_Exploration]
@@ -61,10 +68,7 @@ class _Exploration:
 def search(
     request: TuneRequest, bench: Bench, study: Study, measurer: Measurer
 ) -> Generator[TuneEvent, None, SearchResult]:
-    """Runs all trials; the first is the anchor.
-
-    Proposals are made and told in order, with a fixed number of them under way: the sampler sees
-    the same history however long each takes and however many run at once.
+    """Searches the encoder's options; the first trial is the anchor.
 
     Raises:
         EncodeError: The encoder fails with its own defaults.
@@ -73,22 +77,60 @@ def search(
     started = time.perf_counter()
     anchor = Candidate(settings=request.anchor_settings)
     yield from _measure_anchor(request, bench, anchor, measurer)
-    result = SearchResult(anchor=anchor, best=anchor)
+    result = SearchResult(anchor=anchor, first=anchor, best=anchor, best_cost=0.0, started=started)
+    yield from _run_trials(request, bench, study, measurer, result, range(request.num_trials))
+    return result
+
+
+def search_regions(
+    request: TuneRequest, bench: Bench, study: Study, measurer: Measurer, plain: SearchResult
+) -> Generator[TuneEvent, None, SearchResult]:
+    """Searches regions of interest on top of the best options found without them.
+
+    One after the other: what regions save hardly depends on the other options, and the two
+    together have more dimensions than a few dozen trials can search.
+    """
+    result = SearchResult(
+        anchor=plain.anchor,
+        first=plain.best,
+        best=plain.best,
+        best_cost=0.0,
+        started=plain.started,
+    )
+    numbers = range(request.num_trials, request.num_trials + request.num_region_trials)
+    yield from _run_trials(request, bench, study, measurer, result, numbers)
+    return result
+
+
+def _run_trials(
+    request: TuneRequest,
+    bench: Bench,
+    study: Study,
+    measurer: Measurer,
+    result: SearchResult,
+    numbers: range,
+) -> Generator[TuneEvent, None, None]:
+    """Runs trials and leaves the best in the result.
+
+    Proposals are made and told in order, with a fixed number of them under way: the sampler sees
+    the same history however long each takes and however many run at once.
+    """
     under_way: deque[_Trial] = deque()
-    for number in range(request.num_trials):
+    for number in numbers:
         proposal = study.ask()
         settings = replace(request.anchor_settings, options=sorted_options(proposal.options))
-        candidate = Candidate(settings=settings) if number else anchor
+        candidate = Candidate(settings=settings) if number else result.anchor
         exploration = measurer.pool.submit(
             _explore, request, bench, candidate, result, result.best_cost, number, measurer
         )
-        under_way.append(_Trial(proposal=proposal, candidate=candidate, exploration=exploration))
+        under_way.append(
+            _Trial(number=number, proposal=proposal, candidate=candidate, exploration=exploration)
+        )
         if len(under_way) == request.num_under_way:
-            yield from _finish(request, under_way.popleft(), study, result, started)
+            yield from _finish(request, under_way.popleft(), study, result)
     while under_way:
-        yield from _finish(request, under_way.popleft(), study, result, started)
+        yield from _finish(request, under_way.popleft(), study, result)
     yield from _play_off(request, bench, result, measurer)
-    return result
 
 
 def cost_percent(request: TuneRequest, found: float) -> float:
@@ -109,7 +151,7 @@ def _explore(
 ) -> _Exploration:
     """Measures one candidate, point after point; runs in a thread of the measurer."""
     exploration = _Exploration(points=[])
-    if candidate is result.anchor:
+    if candidate is result.first:
         return exploration
     try:
         while (crf := next_crf(candidate, result.anchor, request.aim, best_cost)) is not None:
@@ -120,7 +162,7 @@ def _explore(
 
 
 def _finish(
-    request: TuneRequest, trial: _Trial, study: Study, result: SearchResult, started: float
+    request: TuneRequest, trial: _Trial, study: Study, result: SearchResult
 ) -> Generator[TuneEvent, None, None]:
     exploration = trial.exploration.result()
     yield from exploration.points
@@ -133,14 +175,14 @@ def _finish(
     num_points = len(trial.candidate.measurements)
     study.tell(trial.proposal, found, {"num_points": num_points})
     yield TrialFinished(
-        trial=trial.proposal.number,
-        num_trials=request.num_trials,
+        trial=trial.number,
+        num_trials=request.num_all_trials,
         options=dict(trial.proposal.options),
         cost_percent=None if found is None else cost_percent(request, found),
         best_cost_percent=cost_percent(request, result.best_cost),
         num_points=num_points,
         failure=exploration.failure,
-        elapsed_seconds=time.perf_counter() - started,
+        elapsed_seconds=time.perf_counter() - result.started,
     )
 
 
@@ -155,26 +197,28 @@ def _play_off(
     def price(trial: _Trial) -> float:
         return cost(trial.candidate, result.anchor, request.aim)
 
+    def submit(trial: _Trial) -> Future[PointMeasured] | None:
+        crf = another_crf(trial.candidate, result.anchor, request.aim)
+        if crf is None or len(trial.candidate.measurements) >= _LEADER_POINTS:
+            return None
+        return measurer.pool.submit(_point, bench, trial.candidate, crf, trial.number, measurer)
+
     leaders = sorted(result.finished, key=price)[:_LEADERS]
-    leaders = [trial for trial in leaders if trial.candidate is not result.anchor]
-    while True:
-        todo = []
-        for trial in leaders:
-            crf = another_crf(trial.candidate, result.anchor, request.aim)
-            if crf is not None and len(trial.candidate.measurements) < _LEADER_POINTS:
-                todo.append((trial, crf))
-        if not todo:
-            break
-        refused = set()
-        for trial, measured in measurer.pool.map(
-            lambda one: (one[0], _try_point(bench, one[0], one[1], measurer)), todo
-        ):
-            if measured is None:
-                refused.add(trial.proposal.number)
+    leaders = [trial for trial in leaders if trial.candidate is not result.first]
+    # Each goes its own way, so that no core waits for the slowest.
+    under_way = {future: trial for trial in leaders if (future := submit(trial))}
+    while under_way:
+        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            trial = under_way.pop(future)
+            try:
+                yield future.result()
+            except EncodeError:
+                leaders.remove(trial)  # the encoder refuses a CRF that nobody tried before
             else:
-                yield measured
-        leaders = [trial for trial in leaders if trial.proposal.number not in refused]
-    result.best, result.best_cost = result.anchor, 0.0
+                if further := submit(trial):
+                    under_way[further] = trial
+    result.best, result.best_cost = result.first, 0.0
     for trial in leaders:
         if price(trial) < result.best_cost:
             result.best, result.best_cost = trial.candidate, price(trial)
@@ -203,14 +247,6 @@ def _point(
         quality=measurement.scores.quality,
         is_from_store=is_from_store,
     )
-
-
-def _try_point(bench: Bench, trial: _Trial, crf: float, measurer: Measurer) -> PointMeasured | None:
-    """Returns None where the encoder refuses a CRF that nobody tried before."""
-    try:
-        return _point(bench, trial.candidate, crf, trial.proposal.number, measurer)
-    except EncodeError:
-        return None
 
 
 def _check_target(request: TuneRequest, anchor: Candidate) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from ..codecs.region import read_regions
 from ..codecs.source import Segment, Source
 from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector
 from ..metrics.object_iou import VERSION, ReferenceObjects, object_ious, require_objects
+from ..metrics.tracks import link
 from .bench import Bench, Sample, Thresholds
 from .measure import Measurer
+from .regions import VERSION as REGIONS_VERSION
+from .regions import RegionSource, region_step, tracks_of
 from .store import Json
 
 
@@ -25,6 +31,7 @@ def set_up_bench(
     sample: Sample,
     thresholds: Thresholds,
     annotations: Annotations | None,
+    regions: RegionSource | None,
     measurer: Measurer,
 ) -> Bench:
     """Finds the reference objects, once for a source and a detector, and returns the bench.
@@ -32,6 +39,7 @@ def set_up_bench(
     Args:
         sample: (index in the source, position in the encode) of the frames to look at.
         annotations: What is there; the detector's own view of the original where None.
+        regions: What settings with regions of interest go by.
 
     Raises:
         NoObjectsError: There is no object on any of the frames.
@@ -47,27 +55,11 @@ def set_up_bench(
         "metric": VERSION,
         "annotations": annotations.sha256 if annotations else None,
     }
-    reference_key = {**key, "kind": "reference", "segments": None}
-    stored = measurer.store.get(reference_key)
-    if stored is None:
-
-        def detect(some: Sequence[int]) -> list[Detections]:
-            started = time.perf_counter()
-            found = detector.detect([source.bgr(index) for index in some], thresholds.match)
-            measurer.spent.add(detect=time.perf_counter() - started)
-            return found
-
-        batches = [
-            frames[start : start + detector.batch_size]
-            for start in range(0, len(frames), detector.batch_size)
-        ]
-        seen = [one for batch in measurer.pool.map(detect, batches) for one in batch]
-        stored = [_reference_json(one) for one in seen]
-        measurer.store.put(reference_key, stored)
-    assert isinstance(stored, list)
+    seen = detect(
+        source, detector, frames, {**key, "kind": "reference", "segments": None}, measurer
+    )
     reference = []
-    for index, value in zip(frames, stored, strict=True):
-        seen_objects = _detections_from_json(value)
+    for index, seen_objects in zip(frames, seen, strict=True):
         if annotations is None:
             objects = seen_objects.at_least(thresholds.reference)
             ious = np.ones(len(objects.class_names))
@@ -83,9 +75,75 @@ def set_up_bench(
         positions=tuple(position for _, position in sample),
         reference=tuple(reference),
         detector=detector,
+        seen=tuple(seen),
         thresholds=thresholds,
+        regions=regions,
         key=key,
     )
+
+
+def find_regions(
+    source: Source, detector: Detector, thresholds: Thresholds, measurer: Measurer
+) -> RegionSource:
+    """Finds the objects of the original all along the clip, and links them into tracks.
+
+    What only may match is tracked too: a region around too much costs little, one that misses an
+    object costs its detection.
+    """
+    step = region_step(source.frame_rate)
+    frames = range(0, source.num_frames, step)
+    key: dict[str, Json] = {
+        "kind": REGIONS_VERSION,
+        "source": source.content_sha256,
+        "frames": list(frames),
+        "detector": detector.version,
+        "match_score": thresholds.match,
+    }
+    seen = detect(source, detector, frames, key, measurer)
+    return RegionSource(tracks=link(frames, seen), step_frames=step, key=key)
+
+
+def given_regions(path: Path, source: Source) -> RegionSource:
+    """Returns a user's own regions.
+
+    Raises:
+        RegionError: The file is not of that kind, or is for another clip.
+    """
+    regions = read_regions(path)
+    regions.check_fit(source.width, source.height, source.num_frames)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    key: dict[str, Json] = {"kind": REGIONS_VERSION, "file": digest}
+    return RegionSource(tracks=tracks_of(regions), step_frames=1, key=key)
+
+
+def detect(
+    source: Source, detector: Detector, frames: Sequence[int], key: Json, measurer: Measurer
+) -> list[Detections]:
+    """Returns what the detector sees on frames of the original, from the store where it is there.
+
+    Args:
+        key: Description of it, ``match_score`` among it: the lowest score of what is returned.
+    """
+    assert isinstance(key, dict)
+    min_score = float(str(key["match_score"]))
+    stored = measurer.store.get(key)
+    if stored is None:
+
+        def look(some: Sequence[int]) -> list[Detections]:
+            started = time.perf_counter()
+            found = detector.detect([source.bgr(index) for index in some], min_score)
+            measurer.spent.add(detect=time.perf_counter() - started)
+            return found
+
+        batches = [
+            frames[start : start + detector.batch_size]
+            for start in range(0, len(frames), detector.batch_size)
+        ]
+        seen = [one for batch in measurer.pool.map(look, batches) for one in batch]
+        stored = [_reference_json(one) for one in seen]
+        measurer.store.put(key, stored)
+    assert isinstance(stored, list)
+    return [_detections_from_json(value) for value in stored]
 
 
 def _reference_json(seen: Detections) -> Json:

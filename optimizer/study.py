@@ -15,6 +15,8 @@ from ..codecs.table import Choice, Encoder, Floats, Ints, OptionValue
 from .errors import StoreError
 
 Sampler = Literal["tpe", "random", "gp"]
+# What a study searches: the encoder's own options, or those of regions of interest.
+Part = Literal["encoder", "regions"]
 
 # Random proposals before the sampler models anything, the defaults and starts included.
 _STARTUP_TRIALS = 10
@@ -47,13 +49,14 @@ class Study:
 
     encoder: Encoder
     preset: str
+    part: Part
     fixed: Mapping[str, OptionValue]
     live: optuna.Study
     journal: optuna.Study
     journal_path: Path
 
     def ask(self) -> Proposal:
-        """Returns options to try; the encoder's defaults first, then its known good starts."""
+        """Returns options to try, known good starts first."""
         trial = self.live.ask()
         chosen: dict[str, OptionValue] = dict(self.fixed)
         for name, values in self._searched(chosen):
@@ -101,6 +104,8 @@ class Study:
         for option in self.encoder.options:
             if option.search is None or option.name in self.fixed or option.name in needed:
                 continue
+            if option.is_ours != (self.part == "regions"):
+                continue
             if self.preset in option.not_presets:
                 continue
             if all(requirement.is_met(chosen, self.encoder) for requirement in option.requires):
@@ -111,15 +116,17 @@ def open_study(
     encoder: Encoder,
     *,
     preset: str,
+    part: Part,
     fixed: Mapping[str, OptionValue],
     sampler: Sampler,
     seed: int,
     journal: Path,
     name: str,
 ) -> Study:
-    """Returns a new study with the encoder's defaults and starts queued.
+    """Returns a new study with known good starts queued, the encoder's defaults first of all.
 
     Args:
+        part: Which options are searched.
         fixed: Options that the user set; they are not searched.
         journal: File of Optuna's journal storage.
         name: Of the study in the journal; the same search has the same name.
@@ -135,9 +142,16 @@ def open_study(
     except _JOURNAL_ERRORS as error:
         raise _journal_error(journal, error) from error
     study = Study(
-        encoder=encoder, preset=preset, fixed=fixed, live=live, journal=kept, journal_path=journal
+        encoder=encoder,
+        preset=preset,
+        part=part,
+        fixed=fixed,
+        live=live,
+        journal=kept,
+        journal_path=journal,
     )
-    for start in ((), *encoder.starts):
+    starts = ((), *encoder.starts) if part == "encoder" else encoder.roi_starts
+    for start in starts:
         live.enqueue_trial(_complete(study, dict(start)))
     return study
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ..codecs.command import ffmpeg_command
-from ..codecs.encode import encoder_version
+from ..codecs.encoder import encoder_version
+from ..codecs.region_encoder import can_offset_qp
+from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source, load_source
-from ..codecs.table import ENCODERS
+from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.annotations import load_annotations
-from ..metrics.detector import load_detector
+from ..metrics.detector import Detector, load_detector
+from ..metrics.errors import NoObjectsError
 from .aim import TargetQuality
 from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
 from .events import ClipLoaded, Recommended, TuneEvent
 from .measure import Measurer, open_measurer
-from .recommendation import Recommendation
+from .recommendation import Recommendation, RegionsUsed
+from .regions import RegionSource
 from .request import TuneRequest
-from .search import SearchResult, cost_percent, search
-from .set_up import set_up_bench
+from .search import SearchResult, cost_percent, search, search_regions
+from .set_up import find_regions, given_regions, set_up_bench
 from .store import Json, key_sha256, open_store
-from .study import open_study
+from .study import Part, Study, open_study
 from .verification import Verification, examine, verify
 
 _DISTRIBUTIONS = (
@@ -56,15 +61,19 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             annotations = load_annotations(request.annotations, source.num_frames)
 
         measurer = stack.enter_context(open_measurer(store, request.jobs))
+        regions = None
+        if request.needs_regions:
+            regions = _find_regions(request, source, detector, measurer)
 
-        def bench_on(segments: tuple[Segment, ...], sample: Sample) -> Bench:
+        def bench_on(segments: tuple[Segment, ...], sample: Sample, by: Detector) -> Bench:
             return set_up_bench(
                 source,
-                detector,
+                by,
                 segments=segments,
                 sample=sample,
                 thresholds=request.thresholds,
                 annotations=annotations,
+                regions=regions,
                 measurer=measurer,
             )
 
@@ -72,34 +81,71 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         sample = sampled_frames(
             source, segments, request.frames_per_second, phase=0.25, annotations=annotations
         )
-        bench = bench_on(segments, sample)
+        bench = bench_on(segments, sample, detector)
         yield _clip_loaded(source, bench)
-        study = open_study(
-            ENCODERS[request.codec],
-            preset=request.anchor_settings.preset,
-            fixed=request.fixed_options,
-            sampler=request.sampler,
-            seed=request.seed,
-            journal=request.store.with_suffix(".journal"),
-            name=_study_name(request, bench),
-        )
-        result = yield from search(request, bench, study, measurer)
+        study = _open_study(request, bench, "encoder", request.fixed_options)
+        results = [(yield from search(request, bench, study, measurer))]
+        if request.regions is not None:
+            fixed = {**dict(results[0].best.settings.options), "roi": 1}
+            if not can_offset_qp(request.codec):
+                fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
+            study = _open_study(request, bench, "regions", fixed)
+            results.append((yield from search_regions(request, bench, study, measurer, results[0])))
         # Twice as many frames, none of which the search chose its winner by.
         sample = sampled_frames(
             source, source.whole, request.frames_per_second * 2, phase=0, annotations=annotations
         )
         unseen = [pair for pair in sample if pair[0] not in bench.frames]
-        verification_bench = bench_on(source.whole, unseen or sample)
-        verification = yield from verify(request, result, verification_bench, measurer)
+        verification_bench = bench_on(source.whole, unseen or sample, detector)
+        second_bench, notes = None, []
+        if request.second_detector is not None:
+            second = load_detector(request.second_detector, image_size=request.image_size)
+            try:
+                second_bench = bench_on(source.whole, unseen or sample, second)
+            except NoObjectsError:
+                notes.append("The second detector sees nothing on the original: no second opinion.")
+        verification = yield from verify(
+            request, results, verification_bench, second_bench, measurer
+        )
         if not unseen:
-            verification.notes.append(
+            notes.append(
                 "The verification looked at the frames of the search: the clip has no others."
             )
+        if request.regions is not None and not can_offset_qp(request.codec):
+            notes.append(
+                f"{encoder_version(request.codec)} takes no regions here: only the background "
+                f"filter was tried."
+            )
+        verification.notes += notes
         yield Recommended(
             recommendation=_recommend(
-                request, result, verification, verification_bench, measurer, started
-            )
+                request, results[-1], verification, verification_bench, measurer, started
+            ),
+            regions=verification_bench.clip_regions(verification.winner.ladder.settings),
         )
+
+
+def _find_regions(
+    request: TuneRequest, source: Source, detector: Detector, measurer: Measurer
+) -> RegionSource:
+    if isinstance(request.regions, Path):
+        return given_regions(request.regions, source)
+    return find_regions(source, detector, request.thresholds, measurer)
+
+
+def _open_study(
+    request: TuneRequest, bench: Bench, part: Part, fixed: Mapping[str, OptionValue]
+) -> Study:
+    return open_study(
+        ENCODERS[request.codec],
+        preset=request.anchor_settings.preset,
+        part=part,
+        fixed=fixed,
+        sampler=request.sampler,
+        seed=request.seed,
+        journal=request.store.with_suffix(".journal"),
+        name=_study_name(request, bench, part),
+    )
 
 
 def _clip_loaded(source: Source, bench: Bench) -> ClipLoaded:
@@ -114,8 +160,9 @@ def _clip_loaded(source: Source, bench: Bench) -> ClipLoaded:
     )
 
 
-def _study_name(request: TuneRequest, bench: Bench) -> str:
+def _study_name(request: TuneRequest, bench: Bench, part: Part) -> str:
     """Returns one name for one search: the same on every start."""
+    regions = bench.regions if part == "regions" else None
     search_key: Json = {
         **bench.key,
         "anchor": settings_json(request.anchor_settings),
@@ -123,8 +170,10 @@ def _study_name(request: TuneRequest, bench: Bench) -> str:
         "sampler": request.sampler,
         "seed": request.seed,
         "under_way": request.num_under_way,
+        **({} if regions is None else {"regions": regions.key, "trials": request.num_trials}),
     }
-    return f"{request.clip.stem} {request.codec} {key_sha256(search_key)[:12]}"
+    what = request.codec if part == "encoder" else f"{request.codec} regions"
+    return f"{request.clip.stem} {what} {key_sha256(search_key)[:12]}"
 
 
 def _recommend(
@@ -169,15 +218,30 @@ def _recommend(
         anchor=anchor_examined,
         winner_curve=tuple(winner.ladder.points),
         anchor_curve=tuple(anchor.ladder.points),
+        contenders=verification.contenders,
         num_trials=request.num_trials,
         num_encodes=measurer.spent.num_encodes,
         num_from_store=measurer.spent.num_from_store,
         seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
         notes=(*bench.source.notes, *verification.notes),
-        ffmpeg_command=ffmpeg_command(
+        regions=_regions_used(request, settings),
+        ffmpeg_command=None
+        if settings.regions is not None
+        else ffmpeg_command(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
         ),
         provenance=_provenance(request, bench),
+    )
+
+
+def _regions_used(request: TuneRequest, settings: EncodeSettings) -> RegionsUsed | None:
+    if settings.regions is None:
+        return None
+    return RegionsUsed(
+        file=str(request.regions) if isinstance(request.regions, Path) else None,
+        detector=request.detector,
+        image_size=request.image_size,
+        match_score=request.thresholds.match,
     )
 
 
@@ -202,6 +266,7 @@ def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "segment_seconds": request.segment_seconds,
         "frames_per_second": request.frames_per_second,
         "verified_frames": list(bench.frames),
+        "second_detector": request.second_detector,
         "num_objects": sum(len(frame.objects.class_names) for frame in bench.reference),
         "encoder": encoder_version(request.codec),
         "detector": request.detector,

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from ..codecs.encode import encode
 from ..codecs.fidelity import fidelity
 from ..codecs.table import ENCODERS
 from ..metrics.coco_map import mean_average_precision
+from ..metrics.detection_counts import count_detections
 from .aim import Aim, TargetQuality
-from .bench import Bench
+from .bench import Bench, settings_json
 from .candidate import Candidate, extended
 from .curve import RdCurve
 from .events import PointMeasured, TuneEvent, VerificationStarted
 from .interval import RateChange, rate_change
 from .measure import Measurer
-from .recommendation import Examined
+from .recommendation import Contender, Examined
 from .request import TuneRequest
 from .search import SearchResult
 
 # Lowest score of a detection that counts in mAP, as COCO evaluations have it.
 _MAP_SCORE = 0.001
-# Rungs of the ladder around the recommended CRF, in steps.
+# Rungs of the ladder around the recommended CRF, in steps. With five instead of seven a saving of
+# a third with SVT-AV1 read as none.
 _RUNGS = (-3, -2, -1, 0, 1, 2, 3)
+
+Role = Literal["anchor", "options", "regions"]
+_CONTENDERS: tuple[Role, ...] = ("options", "regions")
+_NAMES = {"options": "The best candidate", "regions": "The best candidate with regions"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,14 +41,18 @@ class Verified:
     """Fresh measurements of one candidate around the CRF that the search recommends.
 
     Attributes:
+        role: The encoder's defaults, the best options without regions, or the best with them.
         crf: Where it meets the aim: as the search expects, then as the ladder says.
         expected: Its curve in the search.
         ladder: The same settings, measured on the verification bench.
+        second: The same encodes as the second detector sees them; empty where there is none.
     """
 
+    role: Role
     crf: float
     expected: RdCurve
     ladder: Candidate
+    second: Candidate
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,71 +60,102 @@ class Verification:
     """The outcome.
 
     Attributes:
-        winner: The search's best, or the anchor where nothing is saved.
+        winner: The contender that saves most; the anchor where none does.
         change: Of the winner against the anchor.
+        contenders: Every candidate that was verified, with what it saves.
         notes: What a reader should know.
     """
 
     anchor: Verified
     winner: Verified
     change: RateChange
+    contenders: tuple[Contender, ...]
     notes: list[str] = field(default_factory=list)
 
 
 def verify(
-    request: TuneRequest, result: SearchResult, bench: Bench, measurer: Measurer
+    request: TuneRequest,
+    results: Sequence[SearchResult],
+    bench: Bench,
+    second_bench: Bench | None,
+    measurer: Measurer,
 ) -> Generator[TuneEvent, None, Verification]:
-    """Measures ladders of winner and anchor without any stored value.
+    """Measures ladders of the anchor and of what each search found, without any stored value.
+
+    Args:
+        results: Of the search without regions, and of the one with them if there was one.
+        second_bench: The same frames with the second detector.
 
     Raises:
         EncodeError: An encode failed.
     """
-    anchor = _expect(result.anchor, result, request.aim)
-    winner = anchor if result.best is result.anchor else _expect(result.best, result, request.aim)
-    yield VerificationStarted(options=dict(result.best.settings.options), crf=winner.crf)
-    verified = [anchor] if winner is anchor else [anchor, winner]
+    anchor = _expect("anchor", results[0].anchor, results[0], request.aim)
+    contenders = [
+        _expect(role, result.best, result, request.aim)
+        for role, result in zip(_CONTENDERS, results, strict=False)
+        if result.best is not result.first
+    ]
+    verified = [anchor, *contenders]
+    for one in verified:
+        options = dict(one.ladder.settings.options)
+        yield VerificationStarted(role=one.role, options=options, crf=one.crf)
     todo = [(one, crf) for one in verified for crf in _ladder(one)]
     while todo:
         yield from measurer.pool.map(
-            lambda rung: _measure_rung(*rung, anchor=anchor, bench=bench, measurer=measurer), todo
+            lambda rung: _measure_rung(rung[0], rung[1], bench, second_bench, measurer), todo
         )
         todo = [(one, crf) for one in verified for crf in _further(one, request.aim)]
     for one in verified:
         one.crf = _crf_for(request.aim, one.ladder, one.ladder.curve)
-    return _judge(request, anchor, winner)
+    return _judge(request, anchor, contenders, bench, measurer)
 
 
 def _measure_rung(
-    one: Verified, crf: float, *, anchor: Verified, bench: Bench, measurer: Measurer
+    one: Verified, crf: float, bench: Bench, second_bench: Bench | None, measurer: Measurer
 ) -> PointMeasured:
-    measurement, _ = measurer.measure(bench, one.ladder.at(crf), reuse=False)
-    one.ladder.measurements[crf] = measurement
+    benches = [bench] if second_bench is None else [bench, second_bench]
+    measured = measurer.measure_afresh(benches, one.ladder.at(crf))
+    for candidate, measurement in zip([one.ladder, one.second], measured, strict=False):
+        candidate.measurements[crf] = measurement
     return PointMeasured(
-        role="anchor" if one is anchor else "winner",
+        role=one.role,
         trial=None,
         crf=crf,
-        rate_kbps=measurement.rate_kbps,
-        quality=measurement.scores.quality,
+        rate_kbps=measured[0].rate_kbps,
+        quality=measured[0].scores.quality,
         is_from_store=False,
     )
 
 
-def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verification:
-    notes = []
-    change = _change(request, anchor, winner)
-    if winner is anchor:
-        notes.append("No candidate was better than the encoder's defaults: keep them.")
+def _judge(
+    request: TuneRequest,
+    anchor: Verified,
+    verified: Sequence[Verified],
+    bench: Bench,
+    measurer: Measurer,
+) -> Verification:
+    contenders = tuple(
+        measurer.pool.map(lambda one: _compare(request, anchor, one, verified, bench), verified)
+    )
+    # Both must save: what is recommended is never known to be worse than the defaults.
+    saving = {
+        one.change.bd_rate.percent: number
+        for number, one in enumerate(contenders)
+        if one.change.bd_rate is not None
+        and max(one.change.bd_rate.percent, one.change.percent) < 0
+    }
+    notes = [
+        f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
+        f"({one.change.percent:+.1f} % at the target, {_bd_rate(one.change)} BD-rate)."
+        for number, one in enumerate(contenders)
+        if number not in saving.values()
+    ]
+    if saving:
+        best = saving[min(saving)]
+        winner, change = verified[best], contenders[best].change
     else:
-        # Both must save: what is recommended is never known to be worse than the defaults.
-        is_saving = change.percent < 0 and change.bd_rate is not None and change.bd_rate.percent < 0
-        if not is_saving:
-            overall = "no" if change.bd_rate is None else f"{change.bd_rate.percent:+.1f} %"
-            notes.append(
-                f"The best candidate did not hold on frames that the search had not seen "
-                f"({change.percent:+.1f} % at the target, {overall} BD-rate): keep the encoder's "
-                f"defaults."
-            )
-            winner, change = anchor, _change(request, anchor, anchor)
+        notes.append("Nothing was better than the encoder's defaults: keep them.")
+        winner, change = anchor, _change(request, anchor.ladder, anchor.ladder)
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
     if isinstance(aim, TargetQuality) and end == "low":
@@ -123,16 +165,62 @@ def _judge(request: TuneRequest, anchor: Verified, winner: Verified) -> Verifica
         )
     if change.is_clamped:
         notes.append("A verified curve ends before the target; rates are compared at its end.")
-    return Verification(anchor=anchor, winner=winner, change=change, notes=notes)
+    return Verification(
+        anchor=anchor, winner=winner, change=change, contenders=contenders, notes=notes
+    )
+
+
+def _bd_rate(change: RateChange) -> str:
+    return "no" if change.bd_rate is None else f"{change.bd_rate.percent:+.1f} %"
+
+
+def _compare(
+    request: TuneRequest,
+    anchor: Verified,
+    one: Verified,
+    verified: Sequence[Verified],
+    bench: Bench,
+) -> Contender:
+    """Compares a contender with the anchor, and regions with the best options without them."""
+
+    def second_change(before: Verified) -> RateChange | None:
+        if not one.second.measurements:
+            return None
+        return _change(request, before.second, one.second)
+
+    plain = next((other for other in verified if other.role == "options"), None)
+    if plain is one:
+        plain = None
+    assert one.role != "anchor"
+    regions = bench.clip_regions(one.ladder.settings)
+    return Contender(
+        role=one.role,
+        settings=settings_json(one.ladder.at(one.crf)),
+        region_share=None if regions is None else regions.area_share,
+        curve=tuple(one.ladder.points),
+        change=_change(request, anchor.ladder, one.ladder),
+        second_curve=tuple(one.second.points),
+        second_change=second_change(anchor),
+        change_from_options=_change(request, plain.ladder, one.ladder) if plain else None,
+        second_change_from_options=second_change(plain) if plain else None,
+    )
 
 
 def examine(verified: Verified, bench: Bench, measurer: Measurer) -> Examined:
     """Looks closely at one candidate at its CRF: a fresh encode of its own."""
-    encoding = encode(bench.source, verified.ladder.at(verified.crf), bench.segments)
+    encoding = bench.encode(verified.ladder.at(verified.crf))
     measurement, found = bench.look(encoding, _MAP_SCORE)
     measurer.count(measurement)
-    precision = mean_average_precision([frame.objects for frame in bench.reference], found)
+    average = mean_average_precision([frame.objects for frame in bench.reference], found)
+    counts = count_detections(
+        [frame.objects for frame in bench.reference],
+        bench.seen,
+        [frame.at_least(bench.thresholds.match) for frame in found],
+        bench.thresholds.reference,
+    )
+    started = time.perf_counter()
     signal = fidelity(bench.source, encoding, bench.segments)
+    measurer.spent.add(fidelity=time.perf_counter() - started)
     frame_qualities = measurement.scores.frame_qualities
     return Examined(
         crf=verified.crf,
@@ -140,8 +228,10 @@ def examine(verified: Verified, bench: Bench, measurer: Measurer) -> Examined:
         quality=measurement.scores.quality,
         quality_p5=float(np.percentile(frame_qualities, 5)),
         quality_min=float(frame_qualities.min()),
-        map50_95=precision.map50_95,
-        map50=precision.map50,
+        map50_95=average.map50_95,
+        map50=average.map50,
+        precision=counts.precision,
+        recall=counts.recall,
         psnr_db=signal.psnr_db,
         ssim=signal.ssim,
         xpsnr_db=signal.xpsnr_db,
@@ -149,13 +239,15 @@ def examine(verified: Verified, bench: Bench, measurer: Measurer) -> Examined:
     )
 
 
-def _expect(candidate: Candidate, result: SearchResult, aim: Aim) -> Verified:
+def _expect(role: Role, candidate: Candidate, result: SearchResult, aim: Aim) -> Verified:
     """Returns where the search expects a candidate to meet the aim; nothing measured yet."""
     curve = extended(candidate, result.anchor)
     return Verified(
+        role=role,
         crf=_crf_for(aim, candidate, curve),
         expected=curve,
         ladder=Candidate(settings=candidate.settings),
+        second=Candidate(settings=candidate.settings),
     )
 
 
@@ -193,10 +285,10 @@ def _further(verified: Verified, aim: Aim) -> list[float]:
     return [] if further in crfs else [further]
 
 
-def _change(request: TuneRequest, anchor: Verified, winner: Verified) -> RateChange:
+def _change(request: TuneRequest, before: Candidate, after: Candidate) -> RateChange:
     return rate_change(
-        anchor.ladder.measurements,
-        winner.ladder.measurements,
+        before.measurements,
+        after.measurements,
         request.aim,
         max_crf=ENCODERS[request.codec].search_crf[1],
         block_frames=round(2 * request.frames_per_second),

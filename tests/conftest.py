@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Tests assert behaviour, never time.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # Before ultralytics is imported: it would look for a network and install what it misses.
 os.environ["YOLO_OFFLINE"] = "true"

@@ -8,15 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ratesight.codecs.encode import (
-    decode,
-    decode_bgr,
-    describe,
-    encode,
-    encoder_version,
-    ffmpeg_options,
-    nearest_crf,
-)
+from ratesight.codecs.encode import decode, decode_bgr, encode
+from ratesight.codecs.encoder import describe, encoder_version, ffmpeg_options, nearest_crf
 from ratesight.codecs.errors import EncodeError
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.source import Segment, load_source

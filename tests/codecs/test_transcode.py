@@ -6,8 +6,9 @@ import av
 import numpy as np
 import pytest
 from ratesight.codecs.encode import decode, encode
-from ratesight.codecs.errors import ClipError, TargetError
-from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.errors import ClipError, RegionError, TargetError
+from ratesight.codecs.region import ClipRegions, Region
+from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.source import load_source
 from ratesight.codecs.table import ENCODERS
 from ratesight.codecs.transcode import transcode
@@ -16,8 +17,27 @@ PICTURES = "BasketballPass_416x240_50_png"
 PRESETS = {"x264": "veryfast", "x265": "ultrafast", "svtav1": "12"}
 
 
-def settings(codec):
-    return EncodeSettings(codec=codec, preset=PRESETS[codec], rate_control=Crf(value=30))
+def settings(codec, **options):
+    return EncodeSettings(
+        codec=codec,
+        preset=PRESETS[codec],
+        rate_control=Crf(value=30),
+        options=sorted_options(options),
+    )
+
+
+def roi_settings(codec):
+    """Returns settings with all that regions may change."""
+    qp = {"roi-object-qp": -4.0, "roi-background-qp": 6.0}
+    return settings(codec, **qp, **{"roi": 1, "roi-blur": 1.0, "roi-freeze": 2.0})
+
+
+def moving_regions(num_frames, width=176, height=144):
+    frames = tuple(
+        (Region(x0=n, y0=0, x1=n + 64, y1=80), Region(x0=100, y0=90, x1=176, y1=144, weight=0.5))
+        for n in range(num_frames)
+    )
+    return ClipRegions(width=width, height=height, frames=frames)
 
 
 def frames_of(path):
@@ -170,6 +190,85 @@ def test_file_in_place_is_replaced(clips, tmp_path):
     transcode(settings("x264"), clips / PICTURES, target)
     assert frames_of(target)[0]
     assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
+
+
+class TestRegions:
+    @pytest.mark.parametrize("ending", ["mp4", "mkv"])
+    @pytest.mark.parametrize("codec", ENCODERS)
+    def test_file_holds_the_encode_of_a_trial(self, codec, ending, talking, ffmpeg, tmp_path):
+        target, raw = tmp_path / f"out.{ending}", tmp_path / "out.yuv"
+        regions = moving_regions(30)
+        done = transcode(roi_settings(codec), talking, target, regions=regions)
+        with load_source(talking) as source:
+            encoding = encode(source, roi_settings(codec), regions=regions)
+            trial = [frame.to_ndarray() for frame in decode(encoding)]
+            plain = encode(source, settings(codec))
+        times, pictures = frames_of(target)
+        assert done.num_frames == len(pictures) == 30
+        assert all(np.array_equal(*pair) for pair in zip(pictures, trial, strict=True))
+        # Parameter sets move from the packets to the container.
+        assert 0 <= encoding.size_bytes - done.size_bytes < 120
+        assert encoding.streams != plain.streams
+        for time, original in zip(times, frames_of(talking)[0], strict=True):
+            assert time - times[0] == pytest.approx(original, abs=0.001)
+        # Another player shows the same, without a complaint.
+        words = ("-an", "-fps_mode", "passthrough", "-f", "rawvideo")
+        complaints = ffmpeg("-i", target, *words, raw, level="warning")
+        assert complaints == ""
+        assert raw.read_bytes() == b"".join(picture.tobytes() for picture in trial)
+        with av.open(str(target)) as container:
+            assert len(container.streams.audio) == 1
+            first, *others = [
+                packet.is_keyframe for packet in container.demux(video=0) if packet.size
+            ]
+        assert first
+        assert not any(others)
+
+    @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+    @pytest.mark.parametrize("ending", ["mp4", "mkv"])
+    def test_av1_header_is_that_of_a_file_without(self, ending, pix_fmt, clips, ffmpeg, tmp_path):
+        # With QP offsets the packets come from the library, the header from FFmpeg's wrapper.
+        clip = tmp_path / "clip.mkv"
+        words = ("-frames:v", 4, "-pix_fmt", pix_fmt, "-c:v", "ffv1")
+        ffmpeg("-i", clips / "carphone_qcif.mp4", *words, clip)
+        headers = []
+        for number, asked in enumerate((settings("svtav1"), roi_settings("svtav1"))):
+            target = tmp_path / f"{number}.{ending}"
+            transcode(asked, clip, target, regions=moving_regions(4))
+            with av.open(str(target)) as container:
+                (stream,) = container.streams
+                packet = bytes(next(container.demux(stream)))
+                assert stream.codec_context.pix_fmt == pix_fmt
+                header = bytes(stream.codec_context.extradata)
+            # An OBU of type 1, a sequence header, with its size in the next byte.
+            assert packet[0] == header[4] == 1 << 3 | 2
+            headers.append((header, packet[: 2 + packet[1]]))
+        assert headers[0] == headers[1]
+
+    @pytest.mark.parametrize("codec", ENCODERS)
+    @pytest.mark.parametrize(
+        ("regions", "message"),
+        [
+            (None, "settings with roi=1 need the regions of the clip, got none"),
+            (moving_regions(20), r"for 21 frames of 176x144, got 20 of 176x144; make them"),
+            (moving_regions(31), r"for 30 frames of 176x144, got 31 of 176x144; make them"),
+            (moving_regions(30, height=146), r"for 30 frames of 176x144, got 30 of 176x146"),
+        ],
+        ids=["none", "too few", "too many", "too large"],
+    )
+    def test_of_another_clip_leave_nothing_behind(self, regions, message, codec, talking, tmp_path):
+        target = tmp_path / "out.mp4"
+        target.write_bytes(b"old")
+        with pytest.raises(RegionError, match=message):
+            transcode(roi_settings(codec), talking, target, regions=regions)
+        assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
+        assert target.read_bytes() == b"old"
+
+    def test_are_not_used_where_the_settings_have_none(self, talking, tmp_path):
+        for name, regions in (("with.mp4", moving_regions(30)), ("without.mp4", None)):
+            transcode(settings("x264"), talking, tmp_path / name, regions=regions)
+        first, second = (frames_of(tmp_path / name)[1] for name in ("with.mp4", "without.mp4"))
+        assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 
 class TestWhatIsRefused:

@@ -60,6 +60,8 @@ def recommendation() -> MakeRecommendation:
             quality_min=0.25,
             map50_95=0.6,
             map50=0.8,
+            precision=0.95,
+            recall=0.9,
             psnr_db=33.0,
             ssim=0.9,
             xpsnr_db=32.0,
@@ -95,11 +97,13 @@ def recommendation() -> MakeRecommendation:
                 for one in anchor_curve
             ),
             "anchor_curve": anchor_curve,
+            "contenders": (),
             "num_trials": 25,
             "num_encodes": 60,
             "num_from_store": 3,
             "seconds": {"wall": 10.0, "encode": 3.0},
             "notes": ("A note.",),
+            "regions": None,
             "ffmpeg_command": "ffmpeg -i IN OUT",
             "provenance": {"clip": "clip.mp4", "verified_frames": [0, 3]},
         }

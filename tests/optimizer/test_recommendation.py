@@ -102,7 +102,10 @@ def test_the_settings_of_a_written_recommendation_are_read(
 ) -> None:
     write_json(recommendation(), tmp_path / "recommendation.json")
 
-    assert read_settings(tmp_path / "recommendation.json") == EncodeSettings(
+    settings, regions = read_settings(tmp_path / "recommendation.json")
+
+    assert regions is None
+    assert settings == EncodeSettings(
         codec="x264",
         preset="medium",
         rate_control=Crf(value=27.5),

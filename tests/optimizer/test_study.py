@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS, Codec, Floats, OptionValue
 from ratesight.optimizer.errors import StoreError
-from ratesight.optimizer.study import Sampler, Study, open_study
+from ratesight.optimizer.study import Part, Sampler, Study, open_study
 
 CODECS: tuple[Codec, ...] = tuple(ENCODERS)
 SOME_PRESETS = [
@@ -33,6 +33,7 @@ def study(
     codec: Codec = "x264",
     *,
     preset: str | None = None,
+    part: Part = "encoder",
     fixed: Mapping[str, OptionValue] | None = None,
     sampler: Sampler = "tpe",
     seed: int = 0,
@@ -42,6 +43,7 @@ def study(
     return open_study(
         encoder,
         preset=preset or encoder.default_preset,
+        part=part,
         fixed=fixed or {},
         sampler=sampler,
         seed=seed,

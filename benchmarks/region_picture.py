@@ -1,0 +1,166 @@
+"""Draws what regions of interest do: original, defaults and regions at equal rate, and the QP map.
+
+``python -m benchmarks.region_picture --data ../shared/data --clip highway_cam_240p.avi --codec
+x264`` takes the settings from ``results/regions.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from ratesight.codecs.encode import Encoding, decode_bgr, encode
+from ratesight.codecs.encoder import nearest_crf
+from ratesight.codecs.region import weight_map
+from ratesight.codecs.settings import EncodeSettings
+from ratesight.codecs.source import Source, load_source
+from ratesight.codecs.table import ENCODERS
+from ratesight.metrics.boxes import Detections
+from ratesight.metrics.detector import UltralyticsDetector, load_detector
+from ratesight.metrics.object_iou import object_ious
+from ratesight.optimizer.bench import Thresholds
+from ratesight.optimizer.measure import open_measurer
+from ratesight.optimizer.recommendation import settings_from_json
+from ratesight.optimizer.regions import shape_regions
+from ratesight.optimizer.set_up import find_regions
+from ratesight.optimizer.store import open_store
+
+from .regions import CLIPS, RESULTS
+
+PICTURE = RESULTS.with_name("regions.png")
+_THRESHOLDS = Thresholds()
+# Okabe and Ito: seen, lost, made up.
+_FOUND, _LOST, _FALSE = "#009E73", "#D55E00", "#F0E442"
+
+
+def main() -> None:
+    """Writes the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with clips/ and weights/")
+    parser.add_argument("--clip", choices=CLIPS, required=True)
+    parser.add_argument("--codec", choices=ENCODERS, required=True)
+    arguments = parser.parse_args()
+    runs = json.loads(RESULTS.read_text())["runs"]
+    (run,) = (
+        one for one in runs if (one["clip"], one["codec"]) == (arguments.clip, arguments.codec)
+    )
+    (contender,) = (one for one in run["contenders"] if one["role"] == "regions")
+    settings = settings_from_json(contender["settings"])
+    detector = load_detector(str(arguments.data / "weights" / "yolov8n.pt"))
+    path = arguments.data / "clips" / arguments.clip
+    with load_source(path, max_seconds=CLIPS[arguments.clip]) as source:
+        _draw(source, settings, detector)
+
+
+def _draw(source: Source, settings: EncodeSettings, detector: UltralyticsDetector) -> None:
+    coding = settings.regions
+    assert coding is not None
+    block = ENCODERS[settings.codec].roi_block
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_store(Path(folder) / "s.sqlite") as store,
+        open_measurer(store, 1) as measurer,
+    ):
+        found = find_regions(source, detector, _THRESHOLDS, measurer)
+    regions = shape_regions(
+        found,
+        coding,
+        width=source.width,
+        height=source.height,
+        num_frames=source.num_frames,
+        frame_rate=source.frame_rate,
+        block=block,
+    )
+    tuned = encode(source, settings, None, regions)
+    default = _default_at(source, settings, tuned.rate_kbps)
+    index = source.num_frames // 2  # the middle of the clip, not the best frame of it
+    original = source.bgr(index)
+    pictures = [original, *(_picture(one, source, index) for one in (default, tuned))]
+    seen = detector.detect(pictures, _THRESHOLDS.match)
+    objects = seen[0].at_least(_THRESHOLDS.reference)
+    figure = Figure(figsize=(11, 11 * source.height / source.width + 1.2), dpi=130,
+                    layout="constrained")  # fmt: skip
+    axes = figure.subplots(2, 2).ravel()
+    names = [
+        f"original: {len(objects.class_names)} objects",
+        f"{settings.codec} defaults, CRF {_crf(default)}, {default.rate_kbps:.0f} kbit/s",
+        f"regions, CRF {_crf(tuned)}, {tuned.rate_kbps:.0f} kbit/s",
+    ]
+    for one, picture, name, there in zip(axes, pictures, names, seen, strict=False):
+        _show(one, picture, name, objects, seen[0], there)
+    weights = weight_map(regions.frames[index], source.width, source.height, block)
+    offsets = coding.qp_offsets(weights)
+    extent = (0, weights.shape[1] * block, weights.shape[0] * block, 0)
+    axes[3].imshow(original[..., ::-1].mean(axis=-1), cmap="gray", alpha=0.5)
+    shown = axes[3].imshow(offsets, cmap="viridis_r", extent=extent, alpha=0.6)
+    axes[3].set(xlim=(0, source.width), ylim=(source.height, 0), xticks=[], yticks=[])
+    axes[3].set_title("QP offset of each block", fontsize=10)
+    figure.colorbar(shown, ax=axes[3], shrink=0.7)
+    figure.savefig(PICTURE)
+
+
+def _default_at(source: Source, settings: EncodeSettings, rate_kbps: float) -> Encoding:
+    """Returns an encode with the encoder's defaults whose rate is next to a wanted one."""
+    plain = EncodeSettings(
+        codec=settings.codec, preset=settings.preset, rate_control=settings.rate_control
+    )
+    encoder = ENCODERS[settings.codec]
+    low, high = (float(end) for end in encoder.search_crf)
+    made: list[Encoding] = []
+    while high - low > 0.5:
+        middle = nearest_crf(encoder, (low + high) / 2)
+        made.append(encode(source, plain.at(middle)))
+        if made[-1].rate_kbps > rate_kbps:
+            low = middle.value
+        else:
+            high = middle.value
+    return min(made, key=lambda one: abs(one.rate_kbps - rate_kbps))
+
+
+def _crf(encoding: Encoding) -> str:
+    return f"{getattr(encoding.settings.rate_control, 'value', 0):g}"
+
+
+def _picture(encoding: Encoding, source: Source, index: int) -> npt.NDArray[np.uint8]:
+    (picture,) = decode_bgr(encoding, {index}, source.color_space)
+    return picture
+
+
+def _show(
+    axes: Axes,
+    picture: npt.NDArray[np.uint8],
+    name: str,
+    objects: Detections,
+    before: Detections,
+    after: Detections,
+) -> None:
+    """Draws a picture with what is found, lost and made up."""
+    axes.imshow(picture[..., ::-1])
+    axes.set(xticks=[], yticks=[])
+    kept = object_ious(objects, after)
+    claimed = after.at_least(_THRESHOLDS.reference)
+    made_up = object_ious(claimed, before) < 0.5
+    for box, overlap in zip(objects.boxes, kept, strict=True):
+        _box(axes, box, _FOUND if overlap >= 0.5 else _LOST)
+    for box in claimed.boxes[made_up]:
+        _box(axes, box, _FALSE)
+    quality = 1 - float((objects.scores * (1 - kept)).sum() / max(objects.scores.sum(), 1e-9))
+    lost, false = int((kept < 0.5).sum()), int(made_up.sum())
+    axes.set_title(
+        f"{name}\ntask quality {quality:.3f}, {lost} lost, {false} made up", fontsize=10, loc="left"
+    )
+
+
+def _box(axes: Axes, box: npt.NDArray[np.float64], color: str) -> None:
+    x0, y0, x1, y1 = box
+    axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=color, linewidth=1.2)
+
+
+if __name__ == "__main__":
+    main()
