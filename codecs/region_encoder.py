@@ -42,7 +42,7 @@ class RegionEncoder:
         self._coding = coding = settings.regions
         # Even where the library encodes: a muxer asks FFmpeg's context for the stream's header.
         self._running = RunningEncoder(form, settings, context)
-        self._side_data: _SideData | None = None
+        self._side_data: RegionSideData | None = None
         self._library: SvtAv1Encoder | None = None
         self._filter: BackgroundFilter | None = None
         if coding is None:
@@ -54,7 +54,7 @@ class RegionEncoder:
                 blur_sigma=coding.blur_sigma, freeze_threshold=coding.freeze_threshold
             )
         if coding.has_qp_offsets and ENCODERS[settings.codec].roi_by_side_data:
-            self._side_data = _SideData(form, coding)
+            self._side_data = RegionSideData(form, coding)
         elif coding.has_qp_offsets:
             from .svtav1 import SvtAv1Encoder
 
@@ -91,7 +91,7 @@ class RegionEncoder:
         return (self._library or self._running).encode(None)
 
 
-class _SideData:
+class RegionSideData:
     """Attaches regions to frames, as libx264 and libx265 take them.
 
     FFmpeg's ``addroi`` is the only way to side data of that kind. A graph is kept for as long as

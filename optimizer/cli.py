@@ -49,6 +49,22 @@ class SamplerName(StrEnum):
     GP = "gp"
 
 
+class MethodName(StrEnum):
+    """Fits of log rate over quality."""
+
+    PCHIP = "pchip"
+    AKIMA = "akima"
+    CUBIC = "cubic"
+
+
+class PolicyName(StrEnum):
+    """What to do with a curve that falls."""
+
+    STRICT = "strict"
+    PARETO = "pareto"
+    MONOTONE = "monotone"
+
+
 ClipArgument = Annotated[
     Path, typer.Argument(help="A video file, a y4m, or a folder of numbered pictures.")
 ]
@@ -237,6 +253,42 @@ def encode(
                 f"{target}: {done.num_frames} frames, {done.size_bytes} bytes, "
                 f"{done.rate_kbps:.1f} kbit/s"
             )
+
+
+@app.command()
+def bdrate(
+    anchor: Annotated[Path, typer.Argument(help="CSV with columns rate and quality.")],
+    test: Annotated[Path, typer.Argument(help="The same of what is compared with it.")],
+    method: Annotated[MethodName, typer.Option(help="Fit.")] = MethodName.PCHIP,
+    policy: Annotated[
+        PolicyName, typer.Option(help="Where quality does not rise with rate: refuse, or mend.")
+    ] = PolicyName.STRICT,
+    min_overlap: Annotated[
+        float, typer.Option(help="Least share of the anchor's quality range that both cover.")
+    ] = 0.25,
+    saturation: Annotated[
+        float, typer.Option(help="Share of the range below which a gain at the top is cut off.")
+    ] = 0.005,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """BD-rate of curves measured anywhere; columns clip and frame give medians and intervals."""
+    with _one_line_errors(debug):
+        from .bd_comparison import compare, comparison_lines, read_curves
+
+        found = compare(
+            read_curves(anchor),
+            read_curves(test),
+            method=method.value,
+            policy=policy.value,
+            saturation=saturation,
+            min_overlap=min_overlap,
+        )
+        if json_lines:
+            _print_json("bd_rate", dataclasses.asdict(found))
+            return
+        for line in comparison_lines(found):
+            print(line)
 
 
 @app.command()

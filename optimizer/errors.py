@@ -15,6 +15,10 @@ class UnreachableError(OptimizerError, ValueError):
     """The encoder's defaults cannot reach the target on this clip at all."""
 
 
+class CurveError(OptimizerError, ValueError):
+    """A rate-quality curve, or a pair of them, that no honest BD-rate can be made of."""
+
+
 class StoreError(OptimizerError, OSError):
     """The store cannot be opened, read or written; what it holds is kept."""
 

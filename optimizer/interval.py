@@ -69,7 +69,7 @@ def rate_change(
     curves = [_Resampled.of(anchor, max_crf), _Resampled.of(test, max_crf)]
     num_frames = len(curves[0].weights)
     fitted = [curve.fit(np.arange(num_frames)) for curve in curves]
-    point, overall_point = _change(curves, fitted, aim), bd_rate(*fitted)
+    point, overall_point = _change(curves, fitted, aim), bd_rate(fitted[0], fitted[1])
     rng = np.random.default_rng(seed)
     block = min(max(1, block_frames), max(1, num_frames // 4))
     num_blocks = -(-num_frames // block)
@@ -83,7 +83,7 @@ def rate_change(
         changes.append(one.percent)
         num_floors += one.is_floor
         num_ceilings += one.is_ceiling
-        overall = bd_rate(*fitted)
+        overall = bd_rate(fitted[0], fitted[1])
         if overall is not None:
             bd_rates.append(overall.percent)
     low, high = np.percentile(changes, [2.5, 97.5])

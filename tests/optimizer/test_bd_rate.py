@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import bjontegaard
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from ratesight.optimizer.bd_rate import BdRate, bd_rate
+from ratesight.optimizer.bd_rate import BdRate, Method, bd_rate
 from ratesight.optimizer.curve import RdCurve, fit_arrays
+from ratesight.optimizer.measured_curve import measured_curve
 
 # Clean curves: quality rises with every step of the rate, as the second opinion wants it.
 curves = st.lists(st.tuples(st.integers(1, 20), st.integers(20, 150)), min_size=4, max_size=8).map(
@@ -67,9 +72,16 @@ def test_the_scale_of_quality_does_not_matter(
     assert known(other).percent == pytest.approx(known(plain).percent, rel=1e-6, abs=1e-6)
 
 
-@given(curves, curves)
-def test_the_reference_implementation_agrees(anchor: RdCurve, test: RdCurve) -> None:
-    found = bd_rate(anchor, test)
+METHODS: tuple[Method, ...] = ("pchip", "akima", "cubic")
+each_method = pytest.mark.parametrize("method", METHODS)
+
+
+@each_method
+@given(anchor=curves, test=curves)
+def test_the_reference_implementation_agrees(
+    method: Method, anchor: RdCurve, test: RdCurve
+) -> None:
+    found = bd_rate(anchor, test, method)
     assume(found is not None and found.high_quality - found.low_quality > 0.01)
 
     expected = bjontegaard.bd_rate(
@@ -77,12 +89,51 @@ def test_the_reference_implementation_agrees(anchor: RdCurve, test: RdCurve) -> 
         anchor.qualities,
         np.exp(test.log_rates),
         test.qualities,
-        method="pchip",
+        method=method,
         require_matching_points=False,
         min_overlap=0,
     )
 
-    assert known(found).percent == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    assert known(found).percent == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def vectors() -> list[dict[str, Any]]:
+    """Curves whose BD-rates others have published, or measured with other programs."""
+    path = Path(__file__).resolve().parents[3] / "shared" / "guides" / "bd_vectors.json"
+    if not path.exists():
+        return []
+    found: list[dict[str, Any]] = json.loads(path.read_text())["vectors"]
+    return found
+
+
+@pytest.mark.parametrize("vector", vectors(), ids=lambda vector: str(vector["id"]))
+def test_published_numbers_come_out(vector: dict[str, Any]) -> None:
+    anchor, test = (
+        measured_curve(*np.array(vector[side], dtype=np.float64).T, saturation=0)
+        for side in ("anchor", "test")
+    )
+
+    numbers = {
+        (kind, name): number["bd_rate"]
+        for kind in ("published", "measured_only")
+        for name, number in vector.get(kind, {}).items()
+    }
+    assert numbers
+    for (kind, name), expected in numbers.items():
+        method: Method = "cubic" if name == "cubic_is_garbage" else name
+        # The garbage is garbage to its last digits: its author's solver was another one.
+        exact = 1e-6 if name == "cubic_is_garbage" else 1e-9
+        found = known(bd_rate(anchor, test, method)).percent
+        assert found == pytest.approx(expected, rel=exact, abs=1e-9), (kind, name)
+
+
+def test_one_encode_is_read_off_the_anchor() -> None:
+    anchor = measured_curve(np.array([0.1, 0.2, 0.4, 0.8]), np.array([30.0, 35, 40, 45]))
+    curve = fit_arrays(anchor.log_rates, anchor.qualities, np.array([4.0, 3, 2, 1]))
+
+    change = (0.18 / curve.rate_at(36.0).value - 1) * 100
+
+    assert change == pytest.approx(-21.65, abs=0.005)
 
 
 def test_a_flat_top_counts_with_its_lowest_rate() -> None:

@@ -1,0 +1,133 @@
+"""What regions cost beside the encode itself, in processor time of one thread.
+
+``python -m benchmarks.region_cost --data ../shared/data``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from ratesight.codecs.background import BackgroundFilter
+from ratesight.codecs.encoder import RunningEncoder
+from ratesight.codecs.frames import video_frame
+from ratesight.codecs.region import ClipRegions
+from ratesight.codecs.region_encoder import RegionSideData
+from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
+from ratesight.codecs.source import Source, load_source
+from ratesight.codecs.svtav1 import SvtAv1Encoder
+from ratesight.codecs.table import ENCODERS, Codec
+from ratesight.metrics.detector import load_detector
+from ratesight.optimizer.bench import Thresholds
+from ratesight.optimizer.measure import open_measurer
+from ratesight.optimizer.regions import RegionSource, shape_regions
+from ratesight.optimizer.set_up import find_regions
+from ratesight.optimizer.store import open_store
+
+from .machine import describe_machine
+
+RESULTS = Path(__file__).parent / "results" / "region_cost.json"
+_CLIPS = ("highway_cam_240p.avi", "street_people_720p.mp4")
+_SECONDS = 2.0
+_REPEATS = 5
+
+
+def main() -> None:
+    """Writes processor seconds of each step; the least of some repeats."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with clips/ and weights/")
+    arguments = parser.parse_args()
+    detector = load_detector(str(arguments.data / "weights" / "yolov8n.pt"))
+    rows = []
+    for clip in _CLIPS:
+        path = arguments.data / "clips" / clip
+        with (
+            load_source(path, max_seconds=_SECONDS) as source,
+            tempfile.TemporaryDirectory() as folder,
+            open_store(Path(folder) / "s.sqlite") as store,
+            open_measurer(store, 1) as measurer,
+        ):
+            found = find_regions(source, detector, Thresholds(), measurer)
+            for codec in ENCODERS:
+                rows.append({"clip": clip, "codec": codec, **_cost(source, codec, found)})
+                print(json.dumps(rows[-1]), flush=True)
+    RESULTS.write_text(json.dumps({"rows": rows, "machine": describe_machine()}, indent=1) + "\n")
+
+
+def _cost(source: Source, codec: Codec, found: RegionSource) -> dict[str, float]:
+    encoder = ENCODERS[codec]
+    options = {"roi": 1, "roi-background-qp": 6.0, "roi-blur": 2.0, "roi-freeze": 3.0}
+    settings = EncodeSettings(
+        codec=codec,
+        preset=encoder.default_preset,
+        rate_control=Crf(value=30),
+        options=sorted_options(options),
+    )
+    plain = EncodeSettings(codec=codec, preset=encoder.default_preset, rate_control=Crf(value=30))
+    coding = settings.regions
+    assert coding is not None
+
+    def shape() -> ClipRegions:
+        return shape_regions(
+            found,
+            coding,
+            width=source.width,
+            height=source.height,
+            num_frames=source.num_frames,
+            frame_rate=source.frame_rate,
+            block=encoder.roi_block,
+        )
+
+    regions = shape()
+
+    def encode() -> None:
+        running = RunningEncoder(source, plain)
+        for index in range(source.num_frames):
+            running.encode(source.frame(index))
+        running.encode(None)
+
+    def tell() -> None:
+        if encoder.roi_by_side_data:
+            side_data = RegionSideData(source, coding)
+            for index, here in enumerate(regions.frames):
+                side_data.attach(video_frame(source.planes(index), source, index), here)
+
+    def encode_directly() -> None:
+        if not encoder.roi_by_side_data:
+            running = SvtAv1Encoder(source, plain)
+            for index in range(source.num_frames):
+                running.encode(source.frame(index))
+            running.encode(None)
+
+    def simplify() -> None:
+        background = BackgroundFilter(blur_sigma=2, freeze_threshold=3)
+        for index, here in enumerate(regions.frames):
+            background.apply(np.asarray(source.planes(index)), here)
+
+    encode_seconds = _least(encode)
+    direct_seconds = 0.0 if encoder.roi_by_side_data else _least(encode_directly) - encode_seconds
+    told_seconds = _least(tell) if encoder.roi_by_side_data else direct_seconds
+    return {
+        "encode_seconds": encode_seconds,
+        "regions_share": (_least(shape) + max(0.0, told_seconds)) / encode_seconds,
+        "filter_share": _least(simplify) / encode_seconds,
+    }
+
+
+def _least(work: Callable[[], object]) -> float:
+    """Returns the least processor time of some repeats: what disturbs it only adds."""
+    seconds = []
+    for _ in range(_REPEATS):
+        started = time.process_time()
+        work()
+        seconds.append(time.process_time() - started)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    main()

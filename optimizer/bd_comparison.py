@@ -1,0 +1,288 @@
+"""BD-rate of curves in files, clip by clip, with intervals."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .bd_rate import BdRate, Method, bd_rate
+from .errors import CurveError
+from .measured_curve import Policy, measured_curve
+
+Floats = npt.NDArray[np.float64]
+
+_NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class FrameQualities:
+    """One clip's encodes as measured.
+
+    Attributes:
+        rates: (points,).
+        qualities: (points, frames); one frame where only the mean is known.
+    """
+
+    rates: Floats
+    qualities: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipComparison:
+    """BD-rate of one clip.
+
+    Attributes:
+        clip: Its name, empty where the files have one curve only.
+        result: None where there is no number.
+        reason: Why there is none.
+        interval_percent: 95 % bootstrap interval over frames, None without frames.
+        notes: What was done to the curves.
+    """
+
+    clip: str
+    result: BdRate | None
+    reason: str | None
+    interval_percent: tuple[float, float] | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """BD-rate of all clips.
+
+    Attributes:
+        bd_rate_percent: The median over the clips that have a number.
+        interval_percent: Its 95 % bootstrap interval over clips; over frames for a single clip
+            that has them; else None.
+        quartiles_percent: First and third over clips, None for a single one.
+        overlap: Median over clips of the shared share of the anchor's quality range.
+        num_not_available: Clips without a number.
+    """
+
+    bd_rate_percent: float
+    interval_percent: tuple[float, float] | None
+    quartiles_percent: tuple[float, float] | None
+    overlap: float
+    num_not_available: int
+    method: Method
+    policy: Policy
+    clips: tuple[ClipComparison, ...]
+
+
+def compare(
+    anchor: Mapping[str, FrameQualities],
+    test: Mapping[str, FrameQualities],
+    *,
+    method: Method = "pchip",
+    policy: Policy = "strict",
+    saturation: float = 0.005,
+    min_overlap: float = 0.25,
+    seed: int = 0,
+) -> Comparison:
+    """Returns the BD-rate of a test against an anchor, clip by clip and in the median.
+
+    Args:
+        min_overlap: Below this share of the anchor's quality range there is no number.
+
+    Raises:
+        CurveError: No clip has a number; with one clip, why.
+    """
+    if set(anchor) != set(test):
+        other = sorted(set(anchor) ^ set(test))[0]
+        raise CurveError(f"both files must have the same clips, {other!r} is in one of them only")
+    rng = np.random.default_rng(seed)
+    clips = tuple(
+        _compare_clip(clip, anchor[clip], test[clip], method, policy, saturation, min_overlap, rng)
+        for clip in sorted(anchor)
+    )
+    found = np.array([one.result.percent for one in clips if one.result is not None])
+    if not len(found):
+        of_clip = f"clip {clips[0].clip!r}: " if clips[0].clip else ""
+        raise CurveError(f"no BD-rate: {of_clip}{clips[0].reason}")
+    interval, quartiles = clips[0].interval_percent, None
+    if len(clips) > 1:
+        interval = None
+        if len(found) > 1:
+            medians = np.median(rng.choice(found, (_NUM_RESAMPLES, len(found))), axis=1)
+            interval = _ends(medians)
+        low, high = np.percentile(found, [25, 75])
+        quartiles = (float(low), float(high))
+    return Comparison(
+        bd_rate_percent=float(np.median(found)),
+        interval_percent=interval,
+        quartiles_percent=quartiles,
+        overlap=float(np.median([one.result.overlap for one in clips if one.result is not None])),
+        num_not_available=len(clips) - len(found),
+        method=method,
+        policy=policy,
+        clips=clips,
+    )
+
+
+def _compare_clip(
+    clip: str,
+    anchor: FrameQualities,
+    test: FrameQualities,
+    method: Method,
+    policy: Policy,
+    saturation: float,
+    min_overlap: float,
+    rng: np.random.Generator,
+) -> ClipComparison:
+    sides = (("anchor", anchor), ("test", test))
+    notes: list[str] = []
+    curves = []
+    try:
+        for name, side in sides:
+            try:
+                curve = measured_curve(
+                    side.rates, side.qualities.mean(axis=1), policy=policy, saturation=saturation
+                )
+            except CurveError as error:
+                raise CurveError(f"{name}: {error}") from error
+            if method == "cubic" and len(np.unique(curve.qualities)) < 4:
+                raise CurveError(f"{name}: a cubic needs four qualities; choose pchip")
+            notes += [f"{name}: {note}" for note in curve.notes]
+            curves.append(curve)
+        result = bd_rate(curves[0], curves[1], method)
+        overlap = 0.0 if result is None else result.overlap
+        if result is None or overlap < min_overlap:
+            raise CurveError(
+                f"curves must share at least {min_overlap:g} of the anchor's quality range, they "
+                f"share {overlap:.2f}; measure more points"
+            )
+    except CurveError as error:
+        return ClipComparison(
+            clip=clip, result=None, reason=str(error), interval_percent=None, notes=tuple(notes)
+        )
+    interval = _over_frames(anchor, test, method, rng)
+    return ClipComparison(
+        clip=clip, result=result, reason=None, interval_percent=interval, notes=tuple(notes)
+    )
+
+
+def _over_frames(
+    anchor: FrameQualities, test: FrameQualities, method: Method, rng: np.random.Generator
+) -> tuple[float, float] | None:
+    """Returns the interval of a clip whose frames are known, the same ones on both sides.
+
+    A resample need not be monotone, whatever the whole is: isotonic regression makes it so.
+    """
+    num_frames = anchor.qualities.shape[1]
+    if num_frames < 2 or test.qualities.shape[1] != num_frames:
+        return None
+    found = []
+    for picked in rng.integers(0, num_frames, (_NUM_RESAMPLES // 4, num_frames)):
+        try:
+            curves = [
+                measured_curve(
+                    one.rates,
+                    one.qualities[:, picked].mean(axis=1),
+                    policy="monotone",
+                    saturation=0,
+                )
+                for one in (anchor, test)
+            ]
+        except CurveError:
+            continue  # a draw of frames on which quality is flat
+        one = bd_rate(curves[0], curves[1], "pchip" if method == "cubic" else method)
+        if one is not None:
+            found.append(one.percent)
+    return _ends(np.array(found)) if found else None
+
+
+def _ends(values: Floats) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def read_curves(path: Path) -> dict[str, FrameQualities]:
+    """Returns the curves of a CSV file by clip; one without a name where there is no such column.
+
+    Columns ``rate`` and ``quality``; where there is a column ``frame`` too, each row is one frame
+    of the encode of that rate. Other columns are left alone.
+
+    Raises:
+        CurveError: The file cannot be read, a column is missing, or a value is not a number.
+    """
+    by_clip: dict[str, dict[float, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, skipinitialspace=True)
+            missing = {"rate", "quality"} - set(rows.fieldnames or ())
+            if missing:
+                raise CurveError(
+                    f"curves need columns rate and quality, {path} has no {sorted(missing)[0]}"
+                )
+            for row in rows:
+                number = rows.line_num
+                try:
+                    rate, quality = float(row["rate"]), float(row["quality"])
+                except (TypeError, ValueError):
+                    raise CurveError(
+                        f"rate and quality must be numbers, {path} has {row['rate']!r} and "
+                        f"{row['quality']!r} in line {number}"
+                    ) from None
+                frames = by_clip[row.get("clip") or ""][rate]
+                frame = row.get("frame") or ""
+                if frame in frames:
+                    raise CurveError(
+                        f"each rate{' and frame' if frame else ''} must be there once, {path} has "
+                        f"{rate:g} again in line {number}"
+                    )
+                frames[frame] = quality
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CurveError(f"curves must be a readable CSV file, {path}: {reason}") from error
+    if not by_clip:
+        raise CurveError(f"curves must have rows, {path} has none")
+    return {clip: _gathered(path, clip, points) for clip, points in by_clip.items()}
+
+
+def _gathered(path: Path, clip: str, points: Mapping[float, Mapping[str, float]]) -> FrameQualities:
+    frames: Sequence[str] = sorted(next(iter(points.values())))
+    for rate, qualities in points.items():
+        if sorted(qualities) != frames:
+            raise CurveError(
+                f"each rate must have the same frames, {path} has others at {rate:g}"
+                f"{f' of {clip}' if clip else ''}"
+            )
+    return FrameQualities(
+        np.array(list(points)),
+        np.array([[qualities[frame] for frame in frames] for qualities in points.values()]),
+    )
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """Returns a comparison as text: clip by clip, then the median."""
+    lines = []
+    for one in found.clips:
+        name = one.clip or "BD-rate"
+        if one.result is None:
+            lines.append(f"{name}: n/a, {one.reason}")
+        else:
+            result = one.result
+            lines.append(
+                f"{name}: {result.percent:+.2f} %{_interval(one.interval_percent)} over quality "
+                f"{result.low_quality:g} to {result.high_quality:g} (overlap {result.overlap:.0%})"
+            )
+        lines += [f"  {note}" for note in one.notes]
+    if len(found.clips) > 1:
+        assert found.quartiles_percent is not None
+        low, high = found.quartiles_percent
+        lines.append(
+            f"median of {len(found.clips) - found.num_not_available} clips: "
+            f"{found.bd_rate_percent:+.2f} %{_interval(found.interval_percent)}, quartiles "
+            f"{low:+.2f} and {high:+.2f} %, {found.num_not_available} n/a"
+        )
+    return [*lines, f"method {found.method}, policy {found.policy}"]
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f" ({ends[0]:+.2f} to {ends[1]:+.2f})"
