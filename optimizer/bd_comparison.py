@@ -27,10 +27,24 @@ class FrameQualities:
     Attributes:
         rates: (points,).
         qualities: (points, frames); one frame where only the mean is known.
+        weights: (frames,), what a frame counts; all the same where None.
     """
 
     rates: Floats
     qualities: Floats
+    weights: Floats | None = None
+
+    def pooled(self, picked: npt.NDArray[np.intp] | slice = slice(None)) -> Floats:
+        """Returns (points,) weighted means over some frames; NaN where they count nothing."""
+        qualities = self.qualities[:, picked]
+        if self.weights is None:
+            mean: Floats = qualities.mean(axis=1)
+            return mean
+        weights = self.weights[picked]
+        if weights.sum() == 0:
+            return np.full(len(self.rates), np.nan)
+        pooled: Floats = qualities @ weights / weights.sum()
+        return pooled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +97,14 @@ def compare(
     policy: Policy = "strict",
     saturation: float = 0.005,
     min_overlap: float = 0.25,
+    block_frames: int = 1,
     seed: int = 0,
 ) -> Comparison:
     """Returns the BD-rate of a test against an anchor, clip by clip and in the median.
 
     Args:
         min_overlap: Below this share of the anchor's quality range there is no number.
+        block_frames: Frames that are drawn together for the intervals over frames.
 
     Raises:
         CurveError: No clip has a number; with one clip, why.
@@ -98,7 +114,17 @@ def compare(
         raise CurveError(f"both files must have the same clips, {other!r} is in one of them only")
     rng = np.random.default_rng(seed)
     clips = tuple(
-        _compare_clip(clip, anchor[clip], test[clip], method, policy, saturation, min_overlap, rng)
+        _compare_clip(
+            clip,
+            anchor[clip],
+            test[clip],
+            method,
+            policy,
+            saturation,
+            min_overlap,
+            block_frames,
+            rng,
+        )
         for clip in sorted(anchor)
     )
     found = np.array([one.result.percent for one in clips if one.result is not None])
@@ -133,6 +159,7 @@ def _compare_clip(
     policy: Policy,
     saturation: float,
     min_overlap: float,
+    block_frames: int,
     rng: np.random.Generator,
 ) -> ClipComparison:
     sides = (("anchor", anchor), ("test", test))
@@ -142,7 +169,7 @@ def _compare_clip(
         for name, side in sides:
             try:
                 curve = measured_curve(
-                    side.rates, side.qualities.mean(axis=1), policy=policy, saturation=saturation
+                    side.rates, side.pooled(), policy=policy, saturation=saturation
                 )
             except CurveError as error:
                 raise CurveError(f"{name}: {error}") from error
@@ -161,16 +188,22 @@ def _compare_clip(
         return ClipComparison(
             clip=clip, result=None, reason=str(error), interval_percent=None, notes=tuple(notes)
         )
-    interval = _over_frames(anchor, test, method, rng)
+    interval = _over_frames(anchor, test, method, block_frames, rng)
     return ClipComparison(
         clip=clip, result=result, reason=None, interval_percent=interval, notes=tuple(notes)
     )
 
 
 def _over_frames(
-    anchor: FrameQualities, test: FrameQualities, method: Method, rng: np.random.Generator
+    anchor: FrameQualities,
+    test: FrameQualities,
+    method: Method,
+    block_frames: int,
+    rng: np.random.Generator,
 ) -> tuple[float, float] | None:
     """Returns the interval of a clip whose frames are known, the same ones on both sides.
+
+    Frames are drawn in circular blocks, since neighbours show the same.
 
     A resample need not be monotone, whatever the whole is: isotonic regression makes it so.
     """
@@ -178,12 +211,15 @@ def _over_frames(
     if num_frames < 2 or test.qualities.shape[1] != num_frames:
         return None
     found = []
-    for picked in rng.integers(0, num_frames, (_NUM_RESAMPLES // 4, num_frames)):
+    block = min(max(1, block_frames), max(1, num_frames // 4))
+    starts = rng.integers(0, num_frames, (_NUM_RESAMPLES // 4, -(-num_frames // block)))
+    for row in starts:
+        picked = (row[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
         try:
             curves = [
                 measured_curve(
                     one.rates,
-                    one.qualities[:, picked].mean(axis=1),
+                    one.pooled(picked),
                     policy="monotone",
                     saturation=0,
                 )

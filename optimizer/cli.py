@@ -17,6 +17,7 @@ import typer
 if TYPE_CHECKING:
     from ..codecs.region import ClipRegions
     from ..codecs.table import Encoder, Values
+    from .compare import CompareRequest
     from .recommendation import Recommendation
     from .request import TuneRequest
 
@@ -256,6 +257,113 @@ def encode(
 
 
 @app.command()
+def compare(
+    clips: Annotated[list[Path], typer.Argument(help="Video files or folders of pictures.")],
+    codec: Annotated[
+        list[CodecName] | None,
+        typer.Option(help="Encoder at its usual preset, with its defaults; repeatable."),
+    ] = None,
+    settings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="recommendation.json of a tune; repeatable."),
+    ] = None,
+    quality_range: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Task quality of interest.")
+    ] = (0.8, 0.97),
+    detector: Annotated[
+        str, typer.Option(help="Weights file, or a model name that ultralytics downloads.")
+    ] = "yolo11n.pt",
+    image_size: Annotated[int, typer.Option(help="Longest side the detector sees.")] = 640,
+    max_seconds: Annotated[float | None, typer.Option(help="Cut each clip.")] = None,
+    frames_per_second: Annotated[
+        float, typer.Option(help="Frames a second that the detector looks at.")
+    ] = 5.0,
+    frame_rate: FrameRateOption = None,
+    jobs: Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")] = 0,
+    store: Annotated[
+        Path, typer.Option(help="Measurements; nothing in it is measured again.")
+    ] = Path("ratesight.sqlite"),
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
+        "ratesight-out/compare"
+    ),
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare encoders and settings on clips: curves and BD-rate of each pair."""
+    with _one_line_errors(debug):
+        from .compare import CompareRequest, contestants_of
+
+        request = CompareRequest(
+            clips=tuple(clips),
+            contestants=contestants_of([one.value for one in codec or []], settings or []),
+            low_quality=quality_range[0],
+            high_quality=quality_range[1],
+            detector=detector,
+            image_size=image_size,
+            frame_rate=_frame_rate(frame_rate),
+            max_seconds=max_seconds,
+            frames_per_second=frames_per_second,
+            num_jobs=jobs,
+            store=store,
+        )
+        _compare(request, out, json_lines=json_lines)
+
+
+def _compare(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
+    """Runs a comparison, shows its progress, writes its results."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .compare import Compared, compare_events
+    from .comparison_files import clip_rows, matrix_rows, write_comparison
+    from .report import draw_comparison
+
+    _make_folder(out)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    compared: Compared | None = None
+    with console.status("measuring"):
+        for event in compare_events(request):
+            if isinstance(event, Compared):
+                compared = event
+                break
+            points = [f"{one.quality:.3f} at {one.rate_kbps:.0f}" for one in event.points]
+            console.print(f"{event.clip} {event.contestant}: {', '.join(points)} kbit/s")
+            if json_lines:
+                _print_json(_event_type(event), dataclasses.asdict(event))
+    assert compared is not None
+    write_comparison(compared, out)
+    draw_comparison(compared, out / "curves.png")
+    if json_lines:
+        _print_json("compared", dataclasses.asdict(compared))
+        return
+    names = [one.name for one in request.contestants]
+    console = Console(highlight=False, emoji=False)
+    table = Table(title="BD-rate of column against row: median over clips (95 % interval)")
+    for column in ("", *names):
+        table.add_column(column, justify="left" if not column else "right")
+    for row in matrix_rows(compared, names):
+        table.add_row(*row)
+    console.print(table)
+    table = Table(title=f"BD-rate against {names[0]}, clip by clip (95 % interval)")
+    for column in ("clip", *names[1:]):
+        table.add_column(column, justify="left" if column == "clip" else "right")
+    for row in clip_rows(compared, names):
+        table.add_row(*row)
+    console.print(table)
+    print(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'curves.png'}")
+
+
+def _make_folder(out: Path) -> None:
+    """Makes a folder for results, before the work and not after it."""
+    from .errors import OutputError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror}") from error
+
+
+@app.command()
 def bdrate(
     anchor: Annotated[Path, typer.Argument(help="CSV with columns rate and quality.")],
     test: Annotated[Path, typer.Argument(help="The same of what is compared with it.")],
@@ -266,6 +374,9 @@ def bdrate(
     min_overlap: Annotated[
         float, typer.Option(help="Least share of the anchor's quality range that both cover.")
     ] = 0.25,
+    block_frames: Annotated[
+        int, typer.Option(help="Frames in a row that show the same, for intervals over frames.")
+    ] = 1,
     saturation: Annotated[
         float, typer.Option(help="Share of the range below which a gain at the top is cut off.")
     ] = 0.005,
@@ -283,6 +394,7 @@ def bdrate(
             policy=policy.value,
             saturation=saturation,
             min_overlap=min_overlap,
+            block_frames=block_frames,
         )
         if json_lines:
             _print_json("bd_rate", dataclasses.asdict(found))
@@ -381,16 +493,12 @@ def _run(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) ->
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from ..codecs.region import write_regions
-    from .errors import OutputError
     from .events import ClipLoaded, PointMeasured, Recommended, TrialFinished, VerificationStarted
     from .recommendation import write_json
     from .report import draw_curves
     from .tune import tune_events
 
-    try:  # before the work, not after it
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror}") from error
+    _make_folder(out)
     console = Console(stderr=True, highlight=False, emoji=False)
     progress = Progress(
         TextColumn("{task.description}"),

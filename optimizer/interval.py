@@ -103,6 +103,23 @@ def rate_change(
     )
 
 
+def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: float) -> RateChange:
+    """Returns the change of a curve against itself: none, on any frames."""
+    curve = _Resampled.of(measurements, max_crf)
+    fitted = curve.fit(np.arange(len(curve.weights)))
+    point, overall = _change([curve, curve], [fitted, fitted], aim), bd_rate(fitted, fitted)
+    return RateChange(
+        percent=0.0,
+        rate_kbps=point.rate_kbps,
+        anchor_rate_kbps=point.anchor_rate_kbps,
+        low_percent=0.0,
+        high_percent=0.0,
+        is_clamped=point.is_floor or point.is_ceiling,
+        bd_rate=overall,
+        bd_rate_interval_percent=None if overall is None else (0.0, 0.0),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
     """A change; the true one may be higher (floor) or lower (ceiling) than the curves reach."""

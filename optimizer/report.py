@@ -1,4 +1,4 @@
-"""The picture of a recommendation. The only file that imports matplotlib."""
+"""The pictures of a recommendation and of a comparison. The only file that imports matplotlib."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from .compare import Compared
 from .curve import RdPoint, fit_curve
 from .errors import OutputError
 from .interval import RateChange
@@ -17,6 +18,8 @@ from .recommendation import Recommendation
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 _ANCHOR_COLOR, _WINNER_COLOR = "#666666", "#0072B2"
+_COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def draw_curves(recommendation: Recommendation, path: Path) -> None:
@@ -54,19 +57,39 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
             )
     elif recommendation.target_rate_kbps is not None:
         axes.axvline(recommendation.target_rate_kbps, color="black", linewidth=0.8, linestyle=":")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("rate in kbit/s")
+    _rate_axis(axes)
     axes.set_ylabel("task quality (1 = sees what it saw on the original)")
     axes.set_title(headline(recommendation), fontsize=10, loc="left")
-    axes.grid(alpha=0.25)
     axes.legend(loc="lower right", frameon=False, fontsize=8)
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    _save(figure, path)
+
+
+def draw_comparison(compared: Compared, path: Path) -> None:
+    """Writes a PNG of all curves, one field a clip.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    clips = list(dict.fromkeys(curve.clip for curve in compared.curves))
+    names = list(dict.fromkeys(curve.contestant for curve in compared.curves))
+    columns = min(3, len(clips))
+    rows = -(-len(clips) // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), dpi=130, layout="constrained")
+    fields = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, clip in zip(fields, clips, strict=False):
+        for curve in compared.curves:
+            if curve.clip == clip:
+                number = names.index(curve.contestant)
+                color = _COLORS[number % len(_COLORS)]
+                marker = _MARKERS[number % len(_MARKERS)]
+                _draw(axes, curve.points, color, marker, curve.contestant)
+        _rate_axis(axes)
+        axes.set_title(clip, fontsize=9, loc="left")
+        axes.set_ylabel("task quality")
+    fields[0].legend(loc="lower right", frameon=False, fontsize=8)
+    for axes in fields[len(clips) :]:
+        axes.set_axis_off()
+    _save(figure, path)
 
 
 def headline(recommendation: Recommendation) -> str:
@@ -131,6 +154,22 @@ def _percent(value: float, interval: tuple[float | None, float | None] | None) -
     low, high = interval
     ends = ("below" if low is None else f"{low:+.1f}", "above" if high is None else f"{high:+.1f}")
     return f"{text} ({ends[0]} to {ends[1]})"
+
+
+def _rate_axis(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("rate in kbit/s")
+    axes.grid(alpha=0.25)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        figure.savefig(path, format="png")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _draw(axes: Axes, points: Sequence[RdPoint], color: str, marker: str, label: str) -> None:

@@ -23,6 +23,15 @@ DEFAULT_STORE = Path("ratesight.sqlite")
 _SEEDS = 2**32  # what Optuna's samplers take
 
 
+def num_jobs_here(asked: int) -> int:
+    """Returns how many encodes run side by side: as many as this process has cores for 0."""
+    if asked:
+        return asked
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRequest:
     """One tuning run.
@@ -107,11 +116,7 @@ class TuneRequest:
     @property
     def jobs(self) -> int:
         """Encodes side by side; as many as this process has cores where num_jobs is 0."""
-        if self.num_jobs:
-            return self.num_jobs
-        if sys.platform == "linux":
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return num_jobs_here(self.num_jobs)
 
     @property
     def anchor_settings(self) -> EncodeSettings:

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,17 +51,21 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
     started = time.perf_counter()
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
-        detector = load_detector(request.detector, image_size=request.image_size)
-        source = stack.enter_context(
-            load_source(
-                request.clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate
-            )
+        measurer = stack.enter_context(open_measurer(store, request.jobs))
+        # Beside the detector, whose libraries take seconds to load.
+        loading = measurer.pool.submit(
+            load_source,
+            request.clip,
+            max_seconds=request.max_seconds,
+            frame_rate=request.frame_rate,
         )
+        stack.callback(_close, loading)
+        detector = load_detector(request.detector, image_size=request.image_size)
+        source = loading.result()
         annotations = None
         if request.annotations is not None:
             annotations = load_annotations(request.annotations, source.num_frames)
 
-        measurer = stack.enter_context(open_measurer(store, request.jobs))
         regions = None
         if request.needs_regions:
             regions = _find_regions(request, source, detector, measurer)
@@ -123,6 +128,12 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             ),
             regions=verification_bench.clip_regions(verification.winner.ladder.settings),
         )
+
+
+def _close(loading: Future[Source]) -> None:
+    """Gives the scratch space back, also where the source was never asked for."""
+    if not loading.cancel() and loading.exception() is None:
+        loading.result().close()
 
 
 def _find_regions(

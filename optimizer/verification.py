@@ -19,7 +19,7 @@ from .bench import Bench, settings_json
 from .candidate import Candidate, extended
 from .curve import RdCurve
 from .events import PointMeasured, TuneEvent, VerificationStarted
-from .interval import RateChange, rate_change
+from .interval import RateChange, no_change, rate_change
 from .measure import Measurer
 from .recommendation import Contender, Examined
 from .request import TuneRequest
@@ -155,7 +155,10 @@ def _judge(
         winner, change = verified[best], contenders[best].change
     else:
         notes.append("Nothing was better than the encoder's defaults: keep them.")
-        winner, change = anchor, _change(request, anchor.ladder, anchor.ladder)
+        winner = anchor
+        change = no_change(
+            anchor.ladder.measurements, request.aim, max_crf=anchor.ladder.search_crf[1]
+        )
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
     if isinstance(aim, TargetQuality) and end == "low":

@@ -1,0 +1,290 @@
+"""Compares encoders and settings on clips: curves over a range of quality, BD-rate of each pair."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ..codecs.settings import Crf, EncodeSettings
+from ..codecs.source import load_source
+from ..codecs.table import ENCODERS, Codec
+from ..metrics.detector import Detector, load_detector
+from .bd_comparison import Comparison, FrameQualities, compare
+from .bench import Bench, Measurement, Thresholds, sampled_frames
+from .candidate import Candidate
+from .curve import RdPoint
+from .errors import CurveError, RequestError
+from .measure import Measurer, open_measurer
+from .recommendation import read_settings
+from .request import DEFAULT_DETECTOR, DEFAULT_STORE, num_jobs_here
+from .set_up import find_regions, set_up_bench
+from .store import open_store
+
+# Points of one curve, at most, and the distance in quality of neighbours that asks for one between.
+_MOST_POINTS = 9
+_LARGEST_GAP = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """Settings to compare, at any CRF.
+
+    Attributes:
+        name: Unique, as it stands in tables.
+    """
+
+    name: str
+    settings: EncodeSettings
+
+
+def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Contestant, ...]:
+    """Returns encoders with their defaults, then the settings of recommendation files.
+
+    Raises:
+        RecommendationError: A file is not a recommendation.
+    """
+    defaults = [
+        Contestant(
+            name=codec,
+            settings=EncodeSettings(
+                codec=codec,
+                preset=ENCODERS[codec].default_preset,
+                rate_control=Crf(value=ENCODERS[codec].search_crf[0]),
+            ),
+        )
+        for codec in dict.fromkeys(codecs)
+    ]
+    given = []
+    for file in files:
+        settings, _ = read_settings(file)
+        # ratesight tune names its folder after clip and codec, and its files all alike.
+        name = file.parent.name if file.name == "recommendation.json" else file.stem
+        given.append(Contestant(name=name or file.stem, settings=settings))
+    return (*defaults, *given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareRequest:
+    """What to compare, and how.
+
+    Attributes:
+        contestants: Two at least.
+        low_quality, high_quality: Each curve reaches over this range, where the encoder does.
+        The others as in TuneRequest.
+    """
+
+    clips: tuple[Path, ...]
+    contestants: tuple[Contestant, ...]
+    low_quality: float = 0.8
+    high_quality: float = 0.97
+    detector: str = DEFAULT_DETECTOR
+    image_size: int = 640
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    frame_rate: Fraction | None = None
+    max_seconds: float | None = None
+    frames_per_second: float = 5.0
+    num_jobs: int = 0
+    store: Path = DEFAULT_STORE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low_quality < self.high_quality < 1:
+            raise RequestError(
+                f"quality range must be low and high between 0 and 1, got {self.low_quality:g} "
+                f"and {self.high_quality:g}"
+            )
+        names = [one.name for one in self.contestants]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise RequestError(
+                f"compare needs two contestants of different names at least, got {names}"
+            )
+        stems = [clip.stem for clip in self.clips]
+        if not stems or len(set(stems)) < len(stems):
+            raise RequestError(f"compare needs clips of different names, got {stems}")
+        if not 0 < self.frames_per_second < math.inf:
+            raise RequestError(
+                f"frames_per_second must be above 0 and finite, got {self.frames_per_second:g}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveMeasured:
+    """One contestant's curve on one clip is known; points from the lowest CRF to the highest."""
+
+    clip: str
+    contestant: str
+    points: tuple[RdPoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """BD-rate of a test against an anchor over all clips.
+
+    Attributes:
+        comparison: None where no clip has a number.
+        reason: Why there is none.
+    """
+
+    anchor: str
+    test: str
+    comparison: Comparison | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """The outcome: every curve, and every ordered pair of contestants."""
+
+    curves: tuple[CurveMeasured, ...]
+    pairs: tuple[Pair, ...]
+    num_encodes: int
+    num_from_store: int
+
+
+def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | Compared]:
+    """Measures all curves, clip after clip, and yields them as they come; the outcome is last.
+
+    Raises:
+        ClipError, ScratchError: A clip cannot be used.
+        WeightsError, NoObjectsError: There is nothing to measure quality with.
+        EncodeError: An encode failed.
+        StoreError: Measurements cannot be kept.
+    """
+    curves: list[CurveMeasured] = []
+    qualities: dict[str, dict[str, FrameQualities]] = {one.name: {} for one in request.contestants}
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(request.store))
+        detector = load_detector(request.detector, image_size=request.image_size)
+        measurer = stack.enter_context(open_measurer(store, num_jobs_here(request.num_jobs)))
+        for clip in request.clips:
+            with ExitStack() as of_clip:
+                bench = _set_up(request, clip, detector, measurer, of_clip)
+                for contestant, measured in zip(
+                    request.contestants, _measure(request, bench, measurer), strict=True
+                ):
+                    candidate = Candidate(settings=contestant.settings, measurements=measured)
+                    qualities[contestant.name][clip.stem] = _frame_qualities(measured)
+                    curve = CurveMeasured(
+                        clip=clip.stem, contestant=contestant.name, points=tuple(candidate.points)
+                    )
+                    curves.append(curve)
+                    yield curve
+        yield Compared(
+            curves=tuple(curves),
+            pairs=tuple(_pairs(request, qualities)),
+            num_encodes=measurer.spent.num_encodes,
+            num_from_store=measurer.spent.num_from_store,
+        )
+
+
+def _set_up(
+    request: CompareRequest, clip: Path, detector: Detector, measurer: Measurer, stack: ExitStack
+) -> Bench:
+    source = stack.enter_context(
+        load_source(clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate)
+    )
+    has_regions = any(one.settings.regions is not None for one in request.contestants)
+    regions = None
+    if has_regions:
+        regions = find_regions(source, detector, request.thresholds, measurer)
+    return set_up_bench(
+        source,
+        detector,
+        segments=source.whole,
+        sample=sampled_frames(source, source.whole, request.frames_per_second, phase=0),
+        thresholds=request.thresholds,
+        annotations=None,
+        regions=regions,
+        measurer=measurer,
+    )
+
+
+def _measure(
+    request: CompareRequest, bench: Bench, measurer: Measurer
+) -> list[dict[float, Measurement]]:
+    """Measures all contestants on one clip, step by step, the encodes of a step side by side."""
+    candidates = [Candidate(settings=one.settings) for one in request.contestants]
+    todo = [(one, crf) for one in candidates for crf in _first_crfs(one)]
+    while todo:
+        measured = measurer.pool.map(
+            lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo
+        )
+        for (candidate, crf), measurement in zip(todo, measured, strict=True):
+            candidate.measurements[crf] = measurement
+        todo = [
+            (one, crf)
+            for one in candidates
+            for crf in next_crfs(one, request.low_quality, request.high_quality)
+        ]
+    return [one.measurements for one in candidates]
+
+
+def _first_crfs(candidate: Candidate) -> list[float]:
+    low, high = candidate.search_crf
+    return [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7)]
+
+
+def next_crfs(candidate: Candidate, low_quality: float, high_quality: float) -> list[float]:
+    """Returns where a curve is measured next: beyond its ends, then in its largest gap.
+
+    Fewer than four points are never enough; more are measured only while the range of quality is
+    not covered, or neighbours in it lie far apart.
+    """
+    low, high = (float(end) for end in candidate.search_crf)
+    crfs = sorted(candidate.measurements)
+    if len(crfs) >= _MOST_POINTS:
+        return []
+    curve = candidate.curve
+    step = float(round((high - low) / 8))
+    beyond = []
+    if curve.qualities[-1] < high_quality and crfs[0] > low:
+        beyond.append(max(low, crfs[0] - step))
+    if curve.qualities[0] > low_quality and crfs[-1] < high:
+        beyond.append(min(high, crfs[-1] + step))
+    if beyond:
+        return beyond
+    gaps = [
+        (abs(curve.quality_at_crf(left) - curve.quality_at_crf(right)), left, right)
+        for left, right in itertools.pairwise(crfs)
+        if right - left >= 2
+        and curve.quality_at_crf(left) > low_quality
+        and curve.quality_at_crf(right) < high_quality
+    ]
+    if not gaps or (max(gaps)[0] <= _LARGEST_GAP and len(crfs) >= 4):
+        return []
+    _, left, right = max(gaps)
+    return [float(round((left + right) / 2))]
+
+
+def _frame_qualities(measured: dict[float, Measurement]) -> FrameQualities:
+    ordered = [one for _, one in sorted(measured.items())]
+    weights = ordered[0].scores.frame_weights
+    losses = np.stack([one.scores.frame_losses for one in ordered])
+    with_objects = np.where(weights > 0, weights, 1)  # a frame without objects weighs nothing
+    return FrameQualities(
+        np.array([one.rate_kbps for one in ordered]), 1 - losses / with_objects, weights
+    )
+
+
+def _pairs(
+    request: CompareRequest, qualities: dict[str, dict[str, FrameQualities]]
+) -> Iterator[Pair]:
+    names: Sequence[str] = [one.name for one in request.contestants]
+    for anchor, test in itertools.permutations(names, 2):
+        comparison, reason = None, None
+        try:
+            comparison = compare(
+                qualities[anchor],
+                qualities[test],
+                policy="monotone",
+                block_frames=round(2 * request.frames_per_second),
+            )
+        except CurveError as error:
+            reason = str(error)
+        yield Pair(anchor=anchor, test=test, comparison=comparison, reason=reason)

@@ -1,0 +1,177 @@
+"""Comparisons, with real encoders and a real detector on a real clip."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.table import ENCODERS, Codec
+from ratesight.optimizer.bench import Measurement
+from ratesight.optimizer.candidate import Candidate
+from ratesight.optimizer.cli import app
+from ratesight.optimizer.compare import (
+    Compared,
+    CompareRequest,
+    Contestant,
+    CurveMeasured,
+    compare_events,
+    next_crfs,
+)
+from ratesight.optimizer.errors import RequestError
+from typer.testing import CliRunner
+
+MakeMeasurement = Callable[..., Measurement]
+
+
+def contestant(codec: Codec, preset: str, name: str | None = None, **options: int) -> Contestant:
+    named = {key.replace("_", "-"): value for key, value in options.items()}
+    return Contestant(
+        name=name or codec,
+        settings=EncodeSettings(
+            codec=codec,
+            preset=preset,
+            rate_control=Crf(value=30),
+            options=tuple(sorted(named.items())),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def asked(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> CompareRequest:
+    return CompareRequest(
+        clips=(clips / "carphone_qcif.mp4", clips / "highway_cam_240p.avi"),
+        contestants=(
+            contestant("x264", "veryfast"),
+            contestant("x264", "veryfast", "x264 no B", bframes=0),
+            contestant("svtav1", "12"),
+        ),
+        low_quality=0.7,
+        high_quality=0.9,
+        detector=str(weights),
+        image_size=128,
+        max_seconds=0.5,
+        frames_per_second=10,
+        store=tmp_path_factory.mktemp("compare") / "store.sqlite",
+    )
+
+
+@pytest.fixture(scope="module")
+def events(asked: CompareRequest) -> list[CurveMeasured | Compared]:
+    return list(compare_events(asked))
+
+
+@pytest.fixture(scope="module")
+def compared(events: list[CurveMeasured | Compared]) -> Compared:
+    assert isinstance(events[-1], Compared)
+    return events[-1]
+
+
+def test_each_contestant_gets_a_curve_on_each_clip(
+    asked: CompareRequest, compared: Compared
+) -> None:
+    assert [(curve.clip, curve.contestant) for curve in compared.curves] == [
+        (clip.stem, one.name) for clip in asked.clips for one in asked.contestants
+    ]
+    for curve in compared.curves:
+        assert 4 <= len(curve.points) <= 9
+        crfs = [point.crf for point in curve.points]
+        assert crfs == sorted(set(crfs))
+
+
+def test_each_pair_is_compared_both_ways(compared: Compared, asked: CompareRequest) -> None:
+    names = [one.name for one in asked.contestants]
+    pairs = {(pair.anchor, pair.test): pair for pair in compared.pairs}
+
+    assert set(pairs) == {(one, other) for one in names for other in names if one != other}
+    for (anchor, test), pair in pairs.items():
+        back = pairs[test, anchor]
+        if pair.comparison is None:
+            assert pair.reason
+            continue
+        for there in pair.comparison.clips:
+            assert (there.result is None) == (there.reason is not None)
+        if back.comparison is not None and pair.comparison.num_not_available == 0:
+            for there, again in zip(pair.comparison.clips, back.comparison.clips, strict=True):
+                if there.result is not None and again.result is not None:
+                    product = (1 + there.result.percent / 100) * (1 + again.result.percent / 100)
+                    assert product == pytest.approx(1)
+
+
+def test_nothing_is_measured_twice(asked: CompareRequest, compared: Compared) -> None:
+    again = list(compare_events(asked))[-1]
+
+    assert isinstance(again, Compared)
+    assert again.num_encodes == 0
+    assert again.num_from_store == compared.num_encodes
+    assert (again.curves, again.pairs) == (compared.curves, compared.pairs)
+
+
+def test_the_command_writes_its_results(clips: Path, weights: Path, tmp_path: Path) -> None:
+    recommendation = tmp_path / "mine" / "recommendation.json"
+    recommendation.parent.mkdir()
+    settings = {"codec": "x264", "preset": "veryfast", "rate_control": {"crf": 30},
+                "options": {"aq-mode": 0}, "num_threads": 1}  # fmt: skip
+    recommendation.write_text(json.dumps({"settings": settings}))
+
+    done = CliRunner().invoke(
+        app,
+        ["compare", str(clips / "carphone_qcif.mp4"), "--codec", "x264", "--settings",
+         str(recommendation), "--detector", str(weights), "--image-size", "128", "--max-seconds",
+         "0.4", "--quality-range", "0.7", "0.9", "--store", str(tmp_path / "s.sqlite"), "--out",
+         str(tmp_path / "out")],
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert "mine" in done.stdout
+    written = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert {pair["anchor"] for pair in written["pairs"]} == {"x264", "mine"}
+    with (tmp_path / "out" / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["contestant"] for row in rows} == {"x264", "mine"}
+    assert len(rows) == sum(len(curve["points"]) for curve in written["curves"])
+    assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_a_curve_covers_the_range_and_ends(codec: Codec, measurement: MakeMeasurement) -> None:
+    """Whatever the slope, points are added at the ends and in gaps until the range is known."""
+    low, high = ENCODERS[codec].search_crf
+    for middle in (0.3, 0.5, 0.8):
+        candidate = Candidate(settings=contestant(codec, ENCODERS[codec].default_preset).settings)
+
+        def quality(crf: float, middle: float = middle) -> float:
+            share = (crf - low) / (high - low)
+            return 1 / (1 + 2.0 ** ((share - middle) * 20)) * 0.999
+
+        todo = [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7)]
+        while todo:
+            for crf in todo:
+                candidate.measurements[crf] = measurement(10000 * 0.9**crf, [1 - quality(crf)])
+            todo = next_crfs(candidate, 0.7, 0.95)
+
+        qualities = [point.quality for point in candidate.points]
+        assert max(qualities) >= 0.95
+        assert min(qualities) <= 0.7
+        inside = [one for one in qualities if 0.6 < one < 0.98]
+        assert len(inside) >= 2
+        assert len(qualities) <= 10
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"low_quality": 0.9, "high_quality": 0.8}, "quality range"),
+        ({"contestants": (contestant("x264", "medium"),)}, "two contestants"),
+        ({"contestants": (contestant("x264", "medium"),) * 2}, "different names"),
+        ({"clips": ()}, "clips of different names"),
+        ({"frames_per_second": 0}, "frames_per_second"),
+    ],
+)
+def test_misuse_is_refused(asked: CompareRequest, fields: dict[str, object], words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        dataclasses.replace(asked, **fields)
