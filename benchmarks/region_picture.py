@@ -31,7 +31,7 @@ from ratesight.optimizer.regions import shape_regions
 from ratesight.optimizer.set_up import find_regions
 from ratesight.optimizer.store import open_store
 
-from .regions import CLIPS, RESULTS
+from .regions import CLIPS, FRAME_RATES, RESULTS
 
 PICTURE = RESULTS.with_name("regions.png")
 _THRESHOLDS = Thresholds()
@@ -54,7 +54,8 @@ def main() -> None:
     settings = settings_from_json(contender["settings"])
     detector = load_detector(str(arguments.data / "weights" / "yolov8n.pt"))
     path = arguments.data / "clips" / arguments.clip
-    with load_source(path, max_seconds=CLIPS[arguments.clip]) as source:
+    frame_rate = FRAME_RATES.get(arguments.clip)
+    with load_source(path, max_seconds=CLIPS[arguments.clip], frame_rate=frame_rate) as source:
         _draw(source, settings, detector)
 
 

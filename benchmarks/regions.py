@@ -35,7 +35,7 @@ CLIPS: dict[str, float] = {
     "face_s32_720p.mp4": 3,
     "face_d13_720x1280.mp4": 3,
 }
-_FRAME_RATES = {"BasketballPass_416x240_50_png": Fraction(50)}
+FRAME_RATES = {"BasketballPass_416x240_50_png": Fraction(50)}
 _TRIALS, _REGION_TRIALS = 12, 10
 
 
@@ -50,7 +50,7 @@ def main() -> None:
             codec=codec,
             detector=str(weights / "yolov8n.pt"),
             second_detector=str(weights / "yolov5n.torchscript"),
-            frame_rate=_FRAME_RATES.get(clip),
+            frame_rate=FRAME_RATES.get(clip),
             max_seconds=CLIPS[clip],
             num_trials=_TRIALS,
             regions="detector",

@@ -174,9 +174,10 @@ def _in_order(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _percent(value: float | None, interval: list[float | None] | None) -> str:
     if value is None:
         return "n/a"
-    ends = interval or [None, None]
-    low = "below" if ends[0] is None else f"{ends[0]:+.0f}"
-    high = "above" if ends[1] is None else f"{ends[1]:+.0f}"
+    if interval is None:
+        return f"{value:+.1f} %"
+    low = "below" if interval[0] is None else f"{interval[0]:+.0f}"
+    high = "above" if interval[1] is None else f"{interval[1]:+.0f}"
     return f"{value:+.1f} % ({low} to {high})"
 
 

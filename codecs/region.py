@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import RegionError
+from .errors import RegionError, TargetError
 
 Mask = npt.NDArray[np.float32]
 
@@ -117,15 +117,22 @@ def weight_map(regions: Sequence[Region], width: int, height: int, block: int) -
 
 
 def write_regions(regions: ClipRegions, path: Path) -> None:
-    """Writes regions as JSON: ``[x0, y0, x1, y1, weight]`` lists, one list of them a frame."""
+    """Writes regions as JSON: ``[x0, y0, x1, y1, weight]`` lists, one list of them a frame.
+
+    Raises:
+        TargetError: The file cannot be written.
+    """
     frames = [
         [[one.x0, one.y0, one.x1, one.y1, round(one.weight, 4)] for one in frame]
         for frame in regions.frames
     ]
     content = {"width": regions.width, "height": regions.height, "frames": frames}
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, allow_nan=False) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(content, allow_nan=False) + "\n")
+        temporary.replace(path)
+    except OSError as error:
+        raise TargetError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read_regions(path: Path) -> ClipRegions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from .measured_curve import Policy, measured_curve
 Floats = npt.NDArray[np.float64]
 
 _NUM_RESAMPLES = 2000
+# Above this share of resamples without a number, those that have one are a choice, not a sample.
+_NOT_AVAILABLE_ALLOWED = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class ClipComparison:
         clip: Its name, empty where the files have one curve only.
         result: None where there is no number.
         reason: Why there is none.
-        interval_percent: 95 % bootstrap interval over frames, None without frames.
+        interval_percent: 95 % bootstrap interval over frames; None without frames, or where too
+            many resamples have no number.
         notes: What was done to the curves.
     """
 
@@ -210,11 +214,16 @@ def _over_frames(
     num_frames = anchor.qualities.shape[1]
     if num_frames < 2 or test.qualities.shape[1] != num_frames:
         return None
-    found = []
+    found, num_drawn = [], 0
     block = min(max(1, block_frames), max(1, num_frames // 4))
     starts = rng.integers(0, num_frames, (_NUM_RESAMPLES // 4, -(-num_frames // block)))
     for row in starts:
         picked = (row[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
+        if any(
+            one.weights is not None and one.weights[picked].sum() == 0 for one in (anchor, test)
+        ):
+            continue  # a draw without any object says nothing
+        num_drawn += 1
         try:
             curves = [
                 measured_curve(
@@ -230,7 +239,9 @@ def _over_frames(
         one = bd_rate(curves[0], curves[1], "pchip" if method == "cubic" else method)
         if one is not None:
             found.append(one.percent)
-    return _ends(np.array(found)) if found else None
+    if not found or num_drawn - len(found) > _NOT_AVAILABLE_ALLOWED * num_drawn:
+        return None
+    return _ends(np.array(found))
 
 
 def _ends(values: Floats) -> tuple[float, float]:
@@ -282,9 +293,10 @@ def read_curves(path: Path) -> dict[str, FrameQualities]:
 
 
 def _gathered(path: Path, clip: str, points: Mapping[float, Mapping[str, float]]) -> FrameQualities:
-    frames: Sequence[str] = sorted(next(iter(points.values())))
+    # In order of time, for the blocks of neighbours: as text, 10 would come before 2.
+    frames: Sequence[str] = sorted(next(iter(points.values())), key=_frame_order)
     for rate, qualities in points.items():
-        if sorted(qualities) != frames:
+        if qualities.keys() != set(frames):
             raise CurveError(
                 f"each rate must have the same frames, {path} has others at {rate:g}"
                 f"{f' of {clip}' if clip else ''}"
@@ -293,6 +305,15 @@ def _gathered(path: Path, clip: str, points: Mapping[float, Mapping[str, float]]
         np.array(list(points)),
         np.array([[qualities[frame] for frame in frames] for qualities in points.values()]),
     )
+
+
+def _frame_order(frame: str) -> tuple[float, str]:
+    """Returns what frames are sorted by: numbers by value, other names after them."""
+    try:
+        number = float(frame)
+    except ValueError:
+        return math.inf, frame
+    return (number if math.isfinite(number) else math.inf), frame
 
 
 def comparison_lines(found: Comparison) -> list[str]:

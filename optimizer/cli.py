@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -230,12 +231,19 @@ def encode(
         from rich.console import Console
 
         from .apply import apply_settings
+        from .errors import RequestError
         from .recommendation import read_settings
 
         settings, used = read_settings(recommendation)
         if used is not None:
+            own_file = used.file if detector is None else None
             used = dataclasses.replace(
-                used, detector=detector or used.detector, file=regions or used.file
+                used, detector=detector or used.detector, file=regions or own_file
+            )
+        elif detector or regions:
+            raise RequestError(
+                f"--detector and --regions are for settings with regions, {recommendation} has "
+                f"none; leave them out"
             )
         console = Console(stderr=True)
         with console.status("encoding") as status:
@@ -607,11 +615,18 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         console.print(f"note: {note}")
     # Not through rich, which wraps lines and turns ":v:" into a picture.
     print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n")
-    print(
-        recommendation.ffmpeg_command or f"ratesight encode {out / 'recommendation.json'} CLIP OUT"
-    )
+    print(recommendation.ffmpeg_command or _encode_command(recommendation, out))
     if not recommendation.is_verified:
         print("ratesight: the winner failed verification, see the gap above", file=sys.stderr)
+
+
+def _encode_command(recommendation: Recommendation, out: Path) -> str:
+    """Returns our own command that makes the same encode, quoted for a shell."""
+    clip, frame_rate = (recommendation.provenance[name] for name in ("clip", "frame_rate"))
+    words = ["ratesight", "encode", str(out / "recommendation.json"), str(clip), "OUTPUT.mkv"]
+    if frame_rate is not None:
+        words += ["--frame-rate", str(frame_rate)]
+    return shlex.join(words)
 
 
 def _event_type(event: object) -> str:

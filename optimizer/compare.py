@@ -49,6 +49,7 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
 
     Raises:
         RecommendationError: A file is not a recommendation.
+        RequestError: Its regions come from a user's file, which fits one clip only.
     """
     defaults = [
         Contestant(
@@ -63,7 +64,12 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
     ]
     given = []
     for file in files:
-        settings, _ = read_settings(file)
+        settings, used = read_settings(file)
+        if used is not None and used.file is not None:
+            raise RequestError(
+                f"compare finds regions with its detector on each clip, {file} goes by "
+                f"{used.file}; leave it out"
+            )
         # ratesight tune names its folder after clip and codec, and its files all alike.
         name = file.parent.name if file.name == "recommendation.json" else file.stem
         given.append(Contestant(name=name or file.stem, settings=settings))
@@ -107,10 +113,14 @@ class CompareRequest:
         stems = [clip.stem for clip in self.clips]
         if not stems or len(set(stems)) < len(stems):
             raise RequestError(f"compare needs clips of different names, got {stems}")
-        if not 0 < self.frames_per_second < math.inf:
-            raise RequestError(
-                f"frames_per_second must be above 0 and finite, got {self.frames_per_second:g}"
-            )
+        for name, value in (
+            ("frames_per_second", self.frames_per_second),
+            ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
+        ):
+            if not 0 < value < math.inf:
+                raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
+        if self.num_jobs < 0:
+            raise RequestError(f"jobs must not be negative, got {self.num_jobs}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +258,7 @@ def next_crfs(candidate: Candidate, low_quality: float, high_quality: float) -> 
     if curve.qualities[0] > low_quality and crfs[-1] < high:
         beyond.append(min(high, crfs[-1] + step))
     if beyond:
-        return beyond
+        return beyond[: _MOST_POINTS - len(crfs)]
     gaps = [
         (abs(curve.quality_at_crf(left) - curve.quality_at_crf(right)), left, right)
         for left, right in itertools.pairwise(crfs)

@@ -91,7 +91,7 @@ def _rising(rates: Floats, qualities: Floats, policy: Policy) -> tuple[Floats, F
     fitted = isotonic_regression(qualities).x
     moved = int((fitted != qualities).sum())
     note = f"{moved} points moved by up to {np.abs(fitted - qualities).max():.2g} (monotone)"
-    return rates, fitted, [note]
+    return rates, fitted, [note] if moved else []
 
 
 def _before_saturation(qualities: Floats, saturation: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,13 +104,19 @@ def find_regions(
     return RegionSource(tracks=link(frames, seen), step_frames=step, key=key)
 
 
-def given_regions(path: Path, source: Source) -> RegionSource:
+def given_regions(path: Path, source: Source, *, is_shortened: bool = False) -> RegionSource:
     """Returns a user's own regions.
+
+    Args:
+        is_shortened: The source is the beginning of a clip. The file may then be for all of it,
+            as ``ratesight encode`` needs it later.
 
     Raises:
         RegionError: The file is not of that kind, or is for another clip.
     """
     regions = read_regions(path)
+    if is_shortened:
+        regions = replace(regions, frames=regions.frames[: source.num_frames])
     regions.check_fit(source.width, source.height, source.num_frames)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     key: dict[str, Json] = {"kind": REGIONS_VERSION, "file": digest}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
 
     Raises:
         ClipError, ScratchError: The clip cannot be used.
+        RegionError: A file of regions is malformed or another clip's.
         WeightsError, AnnotationError, NoObjectsError: There is nothing to measure quality with.
         EncodeError: The encoder fails with its own defaults.
         UnreachableError: The encoder's defaults cannot reach the target on this clip.
@@ -61,6 +62,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
         stack.callback(_close, loading)
         detector = load_detector(request.detector, image_size=request.image_size)
+        second = None
+        if request.second_detector is not None:
+            second = load_detector(request.second_detector, image_size=request.image_size)
         source = loading.result()
         annotations = None
         if request.annotations is not None:
@@ -88,6 +92,20 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
         bench = bench_on(segments, sample, detector)
         yield _clip_loaded(source, bench)
+        # Twice as many frames, none of which the search chooses its winner by. Before the search,
+        # so that frames without any object do not end a run at its end.
+        sample = sampled_frames(
+            source, source.whole, request.frames_per_second * 2, phase=0, annotations=annotations
+        )
+        searched = frozenset(bench.frames)
+        unseen = [pair for pair in sample if pair[0] not in searched]
+        verification_bench = bench_on(source.whole, unseen or sample, detector)
+        second_bench, notes = None, []
+        if second is not None:
+            try:
+                second_bench = bench_on(source.whole, unseen or sample, second)
+            except NoObjectsError:
+                notes.append("The second detector sees nothing on the original: no second opinion.")
         study = _open_study(request, bench, "encoder", request.fixed_options)
         results = [(yield from search(request, bench, study, measurer))]
         if request.regions is not None:
@@ -96,19 +114,6 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
             study = _open_study(request, bench, "regions", fixed)
             results.append((yield from search_regions(request, bench, study, measurer, results[0])))
-        # Twice as many frames, none of which the search chose its winner by.
-        sample = sampled_frames(
-            source, source.whole, request.frames_per_second * 2, phase=0, annotations=annotations
-        )
-        unseen = [pair for pair in sample if pair[0] not in bench.frames]
-        verification_bench = bench_on(source.whole, unseen or sample, detector)
-        second_bench, notes = None, []
-        if request.second_detector is not None:
-            second = load_detector(request.second_detector, image_size=request.image_size)
-            try:
-                second_bench = bench_on(source.whole, unseen or sample, second)
-            except NoObjectsError:
-                notes.append("The second detector sees nothing on the original: no second opinion.")
         verification = yield from verify(
             request, results, verification_bench, second_bench, measurer
         )
@@ -124,7 +129,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         verification.notes += notes
         yield Recommended(
             recommendation=_recommend(
-                request, results[-1], verification, verification_bench, measurer, started
+                request, results, verification, verification_bench, measurer, started
             ),
             regions=verification_bench.clip_regions(verification.winner.ladder.settings),
         )
@@ -140,7 +145,8 @@ def _find_regions(
     request: TuneRequest, source: Source, detector: Detector, measurer: Measurer
 ) -> RegionSource:
     if isinstance(request.regions, Path):
-        return given_regions(request.regions, source)
+        is_shortened = request.max_seconds is not None
+        return given_regions(request.regions, source, is_shortened=is_shortened)
     return find_regions(source, detector, request.thresholds, measurer)
 
 
@@ -189,7 +195,7 @@ def _study_name(request: TuneRequest, bench: Bench, part: Part) -> str:
 
 def _recommend(
     request: TuneRequest,
-    result: SearchResult,
+    results: Sequence[SearchResult],
     verification: Verification,
     bench: Bench,
     measurer: Measurer,
@@ -217,7 +223,7 @@ def _recommend(
         bd_rate_qualities=(
             None if overall is None else (overall.low_quality, overall.high_quality)
         ),
-        search_cost_percent=cost_percent(request, result.best_cost),
+        search_cost_percent=cost_percent(request, min(one.best_cost for one in results)),
         target_quality=aim.quality if isinstance(aim, TargetQuality) else None,
         target_rate_kbps=None if isinstance(aim, TargetQuality) else aim.rate_kbps,
         quality=expected_quality,
@@ -272,6 +278,7 @@ def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "clip": str(request.clip),
         "clip_content_sha256": bench.source.content_sha256,
         "num_frames": bench.source.num_frames,
+        "frame_rate": None if request.frame_rate is None else str(request.frame_rate),
         "max_seconds": request.max_seconds,
         "num_segments": request.num_segments,
         "segment_seconds": request.segment_seconds,
@@ -286,6 +293,7 @@ def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "match_score": request.thresholds.match,
         "annotations": str(request.annotations) if request.annotations else None,
         "metric": bench.key["metric"],
+        "num_region_trials": 0 if request.regions is None else request.num_region_trials,
         "sampler": request.sampler,
         "seed": request.seed,
         "num_under_way": request.num_under_way,

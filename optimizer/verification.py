@@ -139,7 +139,7 @@ def _judge(
     )
     # Both must save: what is recommended is never known to be worse than the defaults.
     saving = {
-        one.change.bd_rate.percent: number
+        number: one.change.bd_rate.percent
         for number, one in enumerate(contenders)
         if one.change.bd_rate is not None
         and max(one.change.bd_rate.percent, one.change.percent) < 0
@@ -148,10 +148,10 @@ def _judge(
         f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
         f"({one.change.percent:+.1f} % at the target, {_bd_rate(one.change)} BD-rate)."
         for number, one in enumerate(contenders)
-        if number not in saving.values()
+        if number not in saving
     ]
     if saving:
-        best = saving[min(saving)]
+        best = min(saving, key=lambda number: saving[number])  # of equals the one without regions
         winner, change = verified[best], contenders[best].change
     else:
         notes.append("Nothing was better than the encoder's defaults: keep them.")

@@ -90,6 +90,17 @@ def test_frames_give_an_interval_around_the_truth() -> None:
     assert again == found
 
 
+def test_there_is_no_interval_where_most_resamples_have_no_number() -> None:
+    """One frame alone tells the encodes apart: a third of the draws lack it, and are flat."""
+    frames = np.ones((4, 40))
+    frames[:, 0] = QUALITIES
+
+    found = compare({"": FrameQualities(RATES, frames)}, {"": FrameQualities(RATES * 0.9, frames)})
+
+    assert found.bd_rate_percent == pytest.approx(-10)
+    assert found.interval_percent is None
+
+
 def test_frames_are_read_and_must_be_the_same(tmp_path: Path) -> None:
     rows = [
         f"{rate},{quality + frame / 100},{frame},street"
@@ -106,6 +117,13 @@ def test_frames_are_read_and_must_be_the_same(tmp_path: Path) -> None:
     write(path, "\n".join(["rate,quality,frame,clip", *rows[:-1]]))
     with pytest.raises(CurveError, match="same frames"):
         read_curves(path)
+
+
+def test_frames_stand_in_order_of_time(tmp_path: Path) -> None:
+    rows = [f"{rate},{frame},{frame}" for rate in RATES for frame in (10, 2, 0, 11)]
+    path = write(tmp_path / "a.csv", "\n".join(["rate,quality,frame", *rows]))
+
+    assert read_curves(path)[""].qualities[0].tolist() == [0, 2, 10, 11]
 
 
 @pytest.mark.parametrize(

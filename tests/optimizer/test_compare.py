@@ -20,6 +20,7 @@ from ratesight.optimizer.compare import (
     Contestant,
     CurveMeasured,
     compare_events,
+    contestants_of,
     next_crfs,
 )
 from ratesight.optimizer.errors import RequestError
@@ -159,7 +160,18 @@ def test_a_curve_covers_the_range_and_ends(codec: Codec, measurement: MakeMeasur
         assert min(qualities) <= 0.7
         inside = [one for one in qualities if 0.6 < one < 0.98]
         assert len(inside) >= 2
-        assert len(qualities) <= 10
+        assert len(qualities) <= 9
+
+
+def test_regions_of_one_clip_are_not_compared_on_others(tmp_path: Path) -> None:
+    settings = {"codec": "x264", "preset": "veryfast", "rate_control": {"crf": 30},
+                "options": {"roi": 1}, "num_threads": 1}  # fmt: skip
+    regions = {"file": "mine.json", "detector": "yolo11n.pt", "image_size": 640, "match_score": 0.2}
+    path = tmp_path / "recommendation.json"
+    path.write_text(json.dumps({"settings": settings, "regions": regions}))
+
+    with pytest.raises(RequestError, match=r"goes by mine\.json"):
+        contestants_of([], [path])
 
 
 @pytest.mark.parametrize(
@@ -170,6 +182,8 @@ def test_a_curve_covers_the_range_and_ends(codec: Codec, measurement: MakeMeasur
         ({"contestants": (contestant("x264", "medium"),) * 2}, "different names"),
         ({"clips": ()}, "clips of different names"),
         ({"frames_per_second": 0}, "frames_per_second"),
+        ({"max_seconds": float("inf")}, "max_seconds"),
+        ({"num_jobs": -1}, "jobs must not be negative"),
     ],
 )
 def test_misuse_is_refused(asked: CompareRequest, fields: dict[str, object], words: str) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ratesight.codecs.region import ClipRegions, Region, weight_map
+from ratesight.codecs.errors import RegionError
+from ratesight.codecs.region import ClipRegions, Region, weight_map, write_regions
 from ratesight.codecs.roi import RegionCoding
+from ratesight.codecs.source import Source
 from ratesight.metrics.tracks import Track
 from ratesight.optimizer.regions import (
     RegionSource,
@@ -22,6 +25,7 @@ from ratesight.optimizer.regions import (
     shape_regions,
     tracks_of,
 )
+from ratesight.optimizer.set_up import given_regions
 
 WIDTH, HEIGHT, NUM_FRAMES = 200, 120, 12
 Box = tuple[int, int, int, int]
@@ -343,3 +347,17 @@ class TestTracksOf:
 )  # fmt: skip
 def test_objects_are_looked_for_ten_times_a_second(frame_rate: Fraction, step: int) -> None:
     assert region_step(frame_rate) == step
+
+
+def test_regions_of_a_whole_clip_serve_its_beginning(phone: Source, tmp_path: Path) -> None:
+    box = Region(x0=0, y0=0, x1=16, y1=16)
+    whole = ClipRegions(
+        width=phone.width, height=phone.height, frames=((box,),) * (phone.num_frames + 5)
+    )
+    write_regions(whole, tmp_path / "regions.json")
+
+    found = given_regions(tmp_path / "regions.json", phone, is_shortened=True)
+
+    assert found.tracks[0].frames[-1] == phone.num_frames - 1
+    with pytest.raises(RegionError, match="make them for this clip"):
+        given_regions(tmp_path / "regions.json", phone)
