@@ -16,6 +16,9 @@ from .region import Region, weight_map
 Levels = npt.NDArray[np.int16]
 Blocks = npt.NDArray[np.bool_]
 
+# Changes whenever the same frames and settings give other pictures.
+VERSION = "background 1"
+
 _WHOLE = 1 << 14  # Share of a sample that is all original, in 16 bits.
 _BLOCK = 16  # Side in luma, 8 in chroma: what H.264 codes as one.
 

@@ -30,6 +30,15 @@ def can_offset_qp(codec: Codec) -> bool:
     return supports_regions()
 
 
+def filter_version() -> str:
+    """Returns what the pictures of the background filter depend on, beside its settings."""
+    import cv2
+
+    from .background import VERSION
+
+    return f"{VERSION} opencv {cv2.__version__}"
+
+
 class RegionEncoder:
     """Encodes planes; where the settings have regions on, filtered and with QP offsets."""
 

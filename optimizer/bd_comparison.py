@@ -6,15 +6,15 @@ import csv
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from .bd_rate import BdRate, Method, bd_rate
-from .errors import CurveError
-from .measured_curve import Policy, measured_curve
+from .errors import CurveError, RequestError
+from .measured_curve import MeasuredCurve, Policy, measured_curve
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,11 +31,13 @@ class FrameQualities:
         rates: (points,).
         qualities: (points, frames); one frame where only the mean is known.
         weights: (frames,), what a frame counts; all the same where None.
+        frames: Their names, in order of time.
     """
 
     rates: Floats
     qualities: Floats
     weights: Floats | None = None
+    frames: tuple[str, ...] = ()
 
     def pooled(self, picked: npt.NDArray[np.intp] | slice = slice(None)) -> Floats:
         """Returns (points,) weighted means over some frames; NaN where they count nothing."""
@@ -93,43 +95,49 @@ class Comparison:
     clips: tuple[ClipComparison, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How BD-rate is made of curves.
+
+    Attributes:
+        method, policy, saturation: As in ``bd_rate`` and ``measured_curve``.
+        min_overlap: Below this share of the anchor's quality range there is no number.
+        qualities: Lowest and highest quality that count.
+        block_frames: Frames that are drawn together for the intervals over frames.
+    """
+
+    method: Method = "pchip"
+    policy: Policy = "strict"
+    saturation: float = 0.005
+    min_overlap: float = 0.25
+    qualities: tuple[float, float] = (-math.inf, math.inf)
+    block_frames: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("saturation", self.saturation), ("min_overlap", self.min_overlap)):
+            if not 0 <= value < 1:
+                raise RequestError(f"{name} must be at least 0 and below 1, got {value:g}")
+        if self.block_frames < 1:
+            raise RequestError(f"block_frames must be at least 1, got {self.block_frames}")
+
+
 def compare(
-    anchor: Mapping[str, FrameQualities],
-    test: Mapping[str, FrameQualities],
-    *,
-    method: Method = "pchip",
-    policy: Policy = "strict",
-    saturation: float = 0.005,
-    min_overlap: float = 0.25,
-    block_frames: int = 1,
-    seed: int = 0,
+    anchor: Mapping[str, FrameQualities], test: Mapping[str, FrameQualities], rules: Rules
 ) -> Comparison:
     """Returns the BD-rate of a test against an anchor, clip by clip and in the median.
-
-    Args:
-        min_overlap: Below this share of the anchor's quality range there is no number.
-        block_frames: Frames that are drawn together for the intervals over frames.
 
     Raises:
         CurveError: No clip has a number; with one clip, why.
     """
+    if not anchor and not test:
+        raise CurveError("there is no clip with curves")
     if set(anchor) != set(test):
         other = sorted(set(anchor) ^ set(test))[0]
         raise CurveError(f"both files must have the same clips, {other!r} is in one of them only")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(rules.seed)
     clips = tuple(
-        _compare_clip(
-            clip,
-            anchor[clip],
-            test[clip],
-            method,
-            policy,
-            saturation,
-            min_overlap,
-            block_frames,
-            rng,
-        )
-        for clip in sorted(anchor)
+        _compare_clip(clip, anchor[clip], test[clip], rules, rng) for clip in sorted(anchor)
     )
     found = np.array([one.result.percent for one in clips if one.result is not None])
     if not len(found):
@@ -149,8 +157,8 @@ def compare(
         quartiles_percent=quartiles,
         overlap=float(np.median([one.result.overlap for one in clips if one.result is not None])),
         num_not_available=len(clips) - len(found),
-        method=method,
-        policy=policy,
+        method=rules.method,
+        policy=rules.policy,
         clips=clips,
     )
 
@@ -159,63 +167,60 @@ def _compare_clip(
     clip: str,
     anchor: FrameQualities,
     test: FrameQualities,
-    method: Method,
-    policy: Policy,
-    saturation: float,
-    min_overlap: float,
-    block_frames: int,
+    rules: Rules,
     rng: np.random.Generator,
 ) -> ClipComparison:
-    sides = (("anchor", anchor), ("test", test))
     notes: list[str] = []
-    curves = []
     try:
-        for name, side in sides:
+        if anchor.frames != test.frames:
+            raise CurveError("both curves must be measured on the same frames")
+        curves = []
+        for name, side in (("anchor", anchor), ("test", test)):
             try:
-                curve = measured_curve(
-                    side.rates, side.pooled(), policy=policy, saturation=saturation
-                )
+                curve = _curve(side.rates, side.pooled(), rules)
             except CurveError as error:
                 raise CurveError(f"{name}: {error}") from error
-            if method == "cubic" and len(np.unique(curve.qualities)) < 4:
-                raise CurveError(f"{name}: a cubic needs four qualities; choose pchip")
             notes += [f"{name}: {note}" for note in curve.notes]
             curves.append(curve)
-        result = bd_rate(curves[0], curves[1], method)
+        result = bd_rate(curves[0], curves[1], rules.method, rules.qualities)
         overlap = 0.0 if result is None else result.overlap
-        if result is None or overlap < min_overlap:
+        if result is None or overlap < rules.min_overlap:
             raise CurveError(
-                f"curves must share at least {min_overlap:g} of the anchor's quality range, they "
-                f"share {overlap:.2f}; measure more points"
+                f"curves must share at least {rules.min_overlap:g} of the anchor's quality range, "
+                f"they share {overlap:.2f}; measure more points"
             )
     except CurveError as error:
         return ClipComparison(
             clip=clip, result=None, reason=str(error), interval_percent=None, notes=tuple(notes)
         )
-    interval = _over_frames(anchor, test, method, block_frames, rng)
+    interval = _over_frames(anchor, test, rules, rng)
     return ClipComparison(
         clip=clip, result=result, reason=None, interval_percent=interval, notes=tuple(notes)
     )
 
 
+def _curve(rates: Floats, qualities: Floats, rules: Rules) -> MeasuredCurve:
+    curve = measured_curve(rates, qualities, policy=rules.policy, saturation=rules.saturation)
+    if rules.method == "cubic" and len(np.unique(curve.qualities)) < 4:
+        raise CurveError("a cubic needs four qualities; choose pchip")
+    return curve
+
+
 def _over_frames(
-    anchor: FrameQualities,
-    test: FrameQualities,
-    method: Method,
-    block_frames: int,
-    rng: np.random.Generator,
+    anchor: FrameQualities, test: FrameQualities, rules: Rules, rng: np.random.Generator
 ) -> tuple[float, float] | None:
     """Returns the interval of a clip whose frames are known, the same ones on both sides.
 
-    Frames are drawn in circular blocks, since neighbours show the same.
-
-    A resample need not be monotone, whatever the whole is: isotonic regression makes it so.
+    Frames are drawn in circular blocks, since neighbours show the same. A resample need not rise
+    where the whole does: isotonic regression stands in for a strict policy.
     """
     num_frames = anchor.qualities.shape[1]
-    if num_frames < 2 or test.qualities.shape[1] != num_frames:
+    if num_frames < 2:
         return None
+    if rules.policy == "strict":
+        rules = replace(rules, policy="monotone")
     found, num_drawn = [], 0
-    block = min(max(1, block_frames), max(1, num_frames // 4))
+    block = min(rules.block_frames, max(1, num_frames // 4))
     starts = rng.integers(0, num_frames, (_NUM_RESAMPLES // 4, -(-num_frames // block)))
     for row in starts:
         picked = (row[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
@@ -225,20 +230,12 @@ def _over_frames(
             continue  # a draw without any object says nothing
         num_drawn += 1
         try:
-            curves = [
-                measured_curve(
-                    one.rates,
-                    one.pooled(picked),
-                    policy="monotone",
-                    saturation=0,
-                )
-                for one in (anchor, test)
-            ]
+            curves = [_curve(one.rates, one.pooled(picked), rules) for one in (anchor, test)]
         except CurveError:
             continue  # a draw of frames on which quality is flat
-        one = bd_rate(curves[0], curves[1], "pchip" if method == "cubic" else method)
-        if one is not None:
-            found.append(one.percent)
+        change = bd_rate(curves[0], curves[1], rules.method, rules.qualities)
+        if change is not None:
+            found.append(change.percent)
     if not found or num_drawn - len(found) > _NOT_AVAILABLE_ALLOWED * num_drawn:
         return None
     return _ends(np.array(found))
@@ -304,6 +301,7 @@ def _gathered(path: Path, clip: str, points: Mapping[float, Mapping[str, float]]
     return FrameQualities(
         np.array(list(points)),
         np.array([[qualities[frame] for frame in frames] for qualities in points.values()]),
+        frames=tuple(frames),
     )
 
 

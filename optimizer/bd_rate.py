@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -35,7 +36,7 @@ class BdRate:
 
     Attributes:
         percent: Negative is saved.
-        overlap: The shared interval of quality as a share of the anchor's, in (0, 1].
+        overlap: The shared interval of quality as a share of the anchor's that counts, in (0, 1].
         low_quality, high_quality: The shared interval.
     """
 
@@ -45,7 +46,12 @@ class BdRate:
     high_quality: float
 
 
-def bd_rate(anchor: Curve, test: Curve, method: Method = "pchip") -> BdRate | None:
+def bd_rate(
+    anchor: Curve,
+    test: Curve,
+    method: Method = "pchip",
+    qualities: tuple[float, float] = (-math.inf, math.inf),
+) -> BdRate | None:
     """Returns the BD-rate of a test curve against an anchor; None where they share no quality.
 
     Log rate over quality, fitted and integrated exactly. A stretch of equal qualities counts with
@@ -55,17 +61,18 @@ def bd_rate(anchor: Curve, test: Curve, method: Method = "pchip") -> BdRate | No
         method: ``pchip`` is monotone between the points. ``akima`` is a cross-check. ``cubic`` is
             the one polynomial of VCEG-M33, by least squares, to reproduce published numbers: it
             overshoots wildly where quality saturates.
+        qualities: Lowest and highest that count.
 
     Source: Bjontegaard, VCEG-M33, 2001; PCHIP as in JCTVC-E137, 2011.
     """
     curves = [_log_rate_over_quality(curve) for curve in (anchor, test)]
-    low = max(float(qualities[0]) for qualities, _ in curves)
-    high = min(float(qualities[-1]) for qualities, _ in curves)
+    low = max(qualities[0], *(float(levels[0]) for levels, _ in curves))
+    high = min(qualities[1], *(float(levels[-1]) for levels, _ in curves))
     if not high > low:
         return None
     integrate = _INTEGRALS[method]
-    means = [integrate(qualities, rates, low, high) / (high - low) for qualities, rates in curves]
-    own = curves[0][0]
+    means = [integrate(levels, rates, low, high) / (high - low) for levels, rates in curves]
+    own = np.clip(curves[0][0], *qualities)
     return BdRate(
         percent=float(np.expm1(means[1] - means[0]) * 100),
         overlap=(high - low) / float(own[-1] - own[0]),

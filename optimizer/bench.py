@@ -13,6 +13,7 @@ import numpy as np
 from ..codecs.encode import Encoding, decode_bgr, encode, ffmpeg_version
 from ..codecs.encoder import encoder_version, ffmpeg_options
 from ..codecs.region import ClipRegions
+from ..codecs.region_encoder import filter_version
 from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
 from ..codecs.table import ENCODERS
@@ -26,7 +27,7 @@ from ..metrics.object_iou import (
 )
 from .errors import RequestError
 from .regions import RegionSource, shape_regions
-from .store import Json
+from .store import Json, key_sha256
 
 # (index in the source, position in the encode) of frames to look at.
 Sample = list[tuple[int, int]]
@@ -110,7 +111,12 @@ class Bench:
         regions = self.regions if settings.regions is not None else None
         return {
             **self.key,
-            **({} if regions is None else {"regions": regions.key}),
+            **({} if regions is None else {"regions": key_sha256(regions.key)}),
+            **(
+                {"filter": filter_version()}
+                if settings.regions is not None and settings.regions.has_filter
+                else {}
+            ),
             "kind": "measurement",
             "settings": settings_json(settings),
             "ffmpeg_options": dict(ffmpeg_options(settings)),

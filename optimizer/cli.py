@@ -322,8 +322,9 @@ def _compare(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .compare import Compared, compare_events
+    from .compare import Compared, CurveMeasured, compare_events
     from .comparison_files import clip_rows, matrix_rows, write_comparison
+    from .errors import CurveError
     from .report import draw_comparison
 
     _make_folder(out)
@@ -334,11 +335,16 @@ def _compare(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
             if isinstance(event, Compared):
                 compared = event
                 break
-            points = [f"{one.quality:.3f} at {one.rate_kbps:.0f}" for one in event.points]
-            console.print(f"{event.clip} {event.contestant}: {', '.join(points)} kbit/s")
+            if isinstance(event, CurveMeasured):
+                points = [f"{one.quality:.3f} at {one.rate_kbps:.0f}" for one in event.points]
+                console.print(f"{event.clip} {event.contestant}: {', '.join(points)} kbit/s")
+            else:
+                console.print(f"{event.clip} skipped: {event.reason}")
             if json_lines:
                 _print_json(_event_type(event), dataclasses.asdict(event))
     assert compared is not None
+    if not compared.curves:
+        raise CurveError(f"no clip could be measured; {compared.skipped[0].reason}")
     write_comparison(compared, out)
     draw_comparison(compared, out / "curves.png")
     if json_lines:
@@ -393,17 +399,16 @@ def bdrate(
 ) -> None:
     """BD-rate of curves measured anywhere; columns clip and frame give medians and intervals."""
     with _one_line_errors(debug):
-        from .bd_comparison import compare, comparison_lines, read_curves
+        from .bd_comparison import Rules, compare, comparison_lines, read_curves
 
-        found = compare(
-            read_curves(anchor),
-            read_curves(test),
+        rules = Rules(
             method=method.value,
             policy=policy.value,
             saturation=saturation,
             min_overlap=min_overlap,
             block_frames=block_frames,
         )
+        found = compare(read_curves(anchor), read_curves(test), rules)
         if json_lines:
             _print_json("bd_rate", dataclasses.asdict(found))
             return

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..codecs.errors import ClipError, EncodeError
 from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, Codec
 from ..metrics.detector import Detector, load_detector
-from .bd_comparison import Comparison, FrameQualities, compare
+from ..metrics.errors import NoObjectsError
+from .bd_comparison import Comparison, FrameQualities, Rules, compare
 from .bench import Bench, Measurement, Thresholds, sampled_frames
 from .candidate import Candidate
 from .curve import RdPoint
@@ -133,6 +135,14 @@ class CurveMeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSkipped:
+    """A clip of which there are no curves, and why."""
+
+    clip: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """BD-rate of a test against an anchor over all clips.
 
@@ -151,21 +161,24 @@ class Pair:
 class Compared:
     """The outcome: every curve, and every ordered pair of contestants."""
 
+    skipped: tuple[ClipSkipped, ...]
     curves: tuple[CurveMeasured, ...]
     pairs: tuple[Pair, ...]
     num_encodes: int
     num_from_store: int
 
 
-def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | Compared]:
+def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkipped | Compared]:
     """Measures all curves, clip after clip, and yields them as they come; the outcome is last.
 
+    A clip that cannot be used, on which the detector sees nothing, or that an encoder fails on, is
+    skipped and said.
+
     Raises:
-        ClipError, ScratchError: A clip cannot be used.
-        WeightsError, NoObjectsError: There is nothing to measure quality with.
-        EncodeError: An encode failed.
-        StoreError: Measurements cannot be kept.
+        WeightsError: There is nothing to measure quality with.
+        ScratchError, StoreError: There is no room.
     """
+    skipped: list[ClipSkipped] = []
     curves: list[CurveMeasured] = []
     qualities: dict[str, dict[str, FrameQualities]] = {one.name: {} for one in request.contestants}
     with ExitStack() as stack:
@@ -173,19 +186,24 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | Compared
         detector = load_detector(request.detector, image_size=request.image_size)
         measurer = stack.enter_context(open_measurer(store, num_jobs_here(request.num_jobs)))
         for clip in request.clips:
-            with ExitStack() as of_clip:
-                bench = _set_up(request, clip, detector, measurer, of_clip)
-                for contestant, measured in zip(
-                    request.contestants, _measure(request, bench, measurer), strict=True
-                ):
-                    candidate = Candidate(settings=contestant.settings, measurements=measured)
-                    qualities[contestant.name][clip.stem] = _frame_qualities(measured)
-                    curve = CurveMeasured(
-                        clip=clip.stem, contestant=contestant.name, points=tuple(candidate.points)
-                    )
-                    curves.append(curve)
-                    yield curve
+            try:
+                with ExitStack() as of_clip:
+                    bench = _set_up(request, clip, detector, measurer, of_clip)
+                    all_measured = _measure(request, bench, measurer)
+            except (ClipError, EncodeError, NoObjectsError) as error:
+                skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
+                yield skipped[-1]
+                continue
+            for contestant, measured in zip(request.contestants, all_measured, strict=True):
+                candidate = Candidate(settings=contestant.settings, measurements=measured)
+                qualities[contestant.name][clip.stem] = _frame_qualities(measured)
+                curve = CurveMeasured(
+                    clip=clip.stem, contestant=contestant.name, points=tuple(candidate.points)
+                )
+                curves.append(curve)
+                yield curve
         yield Compared(
+            skipped=tuple(skipped),
             curves=tuple(curves),
             pairs=tuple(_pairs(request, qualities)),
             num_encodes=measurer.spent.num_encodes,
@@ -285,16 +303,16 @@ def _frame_qualities(measured: dict[float, Measurement]) -> FrameQualities:
 def _pairs(
     request: CompareRequest, qualities: dict[str, dict[str, FrameQualities]]
 ) -> Iterator[Pair]:
+    rules = Rules(
+        policy="monotone",
+        qualities=(request.low_quality, request.high_quality),
+        block_frames=max(1, round(2 * request.frames_per_second)),
+    )
     names: Sequence[str] = [one.name for one in request.contestants]
     for anchor, test in itertools.permutations(names, 2):
         comparison, reason = None, None
         try:
-            comparison = compare(
-                qualities[anchor],
-                qualities[test],
-                policy="monotone",
-                block_frames=round(2 * request.frames_per_second),
-            )
+            comparison = compare(qualities[anchor], qualities[test], rules)
         except CurveError as error:
             reason = str(error)
         yield Pair(anchor=anchor, test=test, comparison=comparison, reason=reason)

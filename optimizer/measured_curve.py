@@ -67,6 +67,8 @@ def measured_curve(
             f"{len(rates) - num_kept} saturated points above quality {qualities[num_kept - 1]:g} "
             f"cut off (less than {saturation:g} of the range gained)"
         )
+    if num_kept < _LEAST_POINTS <= len(order):
+        notes.append(f"only {num_kept} points left")
     if num_kept < 2 or qualities[num_kept - 1] == qualities[0]:
         raise CurveError("a curve must have two qualities at least, this one is flat")
     return MeasuredCurve(np.log(rates[:num_kept]), qualities[:num_kept], tuple(notes))

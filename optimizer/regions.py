@@ -21,7 +21,7 @@ _FRAMES_PER_SECOND = 10
 # Share of a region's weight that its ring has: half of its offset and half of the background's.
 _RING_WEIGHT = 0.5
 
-# Changes whenever the same tracks give other regions.
+# Changes whenever the same detections are linked, or the same tracks shaped, in another way.
 VERSION = "regions 1"
 
 Boxes = npt.NDArray[np.int64]

@@ -35,6 +35,7 @@ class SearchResult:
             anchor. It need not be better than ``first``, whose cost is a lucky one: the
             verification tells.
         best_cost: Against the anchor; negative is better.
+        cost_before: The lowest of the search before this one; 0 for the first.
         started: Of the clock, when the first search began.
         finished: Trials that the encoder did not refuse.
     """
@@ -43,6 +44,7 @@ class SearchResult:
     first: Candidate
     best: Candidate
     best_cost: float
+    cost_before: float
     started: float
     finished: list[_Trial] = field(default_factory=list)
 
@@ -77,7 +79,9 @@ def search(
     started = time.perf_counter()
     anchor = Candidate(settings=request.anchor_settings)
     yield from _measure_anchor(request, bench, anchor, measurer)
-    result = SearchResult(anchor=anchor, first=anchor, best=anchor, best_cost=0.0, started=started)
+    result = SearchResult(
+        anchor=anchor, first=anchor, best=anchor, best_cost=0.0, cost_before=0.0, started=started
+    )
     yield from _run_trials(request, bench, study, measurer, result, range(request.num_trials))
     return result
 
@@ -95,6 +99,7 @@ def search_regions(
         first=plain.best,
         best=plain.best,
         best_cost=0.0,
+        cost_before=plain.best_cost,
         started=plain.started,
     )
     numbers = range(request.num_trials, request.num_trials + request.num_region_trials)
@@ -179,7 +184,7 @@ def _finish(
         num_trials=request.num_all_trials,
         options=dict(trial.proposal.options),
         cost_percent=None if found is None else cost_percent(request, found),
-        best_cost_percent=cost_percent(request, result.best_cost),
+        best_cost_percent=cost_percent(request, min(result.best_cost, result.cost_before)),
         num_points=num_points,
         failure=exploration.failure,
         elapsed_seconds=time.perf_counter() - result.started,

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ratesight.optimizer.bd_comparison import FrameQualities, compare, comparison_lines, read_curves
+from ratesight.optimizer.bd_comparison import (
+    FrameQualities,
+    Rules,
+    compare,
+    comparison_lines,
+    read_curves,
+)
 from ratesight.optimizer.cli import app
 from ratesight.optimizer.errors import CurveError
 from typer.testing import CliRunner
@@ -61,7 +67,7 @@ def test_over_clips_the_median_counts_and_what_has_no_number_is_counted() -> Non
     anchor = {name: one_curve() for name in "abcd"}
     test = {"a": one_curve(0.9), "b": one_curve(0.8), "c": one_curve(0.3), "d": one_curve(1, 5)}
 
-    found = compare(anchor, test)
+    found = compare(anchor, test, Rules())
 
     assert found.bd_rate_percent == pytest.approx(-20)
     assert found.num_not_available == 1
@@ -80,13 +86,17 @@ def test_frames_give_an_interval_around_the_truth() -> None:
     frames = QUALITIES[:, None] + easiness + rng.normal(0, 0.02, (4, 200))
     others = QUALITIES[:, None] + easiness + rng.normal(0, 0.02, (4, 200))
 
-    found = compare({"": FrameQualities(RATES, frames)}, {"": FrameQualities(RATES * 0.9, others)})
+    found = compare(
+        {"": FrameQualities(RATES, frames)}, {"": FrameQualities(RATES * 0.9, others)}, Rules()
+    )
 
     assert found.interval_percent is not None
     low, high = found.interval_percent
     assert low < -10 < high
     assert high - low < 10
-    again = compare({"": FrameQualities(RATES, frames)}, {"": FrameQualities(RATES * 0.9, others)})
+    again = compare(
+        {"": FrameQualities(RATES, frames)}, {"": FrameQualities(RATES * 0.9, others)}, Rules()
+    )
     assert again == found
 
 
@@ -95,7 +105,9 @@ def test_there_is_no_interval_where_most_resamples_have_no_number() -> None:
     frames = np.ones((4, 40))
     frames[:, 0] = QUALITIES
 
-    found = compare({"": FrameQualities(RATES, frames)}, {"": FrameQualities(RATES * 0.9, frames)})
+    found = compare(
+        {"": FrameQualities(RATES, frames)}, {"": FrameQualities(RATES * 0.9, frames)}, Rules()
+    )
 
     assert found.bd_rate_percent == pytest.approx(-10)
     assert found.interval_percent is None
@@ -165,4 +177,35 @@ def test_a_cubic_needs_four_qualities_left() -> None:
     flat = FrameQualities(RATES, np.array([[0.5], [0.8], [0.9], [0.9]]))
 
     with pytest.raises(CurveError, match="choose pchip"):
-        compare({"": flat}, {"": flat}, method="cubic", policy="monotone", saturation=0)
+        compare({"": flat}, {"": flat}, Rules(method="cubic", policy="monotone", saturation=0))
+
+
+def test_only_the_qualities_asked_for_count() -> None:
+    bent = FrameQualities(RATES * np.array([1, 1, 0.8, 0.8]), QUALITIES[:, None])
+    anchor, test = {"": one_curve()}, {"": bent}
+
+    low = compare(anchor, test, Rules(qualities=(0.5, 0.7)))
+    high = compare(anchor, test, Rules(qualities=(0.8, 0.9)))
+
+    assert -25 < high.bd_rate_percent < -18
+    assert -6 < low.bd_rate_percent < 0
+    assert (low.overlap, high.overlap) == (1, 1)
+
+
+def test_other_frames_are_not_paired() -> None:
+    frames = np.repeat(QUALITIES[:, None], 3, axis=1)
+    anchor = FrameQualities(RATES, frames, frames=("0", "1", "2"))
+    test = FrameQualities(RATES, frames, frames=("0", "1", "3"))
+
+    with pytest.raises(CurveError, match="the same frames"):
+        compare({"": anchor}, {"": test}, Rules())
+
+
+@pytest.mark.parametrize(
+    "asked", [["--min-overlap", "nan"], ["--saturation", "-1"], ["--block-frames", "0"]]
+)
+def test_rules_out_of_range_are_misuse(anchor: Path, cheaper: Path, asked: list[str]) -> None:
+    done = CliRunner().invoke(app, ["bdrate", str(anchor), str(cheaper), *asked])
+
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1

@@ -15,6 +15,7 @@ from ratesight.optimizer.bench import Measurement
 from ratesight.optimizer.candidate import Candidate
 from ratesight.optimizer.cli import app
 from ratesight.optimizer.compare import (
+    ClipSkipped,
     Compared,
     CompareRequest,
     Contestant,
@@ -27,6 +28,7 @@ from ratesight.optimizer.errors import RequestError
 from typer.testing import CliRunner
 
 MakeMeasurement = Callable[..., Measurement]
+CompareEvent = CurveMeasured | ClipSkipped | Compared
 
 
 def contestant(codec: Codec, preset: str, name: str | None = None, **options: int) -> Contestant:
@@ -62,12 +64,12 @@ def asked(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def events(asked: CompareRequest) -> list[CurveMeasured | Compared]:
+def events(asked: CompareRequest) -> list[CompareEvent]:
     return list(compare_events(asked))
 
 
 @pytest.fixture(scope="module")
-def compared(events: list[CurveMeasured | Compared]) -> Compared:
+def compared(events: list[CompareEvent]) -> Compared:
     assert isinstance(events[-1], Compared)
     return events[-1]
 
@@ -110,6 +112,20 @@ def test_nothing_is_measured_twice(asked: CompareRequest, compared: Compared) ->
     assert again.num_encodes == 0
     assert again.num_from_store == compared.num_encodes
     assert (again.curves, again.pairs) == (compared.curves, compared.pairs)
+
+
+def test_a_clip_that_cannot_be_used_is_skipped(asked: CompareRequest, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"not a clip")
+    request = dataclasses.replace(asked, clips=(tmp_path / "broken.mp4", asked.clips[0]))
+
+    events = list(compare_events(request))
+
+    assert isinstance(events[0], ClipSkipped)
+    assert events[0].clip == "broken"
+    assert isinstance(events[-1], Compared)
+    assert events[-1].skipped == (events[0],)
+    assert {curve.clip for curve in events[-1].curves} == {asked.clips[0].stem}
+    assert events[-1].num_encodes == 0
 
 
 def test_the_command_writes_its_results(clips: Path, weights: Path, tmp_path: Path) -> None:
