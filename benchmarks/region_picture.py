@@ -85,7 +85,7 @@ def _draw(source: Source, settings: EncodeSettings, detector: UltralyticsDetecto
     pictures = [original, *(_picture(one, source, index) for one in (default, tuned))]
     seen = detector.detect(pictures, _THRESHOLDS.match)
     objects = seen[0].at_least(_THRESHOLDS.reference)
-    figure = Figure(figsize=(11, 11 * source.height / source.width + 1.2), dpi=130,
+    figure = Figure(figsize=(11, 11 * source.height / source.width + 1.2), dpi=80,
                     layout="constrained")  # fmt: skip
     axes = figure.subplots(2, 2).ravel()
     names = [

@@ -127,12 +127,16 @@ def _region_medians(runs: list[dict[str, Any]]) -> str:
     sentences = []
     for codec in dict.fromkeys(run["codec"] for run in _in_order(runs)):
         done = [run for run in runs if run["codec"] == codec and "error" not in run]
+        if not done:
+            continue
         few = [run for run in done if (_share(run) or 1) < 0.25]
         text = (
             f"{codec}: median BD-rate of what is recommended {_median(done)} on {len(done)} clips"
         )
         if few:
-            text += f", {_median(few)} on the {len(few)} with less than a quarter in regions"
+            text += (
+                f", {_median(few)} on the {len(few)} whose best regions cover less than a quarter"
+            )
         text += f", as the second detector sees it {_second_median(done)}"
         counts = [sum(_recommended(run) == what for run in done) for what in _KINDS]
         kinds = ", ".join(f"{what} {count}" for what, count in zip(_KINDS, counts, strict=True))
@@ -186,6 +190,8 @@ def _medians(runs: list[dict[str, Any]]) -> str:
     sentences = []
     for codec in dict.fromkeys(run["codec"] for run in _in_order(runs)):
         done = [run for run in runs if run["codec"] == codec and "error" not in run]
+        if not done:
+            continue
         at_target = statistics.median(run["rate_change_percent"] for run in done)
         overall = statistics.median(run["bd_rate_percent"] or 0.0 for run in done)
         kept = sum(not run["settings"]["options"] for run in done)
