@@ -63,8 +63,8 @@ class TrialFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerificationStarted:
-    """The anchor or a contender is measured again, on the whole clip and on other frames.
+class ToVerify:
+    """The anchor, the best options without regions, or the best with them.
 
     Attributes:
         crf: Where the search expects it to meet the target.
@@ -73,6 +73,13 @@ class VerificationStarted:
     role: Literal["anchor", "options", "regions"]
     options: dict[str, int | float | str]
     crf: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationStarted:
+    """Anchor and contenders are measured again, on the whole clip and on other frames."""
+
+    candidates: tuple[ToVerify, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

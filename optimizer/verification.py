@@ -18,7 +18,7 @@ from .aim import Aim, TargetQuality
 from .bench import Bench, settings_json
 from .candidate import Candidate, extended
 from .curve import RdCurve
-from .events import PointMeasured, TuneEvent, VerificationStarted
+from .events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
 from .interval import RateChange, no_change, rate_change
 from .measure import Measurer
 from .recommendation import Contender, Examined
@@ -96,9 +96,12 @@ def verify(
         if result.best is not result.first
     ]
     verified = [anchor, *contenders]
-    for one in verified:
-        options = dict(one.ladder.settings.options)
-        yield VerificationStarted(role=one.role, options=options, crf=one.crf)
+    yield VerificationStarted(
+        candidates=tuple(
+            ToVerify(role=one.role, options=dict(one.ladder.settings.options), crf=one.crf)
+            for one in verified
+        )
+    )
     todo = [(one, crf) for one in verified for crf in _ladder(one)]
     while todo:
         yield from measurer.pool.map(

@@ -39,7 +39,10 @@ def test_pareto_leaves_out_what_a_cheaper_point_equals() -> None:
 
     assert np.exp(curve.log_rates) == pytest.approx([100, 200, 1600])
     assert curve.qualities.tolist() == [0.1, 0.42, 0.5]
-    assert curve.notes == ("2 points that a cheaper one equals left out (pareto)",)
+    assert curve.notes == (
+        "2 points that a cheaper one equals left out (pareto)",
+        "only 3 points left",
+    )
 
 
 def test_monotone_moves_to_the_nearest_that_do_not_fall() -> None:

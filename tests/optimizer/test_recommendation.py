@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ratesight.codecs.errors import SettingsError
+from ratesight.codecs.roi import region_coding
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.table import ENCODERS, Choice, Codec, Floats, Ints, OptionValue
 from ratesight.optimizer.bench import settings_json
@@ -44,18 +45,19 @@ def orders(draw: st.DrawFn) -> EncodeSettings:
             case Choice(values=values):
                 options[option.name] = draw(st.sampled_from(values))
     low, high, step = encoder.crf_range
+    crfs = st.integers(0, round((high - low) / step)).map(
+        lambda steps: Crf(value=round(low + steps * step, 4))
+    )
+    others = (
+        st.integers(*encoder.qp_range).map(lambda qp: Qp(value=qp)),
+        st.floats(0.1, 1e6).map(lambda rate: Bitrate(rate_kbps=rate)),
+    )
+    regions = region_coding(options)
+    has_offsets = regions is not None and regions.has_qp_offsets
     return EncodeSettings(
         codec=codec,
         preset=preset,
-        rate_control=draw(
-            st.one_of(
-                st.integers(0, round((high - low) / step)).map(
-                    lambda steps: Crf(value=round(low + steps * step, 4))
-                ),
-                st.integers(*encoder.qp_range).map(lambda qp: Qp(value=qp)),
-                st.floats(0.1, 1e6).map(lambda rate: Bitrate(rate_kbps=rate)),
-            )
-        ),
+        rate_control=draw(crfs if has_offsets else st.one_of(crfs, *others)),
         options=sorted_options(options),
         num_threads=draw(st.integers(1, 64)),
     )

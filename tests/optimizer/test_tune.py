@@ -124,7 +124,8 @@ def test_a_run_tells_what_it_does_in_order(events: list[TuneEvent]) -> None:
     (loaded,) = only(ClipLoaded, events)
     assert kinds[0] is ClipLoaded
     assert kinds[-1] is Recommended
-    assert [one.role for one in only(VerificationStarted, events)] == ["anchor", "options"]
+    (verification,) = only(VerificationStarted, events)
+    assert [one.role for one in verification.candidates] == ["anchor", "options"]
     assert (loaded.width, loaded.height, loaded.num_frames) == (176, 144, 15)
     assert loaded.num_frames_looked_at == 5
     assert loaded.num_objects >= 5

@@ -88,7 +88,8 @@ def test_every_contender_is_judged_by_both_detectors(
     events: list[TuneEvent], recommended: Recommended
 ) -> None:
     found = recommended.recommendation
-    started = [event.role for event in events if isinstance(event, VerificationStarted)]
+    (verification,) = (event for event in events if isinstance(event, VerificationStarted))
+    started = [one.role for one in verification.candidates]
 
     assert started[0] == "anchor"
     assert [one.role for one in found.contenders] == started[1:]
