@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -59,8 +60,34 @@ def shape_regions(
         coding: Margin, hold and ring.
         block: Side in pixels of the encoder's grid, to which regions are aligned outwards.
     """
+    return _shaped(
+        source,
+        coding.margin,
+        coding.hold_seconds,
+        coding.ring_pixels,
+        width,
+        height,
+        num_frames,
+        frame_rate,
+        block,
+    )
+
+
+# One candidate is encoded at many CRFs, and shaping takes up to 2 ms a frame.
+@lru_cache(maxsize=64)
+def _shaped(
+    source: RegionSource,
+    margin: float,
+    hold_seconds: float,
+    ring_pixels: int,
+    width: int,
+    height: int,
+    num_frames: int,
+    frame_rate: Fraction,
+    block: int,
+) -> ClipRegions:
     # An object may have been there right up to the next frame looked at.
-    hold = max(round(coding.hold_seconds * frame_rate), source.step_frames - 1)
+    hold = max(round(hold_seconds * frame_rate), source.step_frames - 1)
     weights = sorted({track.weight for track in source.tracks}, reverse=True)
     boxes_of: list[dict[float, list[Boxes]]] = [
         {weight: [] for weight in weights} for _ in range(num_frames)
@@ -68,9 +95,9 @@ def shape_regions(
     for track in source.tracks:
         first, last = int(track.frames[0]) - hold, int(track.frames[-1]) + hold
         shown = np.arange(max(first, 0), min(last + 1, num_frames))
-        for frame, box in zip(shown, _grown(track.boxes_at(shown), coding.margin), strict=True):
+        for frame, box in zip(shown, _grown(track.boxes_at(shown), margin), strict=True):
             boxes_of[frame][track.weight].append(box)
-    pixels = coding.ring_pixels
+    pixels = ring_pixels
     grow = np.array([-pixels, -pixels, pixels, pixels])
     frames = []
     for by_weight in boxes_of:
