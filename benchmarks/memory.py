@@ -70,6 +70,7 @@ def _measure_memory(clip: Path, detector: str, folder: Path) -> dict[str, object
             sample=sampled_frames(source, source.whole, 5.0, phase=0.25),
             thresholds=Thresholds(),
             annotations=None,
+            regions=None,
             measurer=measurer,
         )
         settings = [
