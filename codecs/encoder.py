@@ -19,6 +19,7 @@ from .container import reason
 from .errors import EncodeError
 from .frames import FrameFormat
 from .log import encoder_log, ignored_option, log_lines
+from .scheduling import kept_scheduling
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .table import ENCODERS, Codec, Encoder, OptionValue
 
@@ -64,7 +65,7 @@ class RunningEncoder:
         """
         failure: av.FFmpegError | None = None
         packets: list[VideoPacket] = []
-        with encoder_log() as log:
+        with encoder_log() as log, kept_scheduling():
             try:
                 packets = self._context.encode(frame)
             except av.FFmpegError as error:

@@ -17,6 +17,7 @@ from typing import ClassVar, TypeAlias
 
 import av
 
+from .scheduling import kept_scheduling
 from .table import ENCODERS
 
 MAX_SEGMENTS = 8  # AV1 specification, section 3
@@ -156,7 +157,9 @@ def new_config() -> Config:
 def new_handle(calls: ctypes.CDLL, config: Config) -> c_void_p:
     """Returns a new encoder, and fills a configuration with the defaults."""
     handle = c_void_p()
-    if calls.svt_av1_enc_init_handle(ctypes.byref(handle), config) != NO_ERROR:
+    with kept_scheduling():
+        fault = calls.svt_av1_enc_init_handle(ctypes.byref(handle), config)
+    if fault != NO_ERROR:
         raise MemoryError("SVT-AV1 found no memory for an encoder")
     return handle
 

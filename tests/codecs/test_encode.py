@@ -83,6 +83,12 @@ class TestEveryEncoder:
             ]
             assert [job.result().streams for job in jobs] == alone
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
+    def test_thread_stays_an_ordinary_one(self, codec, carphone):
+        before = os.sched_getscheduler(0)
+        encode(carphone, settings(codec))
+        assert os.sched_getscheduler(0) == before
+
     def test_more_crf_means_fewer_bytes(self, codec, carphone):
         sizes = [
             encode(carphone, settings(codec, Crf(value=crf))).size_bytes for crf in (20, 30, 40)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -161,6 +162,13 @@ class TestWithoutRegions:
         zeros = np.zeros((5, 10), np.float32)
         assert facts(run(SvtAv1Encoder(street_source, asked), frames)) == expected
         assert facts(run(SvtAv1Encoder(street_source, asked), frames, zeros)) == expected
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
+    def test_thread_stays_an_ordinary_one(self, street_source):
+        before = os.sched_getscheduler(0)
+        encoder = SvtAv1Encoder(street_source, settings())
+        assert os.sched_getscheduler(0) == before
+        encoder.encode(None)
 
     @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
     @pytest.mark.parametrize("size", [(176, 144), (66, 66), (130, 98), (16, 200), (1280, 720)])
