@@ -39,6 +39,11 @@ class RegionCoding:
     def has_filter(self) -> bool:
         return self.blur_sigma > 0 or self.freeze_threshold > 0
 
+    @property
+    def has_effect(self) -> bool:
+        """Anything differs between a region and what lies outside of it."""
+        return self.has_qp_offsets or self.has_filter
+
     def qp_offset(self, weight: float) -> float:
         """Returns the QP offset of a region of some weight in [0, 1]."""
         return weight * self.object_qp + (1 - weight) * self.background_qp

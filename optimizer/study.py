@@ -11,6 +11,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from ..codecs.roi import region_coding
 from ..codecs.table import Choice, Encoder, Floats, Ints, OptionValue
 from .errors import StoreError
 
@@ -20,6 +21,10 @@ Part = Literal["encoder", "regions"]
 
 # Random proposals before the sampler models anything, the defaults and starts included.
 _STARTUP_TRIALS = 10
+
+# Proposals of regions without effect that are answered before one is passed on: a user may have
+# fixed options such that there are no others.
+_IDLE_PROPOSALS = 20
 
 # What Optuna raises on a journal that is not one, or whose last line a full disk cut short.
 _JOURNAL_ERRORS = (OSError, ValueError, KeyError, TypeError)
@@ -51,12 +56,25 @@ class Study:
     preset: str
     part: Part
     fixed: Mapping[str, OptionValue]
+    idle_cost: float
     live: optuna.Study
     journal: optuna.Study
     journal_path: Path
 
     def ask(self) -> Proposal:
-        """Returns options to try, known good starts first."""
+        """Returns options to try, known good starts first.
+
+        Regions without any effect are not passed on: what they cost is known, and told.
+        """
+        proposal = self._propose()
+        for _ in range(_IDLE_PROPOSALS):
+            if _has_effect(self.part, proposal.options):
+                break
+            self.tell(proposal, self.idle_cost, {})
+            proposal = self._propose()
+        return proposal
+
+    def _propose(self) -> Proposal:
         trial = self.live.ask()
         chosen: dict[str, OptionValue] = dict(self.fixed)
         for name, values in self._searched(chosen):
@@ -83,8 +101,9 @@ class Study:
             proposal.trial.set_user_attr(name, value)
         state = optuna.trial.TrialState.FAIL if cost is None else None
         finished = self.live.tell(proposal.trial, cost, state=state)
+        num_told = sum(trial.state.is_finished() for trial in self.live.get_trials(deepcopy=False))
         try:
-            if finished.number >= len(self.journal.get_trials(deepcopy=False)):
+            if num_told > len(self.journal.get_trials(deepcopy=False)):
                 self.journal.add_trial(finished)
         except _JOURNAL_ERRORS as error:
             raise _journal_error(self.journal_path, error) from error
@@ -122,6 +141,7 @@ def open_study(
     seed: int,
     journal: Path,
     name: str,
+    idle_cost: float = 0.0,
 ) -> Study:
     """Returns a new study with known good starts queued, the encoder's defaults first of all.
 
@@ -130,6 +150,7 @@ def open_study(
         fixed: Options that the user set; they are not searched.
         journal: File of Optuna's journal storage.
         name: Of the study in the journal; the same search has the same name.
+        idle_cost: What regions without any effect cost: as much as none.
 
     Raises:
         StoreError: The journal cannot be opened.
@@ -146,14 +167,23 @@ def open_study(
         preset=preset,
         part=part,
         fixed=fixed,
+        idle_cost=idle_cost,
         live=live,
         journal=kept,
         journal_path=journal,
     )
     starts = ((), *encoder.starts) if part == "encoder" else encoder.roi_starts
     for start in starts:
-        live.enqueue_trial(_complete(study, dict(start)))
+        values = _complete(study, dict(start))
+        # Where only filters work, a start without one is none.
+        if _has_effect(part, {**fixed, **values}):
+            live.enqueue_trial(values)
     return study
+
+
+def _has_effect(part: Part, options: Mapping[str, OptionValue]) -> bool:
+    regions = region_coding(options) if part == "regions" else None
+    return regions is None or regions.has_effect
 
 
 def _journal_error(journal: Path, error: Exception) -> StoreError:

@@ -112,7 +112,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             fixed = {**dict(results[0].best.settings.options), "roi": 1}
             if not can_offset_qp(request.codec):
                 fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
-            study = _open_study(request, bench, "regions", fixed)
+            study = _open_study(request, bench, "regions", fixed, results[0].best_cost)
             results.append((yield from search_regions(request, bench, study, measurer, results[0])))
         verification = yield from verify(
             request, results, verification_bench, second_bench, measurer
@@ -151,7 +151,11 @@ def _find_regions(
 
 
 def _open_study(
-    request: TuneRequest, bench: Bench, part: Part, fixed: Mapping[str, OptionValue]
+    request: TuneRequest,
+    bench: Bench,
+    part: Part,
+    fixed: Mapping[str, OptionValue],
+    idle_cost: float = 0.0,
 ) -> Study:
     return open_study(
         ENCODERS[request.codec],
@@ -162,6 +166,7 @@ def _open_study(
         seed=request.seed,
         journal=request.store.with_suffix(".journal"),
         name=_study_name(request, bench, part),
+        idle_cost=idle_cost,
     )
 
 

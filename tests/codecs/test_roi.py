@@ -92,6 +92,7 @@ class TestRows:
             coding = region_coding(dict(start))
             assert coding is not None
             assert coding.has_qp_offsets
+            assert coding.has_effect
 
     def test_rate_control_that_ignores_offsets_is_refused(self, codec):
         needed = {"svtav1": ("crf", "qp")}.get(codec, ("crf", "bitrate"))

@@ -10,6 +10,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from ratesight.codecs.roi import RegionCoding, region_coding
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS, Codec, Floats, OptionValue
 from ratesight.optimizer.errors import StoreError
@@ -38,6 +39,7 @@ def study(
     sampler: Sampler = "tpe",
     seed: int = 0,
     name: str = "a search",
+    idle_cost: float = 0.0,
 ) -> Study:
     encoder = ENCODERS[codec]
     return open_study(
@@ -49,6 +51,7 @@ def study(
         seed=seed,
         journal=folder / "study.journal",
         name=name,
+        idle_cost=idle_cost,
     )
 
 
@@ -281,3 +284,68 @@ def test_a_journal_that_was_cut_short_is_named(tmp_path: Path) -> None:
     journal.unlink()
     run(study(tmp_path), 6)
     assert len(kept(tmp_path)) == 6
+
+
+NO_OFFSETS: dict[str, OptionValue] = {"roi": 1, "roi-object-qp": 0.0, "roi-background-qp": 0.0}
+
+
+def coding_of(options: Mapping[str, OptionValue]) -> RegionCoding:
+    coding = region_coding(options)
+    assert coding is not None
+    return coding
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("codec", CODECS)
+def test_regions_without_effect_are_never_proposed(
+    tmp_path: Path, codec: Codec, sampler: Sampler
+) -> None:
+    # Only margin, hold and ring are free beside a filter with seven strengths, 0 among them.
+    fixed = {**NO_OFFSETS, "roi-blur": 0.0}
+    running = study(tmp_path, codec, part="regions", fixed=fixed, sampler=sampler, idle_cost=-0.5)
+
+    proposals = run(running, 40, num_under_way=4)
+
+    assert all(coding_of(options).has_effect for options in proposals)
+    told = kept(tmp_path)
+    idle = [trial for trial in told if trial.params["roi-freeze"] == 0]
+    assert len(told) == 40 + len(idle) > 40
+    assert {trial.value for trial in idle} == {-0.5}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_where_offsets_are_not_taken_the_starts_are_those_with_a_filter(
+    tmp_path: Path, codec: Codec
+) -> None:
+    with_filter = [
+        start for start in ENCODERS[codec].roi_starts if coding_of(dict(start)).has_filter
+    ]
+
+    proposals = run(study(tmp_path, codec, part="regions", fixed=NO_OFFSETS), len(with_filter))
+
+    assert 0 < len(with_filter) < len(ENCODERS[codec].roi_starts)
+    assert proposals == [
+        {name: NO_OFFSETS.get(name, value) for name, value in {**NO_OFFSETS, **dict(start)}.items()}
+        for start in with_filter
+    ]
+
+
+def test_a_user_who_fixes_regions_without_effect_gets_them(tmp_path: Path) -> None:
+    fixed = {**NO_OFFSETS, "roi-blur": 0.0, "roi-freeze": 0.0}
+
+    (proposal,) = run(study(tmp_path, part="regions", fixed=fixed), 1)
+
+    assert not coding_of(proposal).has_effect
+
+
+def test_a_second_start_keeps_what_was_told_of_regions_without_effect(tmp_path: Path) -> None:
+    fixed = {**NO_OFFSETS, "roi-blur": 0.0}
+    first = run(study(tmp_path, part="regions", fixed=fixed), 20, num_under_way=4)
+    before = [(trial.params, trial.value) for trial in kept(tmp_path)]
+
+    again = run(study(tmp_path, part="regions", fixed=fixed), 30, num_under_way=4)
+
+    after = [(trial.params, trial.value) for trial in kept(tmp_path)]
+    assert again[:20] == first
+    assert after[: len(before)] == before
+    assert len(after) > len(before)
