@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,16 @@ class ClipRegions:
     @property
     def area_share(self) -> float:
         """Mean share of a frame that lies in a region of any weight, in [0, 1]."""
-        shares = [
-            float((weight_map(regions, self.width, self.height, 8) > 0).mean())
-            for regions in self.frames
-        ]
-        return float(np.mean(shares))
+        return float(np.mean([(weights > 0).mean() for weights in self._weight_maps()]))
+
+    @property
+    def mean_weight(self) -> float:
+        """Mean weight of a frame, in [0, 1]: its share in regions where all have weight 1."""
+        return float(np.mean([weights.mean() for weights in self._weight_maps()]))
+
+    def _weight_maps(self) -> Iterator[Mask]:
+        for regions in self.frames:
+            yield weight_map(regions, self.width, self.height, 8)
 
 
 def weight_map(regions: Sequence[Region], width: int, height: int, block: int) -> Mask:

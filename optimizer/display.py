@@ -134,7 +134,14 @@ def show_tuning(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from ..codecs.region import write_regions
-    from .events import ClipLoaded, PointMeasured, Recommended, TrialFinished, VerificationStarted
+    from .events import (
+        ClipLoaded,
+        PointMeasured,
+        Recommended,
+        RegionsSkipped,
+        TrialFinished,
+        VerificationStarted,
+    )
     from .recommendation import write_json
     from .report import draw_curves
     from .tune import tune_events
@@ -166,6 +173,12 @@ def show_tuning(
                     )
                     for note in event.notes:
                         console.print(f"note: {note}")
+                case RegionsSkipped():
+                    progress.update(task, total=request.num_trials)
+                    console.print(
+                        f"regions would cover {event.region_share * 100:.0f} % of the picture: "
+                        f"only options are searched"
+                    )
                 case PointMeasured() if verbose:
                     console.print(
                         f"  {event.role} {'' if event.trial is None else event.trial} "

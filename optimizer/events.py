@@ -23,6 +23,17 @@ class ClipLoaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegionsSkipped:
+    """Regions would cover nearly all of the picture, so that only options are searched.
+
+    Attributes:
+        region_share: Mean share of a frame's area, each region by its weight.
+    """
+
+    region_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PointMeasured:
     """One encode was measured, or found in the store.
 
@@ -94,4 +105,6 @@ class Recommended:
     regions: ClipRegions | None
 
 
-TuneEvent = ClipLoaded | PointMeasured | TrialFinished | VerificationStarted | Recommended
+TuneEvent = (
+    ClipLoaded | RegionsSkipped | PointMeasured | TrialFinished | VerificationStarted | Recommended
+)

@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..codecs.command import ffmpeg_command
 from ..codecs.encoder import encoder_version
 from ..codecs.region_encoder import can_offset_qp
-from ..codecs.settings import EncodeSettings
+from ..codecs.settings import EncodeSettings, sorted_options
 from ..codecs.source import Segment, Source, load_source
 from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.annotations import load_annotations
@@ -22,7 +23,7 @@ from ..metrics.detector import Detector, load_detector
 from ..metrics.errors import NoObjectsError
 from .aim import TargetQuality
 from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
-from .events import ClipLoaded, Recommended, TuneEvent
+from .events import ClipLoaded, Recommended, RegionsSkipped, TuneEvent
 from .measure import Measurer, open_measurer
 from .recommendation import Recommendation, RegionsUsed
 from .regions import RegionSource
@@ -32,6 +33,10 @@ from .set_up import find_regions, given_regions, set_up_bench
 from .store import Json, key_sha256, open_store
 from .study import Part, Study, open_study
 from .verification import Verification, examine, verify
+
+# Share of the picture in regions from which on there is no background left to save in. At 91 to
+# 100 % the verification saw what regions do as anything from -15 to +21 % on four clips: noise.
+_NEARLY_ALL = 0.8
 
 _DISTRIBUTIONS = (
     "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",
@@ -92,6 +97,14 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
         bench = bench_on(segments, sample, detector)
         yield _clip_loaded(source, bench)
+        notes = []
+        share = _share_at_defaults(request, bench)
+        if share is not None and share > _NEARLY_ALL:
+            yield RegionsSkipped(region_share=share)
+            notes.append(
+                f"Regions would cover {share * 100:.0f} % of the picture: they were not tried."
+            )
+            request = replace(request, regions=None)
         # Twice as many frames, none of which the search chooses its winner by. Before the search,
         # so that frames without any object do not end a run at its end.
         sample = sampled_frames(
@@ -100,7 +113,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         searched = frozenset(bench.frames)
         unseen = [pair for pair in sample if pair[0] not in searched]
         verification_bench = bench_on(source.whole, unseen or sample, detector)
-        second_bench, notes = None, []
+        second_bench = None
         if second is not None:
             try:
                 second_bench = bench_on(source.whole, unseen or sample, second)
@@ -148,6 +161,20 @@ def _find_regions(
         is_shortened = request.max_seconds is not None
         return given_regions(request.regions, source, is_shortened=is_shortened)
     return find_regions(source, detector, request.thresholds, measurer)
+
+
+def _share_at_defaults(request: TuneRequest, bench: Bench) -> float | None:
+    """Returns the share of the picture in regions of usual margin and hold, by their weights.
+
+    None where they are not searched, or the user has every encode made with them.
+    """
+    plain = request.anchor_settings
+    if request.regions is None or plain.regions is not None:
+        return None
+    regions = bench.clip_regions(
+        replace(plain, options=sorted_options({**request.fixed_options, "roi": 1}))
+    )
+    return None if regions is None else regions.mean_weight
 
 
 def _open_study(

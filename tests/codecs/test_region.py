@@ -81,6 +81,12 @@ class TestClipRegions:
         # A region of weight 0 makes a hole where it comes first.
         assert clip((region(0, 0, 40, 48, 0), whole), **size).area_share == pytest.approx(0.5)
 
+    def test_mean_weight_counts_a_region_by_its_weight(self):
+        whole, half = region(0, 0, 80, 48, 0.25), region(0, 0, 40, 48)
+        size = {"width": 80, "height": 48}
+        assert clip((), (), **size).mean_weight == 0
+        assert clip((half,), (whole,), **size).mean_weight == pytest.approx(0.375)
+
 
 class TestWeightMap:
     @pytest.mark.parametrize(("block", "shape"), [(1, (50, 80)), (16, (4, 5)), (64, (1, 2))])

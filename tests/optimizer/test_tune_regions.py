@@ -15,6 +15,7 @@ from ratesight.optimizer.apply import apply_settings
 from ratesight.optimizer.events import (
     PointMeasured,
     Recommended,
+    RegionsSkipped,
     TrialFinished,
     TuneEvent,
     VerificationStarted,
@@ -214,3 +215,31 @@ def test_a_user_may_bring_regions(
     path.write_text("{}")
     with pytest.raises(RegionError, match=r"mine\.json is not"):
         list(tune_events(dataclasses.replace(asked, regions=path)))
+
+
+@pytest.mark.parametrize(("weight", "is_skipped"), [(1.0, True), (0.5, False)])
+def test_regions_of_nearly_all_of_the_picture_are_not_searched(
+    asked: TuneRequest, tmp_path: Path, weight: float, is_skipped: bool
+) -> None:
+    # Grown by a tenth and aligned, 87 % of it. Of half the weight there is room on both sides.
+    box = Region(x0=0, y0=0, x1=320, y1=176, weight=weight)
+    path = tmp_path / "mine.json"
+    write_regions(ClipRegions(width=320, height=240, frames=((box,),) * 25), path)
+    request = dataclasses.replace(asked, regions=path, num_region_trials=2)
+
+    events = list(tune_events(request))
+
+    trials = [event for event in events if isinstance(event, TrialFinished)]
+    skipped = [event for event in events if isinstance(event, RegionsSkipped)]
+    assert isinstance(events[-1], Recommended)
+    found = events[-1].recommendation
+    if not is_skipped:
+        assert not skipped
+        assert len(trials) == NUM_TRIALS + 2
+        return
+    assert [one.region_share for one in skipped] == [pytest.approx(208 / 240)]
+    assert events.index(skipped[0]) == 1
+    assert {one.num_trials for one in trials} == {len(trials)} == {NUM_TRIALS}
+    assert all(one.role == "options" for one in found.contenders)
+    assert any("% of the picture: they were not tried" in note for note in found.notes)
+    assert found.provenance["num_region_trials"] == 0
