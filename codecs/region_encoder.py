@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.filter import Graph
@@ -16,7 +18,15 @@ from .roi import RegionCoding
 from .settings import EncodeSettings
 from .table import ENCODERS, Codec
 
+# Size, top, bottom, left, right, and a quantiser offset as numerator and denominator.
+_REGION = struct.Struct("=I6i")
+_OFFSET_UNITS = 10**6
+# Regions that may be added before there has to be room for more.
+_SPARE_ROOM = 8
+
 if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideDataContainer
+
     from .background import BackgroundFilter
     from .svtav1 import SvtAv1Encoder
 
@@ -103,27 +113,46 @@ class RegionEncoder:
 class RegionSideData:
     """Attaches regions to frames, as libx264 and libx265 take them.
 
-    FFmpeg's ``addroi`` is the only way to side data of that kind. A graph is kept for as long as
-    the regions do not move.
+    FFmpeg's ``addroi`` is the only way to side data of that kind. A graph of them makes room, and
+    the regions are written there: a graph for each set of regions took 15 % of the time that x264
+    needs for 320x240.
     """
 
     def __init__(self, form: FrameFormat, coding: RegionCoding) -> None:
         self._form, self._coding = form, coding
         # What a quantiser offset of 1 stands for in libx264.c and libx265.c.
         self._qp_range = 51 + 6 * (2 if form.pix_fmt == "yuv420p10le" else 0)
-        self._regions: tuple[Region, ...] | None = None
+        self._everything = Region(x0=0, y0=0, x1=form.width, y1=form.height, weight=0)
+        self._room = 0
         self._graph: Graph | None = None
 
     def attach(self, frame: av.VideoFrame, regions: Sequence[Region]) -> av.VideoFrame:
         """Returns the frame with its regions; where they overlap, the first one counts."""
-        if self._graph is None or self._regions != tuple(regions):
-            self._regions, self._graph = tuple(regions), self._new_graph(regions)
+        entries = [*regions, self._everything]
+        if self._graph is None or len(entries) > self._room:
+            self._room = len(entries) + _SPARE_ROOM
+            self._graph = self._new_graph(self._room)
         self._graph.push(frame)
         with_regions = self._graph.pull()
         assert isinstance(with_regions, av.VideoFrame)
+        # PyAV's stubs know of motion vectors alone.
+        room = cast("SideDataContainer", with_regions.side_data)["REGIONS_OF_INTEREST"]
+        # Everything once more changes nothing.
+        entries += [self._everything] * (self._room - len(entries))
+        packed = b"".join(self._pack(region) for region in entries)
+        assert len(packed) == room.buffer_size
+        # No other frame shares it. PyAV shows where it is, and writes there for packets only.
+        ctypes.memmove(room.buffer_ptr, packed, len(packed))
         return with_regions
 
-    def _new_graph(self, regions: Sequence[Region]) -> Graph:
+    def _pack(self, region: Region) -> bytes:
+        """Returns a region as FFmpeg's AVRegionOfInterest of libavutil/frame.h."""
+        offset = round(self._coding.qp_offset(region.weight) / self._qp_range * _OFFSET_UNITS)
+        return _REGION.pack(
+            _REGION.size, region.y0, region.y1, region.x0, region.x1, offset, _OFFSET_UNITS
+        )
+
+    def _new_graph(self, room: int) -> Graph:
         graph = Graph()
         node = graph.add_buffer(
             width=self._form.width,
@@ -131,13 +160,8 @@ class RegionSideData:
             format=av.VideoFormat(self._form.pix_fmt, self._form.width, self._form.height),
             time_base=1 / self._form.frame_rate,
         )
-        everything = Region(x0=0, y0=0, x1=self._form.width, y1=self._form.height, weight=0)
-        for region in (*regions, everything):
-            offset = self._coding.qp_offset(region.weight) / self._qp_range
-            place = (
-                f"x={region.x0}:y={region.y0}:w={region.x1 - region.x0}:h={region.y1 - region.y0}"
-            )
-            roi = graph.add("addroi", f"{place}:qoffset={offset:.6f}")
+        for _ in range(room):
+            roi = graph.add("addroi")
             node.link_to(roi)
             node = roi
         node.link_to(graph.add("buffersink"))

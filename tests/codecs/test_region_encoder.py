@@ -10,7 +10,7 @@ from ratesight.codecs.encoder import RunningEncoder
 from ratesight.codecs.errors import RegionError
 from ratesight.codecs.frames import video_frame
 from ratesight.codecs.region import ClipRegions, Region
-from ratesight.codecs.region_encoder import RegionEncoder, can_offset_qp
+from ratesight.codecs.region_encoder import RegionEncoder, RegionSideData, can_offset_qp
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.source import Segment, load_source
 from ratesight.codecs.table import ENCODERS
@@ -83,6 +83,36 @@ def psnr_db(encoding, source, box, *, outside=False, frames=slice(None)):
     peak = 1023 if source.pix_fmt == "yuv420p10le" else 255
     errors = (lumas(encoding) - np.array(originals, float))[frames, mask]
     return 10 * np.log10(peak**2 / np.square(errors).mean())
+
+
+class TestSideData:
+    """What FFmpeg's wrappers read: structures of seven 32-bit numbers, the first region wins."""
+
+    @pytest.mark.parametrize("bits", [8, 10])
+    def test_regions_of_each_frame_come_first_and_the_background_last(self, bits, carphone, deep):
+        source, qp_range = (carphone, 51) if bits == 8 else (deep, 63)
+        coding = settings("x264", roi=1, object_qp=-3.0, background_qp=6.0).regions
+        boxes = [(16 * n, 32, 16 * n + 16, 80) for n in range(11)]
+        side_data = RegionSideData(source, coding)
+        # More and fewer than before, and more than there was room for.
+        for index, count in enumerate((1, 0, 3, 3, 11, 2)):
+            regions = [
+                region(box, weight)
+                for box, weight in zip(boxes[:count], [1.0, 0.5] * 6, strict=False)
+            ]
+            picture = video_frame(source.planes(index), source, index)
+            frame = side_data.attach(picture, regions)
+
+            found = np.frombuffer(frame.side_data["REGIONS_OF_INTEREST"], np.int32).reshape(-1, 7)
+            assert (found[:, 0] == 28).all()
+            sides = [tuple(row) for row in found[:, [3, 1, 4, 2]].tolist()]
+            assert sides[:count] == boxes[:count]
+            assert set(sides[count:]) == {(0, 0, source.width, source.height)}
+            offsets = found[:, 5] / found[:, 6] * qp_range
+            assert offsets[:count] == pytest.approx(([-3, 1.5] * 6)[:count], abs=1e-4)
+            assert offsets[count:] == pytest.approx(6, abs=1e-4)
+            assert frame.pts == index
+            np.testing.assert_array_equal(frame.to_ndarray(), picture.to_ndarray())
 
 
 @pytest.mark.parametrize("codec", ENCODERS)
