@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ratesight.optimizer.tune import tune_events
 
 from .machine import describe_machine
 
+_ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "tuning.json"
 
 # Streets, a road, people who talk; 320x240 to 1280x720; static and moving cameras.
@@ -72,15 +74,30 @@ def run_missing(
     """Runs each clip with each codec unless the results have it; writes after every run."""
     results = json.loads(path.read_text()) if path.exists() else {"runs": []}
     done = {(run["clip"], run["codec"]) for run in results["runs"]}
+    commit = _commit()
     for codec in arguments.codecs:
         for clip in arguments.clips:
             if (clip, codec) in done:
                 continue
-            run = {"clip": clip, "codec": codec, **_run(request(clip, codec), arguments.pictures)}
+            found = _run(request(clip, codec), arguments.pictures)
+            run = {"clip": clip, "codec": codec, "commit": commit, **found}
             results["runs"].append(run)
             results["machine"] = describe_machine()
             _write(results, path)
             print(json.dumps({key: run.get(key) for key in _SHOWN}), flush=True)
+
+
+def _commit() -> str | None:
+    """Returns the commit of the code, with a plus where it was changed; None outside of git."""
+    folders = ("codecs", "metrics", "optimizer")
+    try:
+        commit, changes = (
+            subprocess.run(["git", *words], cwd=_ROOT, check=True, capture_output=True, text=True)
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *folders])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changes.stdout else "")
 
 
 _SHOWN = ("clip", "codec", "error", "rate_change_percent", "rate_change_interval_percent",
