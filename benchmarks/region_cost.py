@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from ratesight.codecs.background import BackgroundFilter
 from ratesight.codecs.encoder import RunningEncoder
-from ratesight.codecs.frames import video_frame
 from ratesight.codecs.region_encoder import RegionSideData
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.source import Source, load_source
@@ -73,44 +72,32 @@ def _cost(source: Source, codec: Codec, found: RegionSource) -> dict[str, float]
     plain = EncodeSettings(codec=codec, preset=encoder.default_preset, rate_control=Crf(value=30))
     coding = settings.regions
     assert coding is not None
+    regions = shape_regions(found, coding, encoder.roi_block)
 
-    regions = shape_regions(
-        found,
-        coding,
-        width=source.width,
-        height=source.height,
-        num_frames=source.num_frames,
-        frame_rate=source.frame_rate,
-        block=encoder.roi_block,
-    )
-
-    def encode() -> None:
-        running = RunningEncoder(source, plain)
+    def encode_with(running: RunningEncoder | SvtAv1Encoder) -> None:
         for index in range(source.num_frames):
             running.encode(source.frame(index))
         running.encode(None)
 
-    def tell() -> None:
-        if encoder.roi_by_side_data:
-            side_data = RegionSideData(source, coding)
-            for index, here in enumerate(regions.frames):
-                side_data.attach(video_frame(source.planes(index), source, index), here)
+    def make_frames() -> None:
+        for index in range(source.num_frames):
+            source.frame(index)
 
-    def encode_directly() -> None:
-        if not encoder.roi_by_side_data:
-            running = SvtAv1Encoder(source, plain)
-            for index in range(source.num_frames):
-                running.encode(source.frame(index))
-            running.encode(None)
+    def attach() -> None:
+        side_data = RegionSideData(source, coding)
+        for index, here in enumerate(regions.frames):
+            side_data.attach(source.frame(index), here)
 
     def simplify() -> None:
         background = BackgroundFilter(blur_sigma=2, freeze_threshold=3)
         for index, here in enumerate(regions.frames):
             background.apply(np.asarray(source.planes(index)), here)
 
-    encode_seconds = _least(encode)
-    direct_seconds = 0.0 if encoder.roi_by_side_data else _least(encode_directly) - encode_seconds
-    told_seconds = _least(tell) if encoder.roi_by_side_data else direct_seconds
+    encode_seconds = _least(lambda: encode_with(RunningEncoder(source, plain)))
+    if encoder.roi_by_side_data:
+        told_seconds = _least(attach) - _least(make_frames)
+    else:
+        told_seconds = _least(lambda: encode_with(SvtAv1Encoder(source, plain))) - encode_seconds
     return {
         "encode_seconds": encode_seconds,
         "tell_share": max(0.0, told_seconds) / encode_seconds,

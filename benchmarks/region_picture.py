@@ -69,15 +69,7 @@ def _draw(source: Source, settings: EncodeSettings, detector: UltralyticsDetecto
         open_measurer(store, 1) as measurer,
     ):
         found = find_regions(source, detector, _THRESHOLDS, measurer)
-    regions = shape_regions(
-        found,
-        coding,
-        width=source.width,
-        height=source.height,
-        num_frames=source.num_frames,
-        frame_rate=source.frame_rate,
-        block=block,
-    )
+    regions = shape_regions(found, coding, block)
     tuned = encode(source, settings, None, regions)
     default = _default_at(source, settings, tuned.rate_kbps)
     index = source.num_frames // 2  # the middle of the clip, not the best frame of it
@@ -151,7 +143,7 @@ def _show(
         _box(axes, box, _FOUND if overlap >= 0.5 else _LOST)
     for box in claimed.boxes[made_up]:
         _box(axes, box, _FALSE)
-    quality = 1 - float((objects.scores * (1 - kept)).sum() / max(objects.scores.sum(), 1e-9))
+    quality = float(np.average(kept, weights=objects.scores)) if len(kept) else 1.0
     lost, false = int((kept < 0.5).sum()), int(made_up.sum())
     axes.set_title(
         f"{name}\ntask quality {quality:.3f}, {lost} lost, {false} made up", fontsize=10, loc="left"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,9 +16,8 @@ from ..codecs.table import ENCODERS
 from ..codecs.transcode import Transcoded, transcode
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector, Picture, load_detector
-from ..metrics.tracks import link
 from .recommendation import RegionsUsed
-from .regions import RegionSource, region_step, shape_regions, tracks_of
+from .regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 
 
 def apply_settings(
@@ -68,25 +68,14 @@ def _make_regions(
 ) -> ClipRegions:
     """Reads the clip once and returns its regions."""
     assert settings.regions is not None
-    given = None if used.file is None else read_regions(Path(used.file))
     with open_container(clip, frame_rate) as container:
         reader = FrameReader(container, clip, frame_rate=frame_rate)
-        if given is None:
-            source = _look(reader, load_detector(used.detector, image_size=used.image_size),
-                           used.match_score, progress)  # fmt: skip
-            width, height, num_frames = reader.width, reader.height, len(reader.timestamps)
+        if used.file is None:
+            detector = load_detector(used.detector, image_size=used.image_size)
+            source = _look(reader, detector, used.match_score, progress)
         else:
-            source = RegionSource(tracks=tracks_of(given), step_frames=1, key=None)
-            width, height, num_frames = given.width, given.height, len(given.frames)
-        return shape_regions(
-            source,
-            settings.regions,
-            width=width,
-            height=height,
-            num_frames=num_frames,
-            frame_rate=reader.frame_rate,
-            block=ENCODERS[settings.codec].roi_block,
-        )
+            source = own_regions(read_regions(Path(used.file)), reader.frame_rate)
+    return shape_regions(source, settings.regions, ENCODERS[settings.codec].roi_block)
 
 
 def _look(
@@ -95,20 +84,16 @@ def _look(
     min_score: float,
     progress: Callable[[int], None] | None,
 ) -> RegionSource:
-    """Looks for objects all along a clip, as the search did."""
-    step = region_step(reader.frame_rate)
-    frames: list[int] = []
-    pictures: list[Picture] = []
-    seen: list[Detections] = []
-    for index, planes in enumerate(reader):
-        if index % step == 0:
-            frames.append(index)
-            pictures.append(to_bgr(video_frame(planes, reader, index), reader.color_space))
-        if len(pictures) == detector.batch_size:
-            seen += detector.detect(pictures, min_score)
-            pictures.clear()
-        if progress is not None:
-            progress(index + 1)
-    if pictures:
-        seen += detector.detect(pictures, min_score)
-    return RegionSource(tracks=link(frames, seen), step_frames=step, key=None)
+    """Looks for objects all along a clip, as the search did, without a copy of it."""
+
+    def pictures() -> Iterator[Picture]:
+        for index, planes in enumerate(reader):
+            if index % region_step(reader.frame_rate) == 0:
+                yield to_bgr(video_frame(planes, reader, index), reader.color_space)
+            if progress is not None:
+                progress(index + 1)
+
+    coming, seen = pictures(), list[Detections]()
+    while batch := list(itertools.islice(coming, detector.batch_size)):
+        seen += detector.detect(batch, min_score)
+    return seen_regions(seen, reader, len(reader.timestamps))

@@ -138,15 +138,7 @@ class Bench:
         """Returns the regions that settings make of the tracks, None where they ask for none."""
         if settings.regions is None or self.regions is None:
             return None
-        return shape_regions(
-            self.regions,
-            settings.regions,
-            width=self.source.width,
-            height=self.source.height,
-            num_frames=self.source.num_frames,
-            frame_rate=self.source.frame_rate,
-            block=ENCODERS[settings.codec].roi_block,
-        )
+        return shape_regions(self.regions, settings.regions, ENCODERS[settings.codec].roi_block)
 
     def look(
         self, encoding: Encoding, min_score: float

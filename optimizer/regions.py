@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ..codecs.frames import FrameFormat
 from ..codecs.region import ClipRegions, Region
 from ..codecs.roi import RegionCoding
 from ..metrics.boxes import Detections
@@ -33,61 +34,69 @@ class RegionSource:
     """Where the regions of a clip come from.
 
     Attributes:
-        tracks: Objects over time.
+        tracks: Objects over time, in pixels of the clip.
         step_frames: Distance of the frames that objects were looked for on.
+        width, height, num_frames, frame_rate: Of the clip.
         key: Description of how they were found, for the store.
     """
 
     tracks: tuple[Track, ...]
     step_frames: int
-    key: Json
+    width: int
+    height: int
+    num_frames: int
+    frame_rate: Fraction
+    key: Json = None
 
 
-def shape_regions(
-    source: RegionSource,
-    coding: RegionCoding,
-    *,
-    width: int,
-    height: int,
-    num_frames: int,
-    frame_rate: Fraction,
-    block: int,
-) -> ClipRegions:
+def seen_regions(
+    seen: Sequence[Detections], form: FrameFormat, num_frames: int, key: Json = None
+) -> RegionSource:
+    """Returns what the detector saw on every ``region_step``-th frame of a clip, as tracks."""
+    step = region_step(form.frame_rate)
+    return RegionSource(
+        tracks=link(range(0, num_frames, step), seen),
+        step_frames=step,
+        width=form.width,
+        height=form.height,
+        num_frames=num_frames,
+        frame_rate=form.frame_rate,
+        key=key,
+    )
+
+
+def own_regions(regions: ClipRegions, frame_rate: Fraction, key: Json = None) -> RegionSource:
+    """Returns a user's own regions as tracks, to be grown and held like any other."""
+    return RegionSource(
+        tracks=tracks_of(regions),
+        step_frames=1,
+        width=regions.width,
+        height=regions.height,
+        num_frames=len(regions.frames),
+        frame_rate=frame_rate,
+        key=key,
+    )
+
+
+def shape_regions(source: RegionSource, coding: RegionCoding, block: int) -> ClipRegions:
     """Returns regions around objects: grown by a margin, held for a while, on the encoder's grid.
 
     Args:
-        source: Objects over time, in pixels of the clip.
+        source: Objects over time.
         coding: Margin, hold and ring.
         block: Side in pixels of the encoder's grid, to which regions are aligned outwards.
     """
-    return _shaped(
-        source,
-        coding.margin,
-        coding.hold_seconds,
-        coding.ring_pixels,
-        width,
-        height,
-        num_frames,
-        frame_rate,
-        block,
-    )
+    return _shaped(source, coding.margin, coding.hold_seconds, coding.ring_pixels, block)
 
 
 # One candidate is encoded at many CRFs, and shaping takes up to 2 ms a frame.
 @lru_cache(maxsize=64)
 def _shaped(
-    source: RegionSource,
-    margin: float,
-    hold_seconds: float,
-    ring_pixels: int,
-    width: int,
-    height: int,
-    num_frames: int,
-    frame_rate: Fraction,
-    block: int,
+    source: RegionSource, margin: float, hold_seconds: float, ring_pixels: int, block: int
 ) -> ClipRegions:
+    width, height, num_frames = source.width, source.height, source.num_frames
     # An object may have been there right up to the next frame looked at.
-    hold = max(round(hold_seconds * frame_rate), source.step_frames - 1)
+    hold = max(round(hold_seconds * source.frame_rate), source.step_frames - 1)
     weights = sorted({track.weight for track in source.tracks}, reverse=True)
     boxes_of: list[dict[float, list[Boxes]]] = [
         {weight: [] for weight in weights} for _ in range(num_frames)
@@ -118,7 +127,7 @@ def region_step(frame_rate: Fraction) -> int:
 
 
 def tracks_of(regions: ClipRegions) -> tuple[Track, ...]:
-    """Returns a user's own regions as tracks, to be grown and held like any other.
+    """Returns regions as tracks.
 
     Where they overlap, the heavier one counts. Weights are rounded up to quarters: with rings and
     the background these are seven QP offsets, and SVT-AV1 takes eight.

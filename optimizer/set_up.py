@@ -16,11 +16,10 @@ from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector
 from ..metrics.object_iou import VERSION, ReferenceObjects, object_ious, require_objects
-from ..metrics.tracks import link
 from .bench import Bench, Sample, Thresholds
 from .measure import Measurer
 from .regions import VERSION as REGIONS_VERSION
-from .regions import RegionSource, region_step, tracks_of
+from .regions import RegionSource, own_regions, region_step, seen_regions
 from .store import Json
 
 
@@ -91,8 +90,7 @@ def find_regions(
     What only may match is tracked too: a region around too much costs little, one that misses an
     object costs its detection.
     """
-    step = region_step(source.frame_rate)
-    frames = range(0, source.num_frames, step)
+    frames = range(0, source.num_frames, region_step(source.frame_rate))
     key: dict[str, Json] = {
         "kind": REGIONS_VERSION,
         "source": source.content_sha256,
@@ -101,7 +99,7 @@ def find_regions(
         "match_score": thresholds.match,
     }
     seen = detect(source, detector, frames, key, measurer)
-    return RegionSource(tracks=link(frames, seen), step_frames=step, key=key)
+    return seen_regions(seen, source, source.num_frames, key)
 
 
 def given_regions(path: Path, source: Source, *, is_shortened: bool = False) -> RegionSource:
@@ -120,7 +118,7 @@ def given_regions(path: Path, source: Source, *, is_shortened: bool = False) -> 
     regions.check_fit(source.width, source.height, source.num_frames)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     key: dict[str, Json] = {"kind": REGIONS_VERSION, "file": digest}
-    return RegionSource(tracks=tracks_of(regions), step_frames=1, key=key)
+    return own_regions(regions, source.frame_rate, key)
 
 
 def detect(

@@ -57,13 +57,16 @@ def shaped(
 ) -> ClipRegions:
     """Shapes regions for 12 frames of 200x120 at 10 frames a second."""
     return shape_regions(
-        RegionSource(tracks=tracks, step_frames=step_frames, key=None),
+        RegionSource(
+            tracks=tracks,
+            step_frames=step_frames,
+            width=WIDTH,
+            height=HEIGHT,
+            num_frames=NUM_FRAMES,
+            frame_rate=Fraction(10),
+        ),
         how or coding(),
-        width=WIDTH,
-        height=HEIGHT,
-        num_frames=NUM_FRAMES,
-        frame_rate=Fraction(10),
-        block=block,
+        block,
     )
 
 
