@@ -13,9 +13,9 @@ from av.video.reformatter import VideoReformatter
 
 from .container import reason
 from .encoder import encoder_version, video_context
-from .errors import EncodeError, RegionError
+from .errors import EncodeError
 from .region import ClipRegions
-from .region_encoder import RegionEncoder
+from .region_encoder import RegionEncoder, require_regions
 from .settings import EncodeSettings
 from .source import Segment, Source, to_bgr
 from .table import ENCODERS
@@ -60,8 +60,7 @@ def encode(
         RegionError: Regions are missing, or are another clip's.
     """
     started = time.perf_counter()
-    if settings.regions is not None and regions is None:
-        raise RegionError("settings with roi=1 need the regions of the clip, got none")
+    require_regions(settings, regions)
     if regions is not None:
         regions.check_fit(source.width, source.height, source.num_frames)
     segments = source.whole if segments is None else segments

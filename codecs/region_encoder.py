@@ -12,8 +12,9 @@ from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 
 from .encoder import RunningEncoder, VideoPacket
+from .errors import RegionError
 from .frames import FrameFormat, Planes, video_frame
-from .region import Region, weight_map
+from .region import ClipRegions, Region, weight_map
 from .roi import RegionCoding
 from .settings import EncodeSettings
 from .table import ENCODERS, Codec
@@ -38,6 +39,16 @@ def can_offset_qp(codec: Codec) -> bool:
     from .svtav1 import supports_regions
 
     return supports_regions()
+
+
+def require_regions(settings: EncodeSettings, regions: ClipRegions | None) -> None:
+    """Refuses settings with regions where there are none.
+
+    Raises:
+        RegionError: There are none.
+    """
+    if settings.regions is not None and regions is None:
+        raise RegionError("settings with roi=1 need the regions of the clip, got none")
 
 
 def filter_version() -> str:

@@ -16,10 +16,10 @@ from av.video.stream import VideoStream
 
 from .container import open_container
 from .encoder import VideoPacket
-from .errors import EncodeError, RegionError, TargetError
+from .errors import EncodeError, TargetError
 from .frames import FrameReader, Planes
 from .region import ClipRegions, Region
-from .region_encoder import RegionEncoder
+from .region_encoder import RegionEncoder, require_regions
 from .settings import EncodeSettings
 from .sound import Sound
 from .table import ENCODERS
@@ -79,8 +79,7 @@ def transcode(
         TargetError: The target cannot be written.
         EncodeError: The encoder failed, ignored an option, or lost a frame.
     """
-    if settings.regions is not None and regions is None:
-        raise RegionError("settings with roi=1 need the regions of the clip, got none")
+    require_regions(settings, regions)
     clip_path, target_path = Path(clip_path), Path(target_path)
     muxer = _check_target(clip_path, target_path)
     partial = target_path.with_name(f".{target_path.name}.{os.getpid()}.part")
