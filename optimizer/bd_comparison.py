@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .bd_rate import BdRate, Method, bd_rate
+from .bd_rate import BdRate, Method, bd_rate, percent_text
 from .errors import CurveError, RequestError
 from .measured_curve import MeasuredCurve, Policy, measured_curve
 
@@ -323,8 +323,9 @@ def comparison_lines(found: Comparison) -> list[str]:
             lines.append(f"{name}: n/a, {one.reason}")
         else:
             result = one.result
+            change = percent_text(result.percent, one.interval_percent, digits=2)
             lines.append(
-                f"{name}: {result.percent:+.2f} %{_interval(one.interval_percent)} over quality "
+                f"{name}: {change} over quality "
                 f"{result.low_quality:g} to {result.high_quality:g} (overlap {result.overlap:.0%})"
             )
         lines += [f"  {note}" for note in one.notes]
@@ -333,11 +334,7 @@ def comparison_lines(found: Comparison) -> list[str]:
         low, high = found.quartiles_percent
         lines.append(
             f"median of {len(found.clips) - found.num_not_available} clips: "
-            f"{found.bd_rate_percent:+.2f} %{_interval(found.interval_percent)}, quartiles "
+            f"{percent_text(found.bd_rate_percent, found.interval_percent, digits=2)}, quartiles "
             f"{low:+.2f} and {high:+.2f} %, {found.num_not_available} n/a"
         )
     return [*lines, f"method {found.method}, policy {found.policy}"]
-
-
-def _interval(ends: tuple[float, float] | None) -> str:
-    return "" if ends is None else f" ({ends[0]:+.2f} to {ends[1]:+.2f})"

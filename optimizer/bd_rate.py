@@ -104,3 +104,14 @@ _INTEGRALS: dict[Method, Callable[[Floats, Floats, float, float], float]] = {
     "akima": _akima,
     "cubic": _cubic,
 }
+
+
+def percent_text(
+    value: float, interval: tuple[float | None, float | None] | None, *, digits: int = 1
+) -> str:
+    """Returns ``-31.0 % (-35.2 to -27.1)``; an unknown end is ``below`` or ``above``."""
+    text = f"{value:+.{digits}f} %"
+    if interval is None or interval == (None, None):
+        return text
+    low, high = (None if end is None else f"{end:+.{digits}f}" for end in interval)
+    return f"{text} ({low or 'below'} to {high or 'above'})"

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from .bd_rate import percent_text
 from .compare import Compared
 from .curve import RdPoint, fit_curve
 from .errors import OutputError
@@ -105,7 +106,9 @@ def headline(recommendation: Recommendation) -> str:
 
 def rate_change_text(recommendation: Recommendation) -> str:
     """Returns the rate change with its interval, such as ``-31.0 % (-35.2 to -27.1)``."""
-    return _percent(recommendation.rate_change_percent, recommendation.rate_change_interval_percent)
+    return percent_text(
+        recommendation.rate_change_percent, recommendation.rate_change_interval_percent
+    )
 
 
 def bd_rate_text(recommendation: Recommendation) -> str | None:
@@ -113,7 +116,7 @@ def bd_rate_text(recommendation: Recommendation) -> str | None:
     if recommendation.bd_rate_percent is None or recommendation.bd_rate_qualities is None:
         return None
     low, high = recommendation.bd_rate_qualities
-    text = _percent(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
+    text = percent_text(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
 
 
@@ -143,17 +146,7 @@ def _is_alone(recommendation: Recommendation) -> bool:
 def _bd_rate(change: RateChange) -> str:
     if change.bd_rate is None:
         return "none, the curves share no quality"
-    return _percent(change.bd_rate.percent, change.bd_rate_interval_percent)
-
-
-def _percent(value: float, interval: tuple[float | None, float | None] | None) -> str:
-    """Returns ``-31.0 % (-35.2 to -27.1)``; an unknown end is ``below`` or ``above``."""
-    text = f"{value:+.1f} %"
-    if interval is None or interval == (None, None):
-        return text
-    low, high = interval
-    ends = ("below" if low is None else f"{low:+.1f}", "above" if high is None else f"{high:+.1f}")
-    return f"{text} ({ends[0]} to {ends[1]})"
+    return percent_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
 def _rate_axis(axes: Axes) -> None:
