@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .bd_comparison import Comparison
+from .bd_rate import percent_text
 from .compare import Compared
-from .errors import OutputError
+from .output import write_whole
 
 
 def write_comparison(compared: Compared, folder: Path) -> None:
@@ -19,18 +21,16 @@ def write_comparison(compared: Compared, folder: Path) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    try:
-        text = json.dumps(dataclasses.asdict(compared), allow_nan=False, indent=1)
-        (folder / "comparison.json").write_text(text + "\n")
-        with (folder / "curves.csv").open("w", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(["clip", "contestant", "crf", "rate", "quality"])
-            for curve in compared.curves:
-                for one in curve.points:
-                    rate, quality = f"{one.rate_kbps:.3f}", f"{one.quality:.6f}"
-                    rows.writerow([curve.clip, curve.contestant, f"{one.crf:g}", rate, quality])
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+    text = json.dumps(dataclasses.asdict(compared), allow_nan=False, indent=1)
+    write_whole(text + "\n", folder / "comparison.json")
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["clip", "contestant", "crf", "rate", "quality"])
+    for curve in compared.curves:
+        for one in curve.points:
+            rate, quality = f"{one.rate_kbps:.3f}", f"{one.quality:.6f}"
+            rows.writerow([curve.clip, curve.contestant, f"{one.crf:g}", rate, quality])
+    write_whole(table.getvalue(), folder / "curves.csv")
 
 
 def matrix_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:
@@ -50,16 +50,11 @@ def clip_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:
 def _median(comparison: Comparison | None) -> str:
     if comparison is None:
         return "-"
-    return _percent(comparison.bd_rate_percent, comparison.interval_percent)
+    return percent_text(comparison.bd_rate_percent, comparison.interval_percent)
 
 
 def _of_clip(comparison: Comparison | None, clip: str) -> str:
     for one in comparison.clips if comparison else ():
         if one.clip == clip and one.result is not None:
-            return _percent(one.result.percent, one.interval_percent)
+            return percent_text(one.result.percent, one.interval_percent)
     return "n/a"
-
-
-def _percent(value: float, interval: tuple[float, float] | None) -> str:
-    ends = "" if interval is None else f" ({interval[0]:+.1f} to {interval[1]:+.1f})"
-    return f"{value:+.1f} %{ends}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
 from ..codecs.table import ENCODERS
 from .curve import RdPoint
-from .errors import OutputError, RecommendationError
+from .errors import RecommendationError
 from .interval import RateChange
+from .output import write_whole
 from .store import Json
 
 
@@ -169,15 +169,7 @@ def write_json(recommendation: Recommendation, path: Path) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    text = json.dumps(recommendation.to_json(), indent=2) + "\n"
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    write_whole(json.dumps(recommendation.to_json(), indent=2) + "\n", path)
 
 
 def read_settings(path: Path) -> tuple[EncodeSettings, RegionsUsed | None]:
