@@ -1,0 +1,82 @@
+"""Finding objects as a task: any detector, scored by Delta Object IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .boxes import Floats
+from .detector import Detector
+from .object_iou import VERSION, ReferenceObjects, delta_object_iou
+from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectMachine:
+    """A detector that is its own reference.
+
+    Attributes:
+        reference_score: A detection on the original is an object from this score on.
+        match_score: A detection on the distorted picture may match from this score on.
+    """
+
+    detector: Detector
+    reference_score: float = 0.4
+    match_score: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("reference_score", "match_score"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name):g}")
+
+    @property
+    def version(self) -> str:
+        return (
+            f"{VERSION} {self.detector.version} "
+            f"reference {self.reference_score:g} match {self.match_score:g}"
+        )
+
+    @property
+    def batch_size(self) -> int:
+        return self.detector.batch_size
+
+    def look(self, pictures: Sequence[Picture]) -> list[ReferenceObjects]:
+        """Returns what the detector sees on each original."""
+        return [
+            ReferenceObjects(objects=seen, object_ious=np.ones(len(seen.class_names)))
+            for seen in self.detector.detect(pictures, self.reference_score)
+        ]
+
+    def losses(
+        self, references: Sequence[ReferenceObjects], pictures: Sequence[Picture]
+    ) -> list[Floats]:
+        """Returns the Delta Object IoU of each object."""
+        found = self.detector.detect(pictures, self.match_score)
+        return [
+            delta_object_iou([reference], [seen]).deltas[0]
+            if reference.objects.class_names
+            else np.zeros(0)
+            for reference, seen in zip(references, found, strict=True)
+        ]
+
+    def to_json(self, reference: ReferenceObjects) -> Json:
+        return {
+            "objects": detections_to_json(reference.objects),
+            "object_ious": reference.object_ious.tolist(),
+        }
+
+    def from_json(self, value: Json) -> ReferenceObjects:
+        assert isinstance(value, dict)
+        return ReferenceObjects(
+            objects=detections_from_json(value["objects"]),
+            object_ious=np.array(value["object_ious"], dtype=np.float64),
+        )
+
+
+if TYPE_CHECKING:
+
+    def _is_a_task_machine(machine: ObjectMachine) -> TaskMachine[ReferenceObjects]:
+        return machine
