@@ -15,6 +15,7 @@ from ..codecs.source import Segment, Source
 from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector
+from ..metrics.errors import NoObjectsError
 from ..metrics.object_iou import VERSION, ReferenceObjects, object_ious, require_objects
 from .bench import Bench, Sample, Thresholds
 from .measure import Measurer
@@ -42,7 +43,8 @@ def set_up_bench(
         regions: What settings with regions of interest go by.
 
     Raises:
-        NoObjectsError: There is no object on any of the frames.
+        NoObjectsError: There is no object on any of the frames, or none that is annotated is
+            found there: a machine may have other names for its classes.
     """
     frames = tuple(index for index, _ in sample)
     key: dict[str, Json] = {
@@ -68,6 +70,14 @@ def set_up_bench(
             ious = object_ious(objects, seen_objects)
         reference.append(ReferenceObjects(objects=objects, object_ious=ious))
     require_objects(reference)
+    if not any(frame.object_ious.any() for frame in reference):
+        # Nothing could be lost: every encode would have quality 1.
+        names = sorted({name for frame in reference for name in frame.objects.class_names})
+        raise NoObjectsError(
+            f"the machine must find at least one annotated object on the original, it finds none "
+            f"on {len(reference)} frames; annotated are {', '.join(names)}: annotations must have "
+            f"the names that the machine gives its classes"
+        )
     return Bench(
         source=source,
         segments=segments,

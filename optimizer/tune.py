@@ -117,8 +117,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         if second is not None:
             try:
                 second_bench = bench_on(source.whole, unseen or sample, second)
-            except NoObjectsError:
-                notes.append("The second detector sees nothing on the original: no second opinion.")
+            except NoObjectsError as error:
+                notes.append(f"No opinion of the second detector: {error}.")
         study = _open_study(request, bench, "encoder", request.fixed_options)
         results = [(yield from search(request, bench, study, measurer))]
         if request.regions is not None:

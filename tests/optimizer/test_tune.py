@@ -18,6 +18,7 @@ import pytest
 from ratesight.codecs.encode import encode
 from ratesight.codecs.source import load_source
 from ratesight.metrics.detector import load_detector
+from ratesight.metrics.errors import NoObjectsError
 from ratesight.optimizer.aim import TargetQuality, TargetRate
 from ratesight.optimizer.errors import UnreachableError
 from ratesight.optimizer.events import (
@@ -310,6 +311,24 @@ def test_only_annotated_frames_are_looked_at(request_on: MakeRequest, folder: Pa
     (loaded,) = only(ClipLoaded, up_to(ClipLoaded, request_on("few", annotations=path)))
 
     assert (loaded.num_frames_looked_at, loaded.num_objects) == (2, 2)
+
+
+def test_annotations_with_other_class_names_are_an_error(
+    request_on: MakeRequest, folder: Path
+) -> None:
+    # Nothing could be lost of them: every encode would be perfect.
+    coco = {
+        "images": [{"id": 2, "frame_index": 2}],
+        "categories": [{"id": 1, "name": "driver"}],
+        "annotations": [{"image_id": 2, "category_id": 1, "bbox": [30, 20, 100, 120]}],
+    }
+    path = folder / "names.json"
+    path.write_text(json.dumps(coco))
+
+    with pytest.raises(
+        NoObjectsError, match="annotated are driver: annotations must have the name"
+    ):
+        up_to(ClipLoaded, request_on("names", annotations=path))
 
 
 @pytest.mark.parametrize(
