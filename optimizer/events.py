@@ -98,7 +98,8 @@ class Recommended:
     """The search is done.
 
     Attributes:
-        regions: Of every frame of the clip, where the recommended settings have regions.
+        regions: The objects on every frame of the clip, where the recommended settings have
+            regions: as a user's own, which margin, hold and ring are still to grow.
     """
 
     recommendation: Recommendation

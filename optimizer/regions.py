@@ -86,17 +86,22 @@ def shape_regions(source: RegionSource, coding: RegionCoding, block: int) -> Cli
         coding: Margin, hold and ring.
         block: Side in pixels of the encoder's grid, to which regions are aligned outwards.
     """
-    return _shaped(source, coding.margin, coding.hold_seconds, coding.ring_pixels, block)
+    # An object may have been there right up to the next frame looked at.
+    hold = max(round(coding.hold_seconds * source.frame_rate), source.step_frames - 1)
+    return _shaped(source, coding.margin, hold, coding.ring_pixels, block)
+
+
+def object_regions(source: RegionSource) -> ClipRegions:
+    """Returns the objects as they are, neither grown nor held: what a user's own regions are."""
+    return _shaped(source, margin=0, hold=0, ring_pixels=0, block=1)
 
 
 # One candidate is encoded at many CRFs, and shaping takes up to 2 ms a frame.
 @lru_cache(maxsize=64)
 def _shaped(
-    source: RegionSource, margin: float, hold_seconds: float, ring_pixels: int, block: int
+    source: RegionSource, margin: float, hold: int, ring_pixels: int, block: int
 ) -> ClipRegions:
     width, height, num_frames = source.width, source.height, source.num_frames
-    # An object may have been there right up to the next frame looked at.
-    hold = max(round(hold_seconds * source.frame_rate), source.step_frames - 1)
     weights = sorted({track.weight for track in source.tracks}, reverse=True)
     boxes_of: list[dict[float, list[Boxes]]] = [
         {weight: [] for weight in weights} for _ in range(num_frames)

@@ -26,7 +26,7 @@ from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
 from .events import ClipLoaded, Recommended, RegionsSkipped, TuneEvent
 from .measure import Measurer, open_measurer
 from .recommendation import Recommendation, RegionsUsed
-from .regions import RegionSource
+from .regions import RegionSource, object_regions
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, search, search_regions
 from .set_up import find_regions, given_regions, set_up_bench
@@ -144,7 +144,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             recommendation=_recommend(
                 request, results, verification, verification_bench, measurer, started
             ),
-            regions=verification_bench.clip_regions(verification.winner.ladder.settings),
+            regions=None
+            if regions is None or verification.winner.ladder.settings.regions is None
+            else object_regions(regions),
         )
 
 

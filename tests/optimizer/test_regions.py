@@ -21,6 +21,8 @@ from ratesight.optimizer.regions import (
     RegionSource,
     align,
     merge,
+    object_regions,
+    own_regions,
     region_step,
     shape_regions,
     tracks_of,
@@ -364,3 +366,36 @@ def test_regions_of_a_whole_clip_serve_its_beginning(phone: Source, tmp_path: Pa
     assert found.tracks[0].frames[-1] == phone.num_frames - 1
     with pytest.raises(RegionError, match="make them for this clip"):
         given_regions(tmp_path / "regions.json", phone)
+
+
+@given(st.lists(tracks(), max_size=3))
+def test_objects_given_as_own_regions_are_grown_once(found: list[Track]) -> None:
+    source = RegionSource(
+        tracks=tuple(found),
+        step_frames=1,
+        width=WIDTH,
+        height=HEIGHT,
+        num_frames=NUM_FRAMES,
+        frame_rate=Fraction(10),
+    )
+    objects = object_regions(source)
+
+    assert object_regions(own_regions(objects, source.frame_rate)).area_share == pytest.approx(
+        objects.area_share
+    )
+
+
+def test_one_object_given_as_own_region_gets_the_same_regions() -> None:
+    source = RegionSource(
+        tracks=(track([2, 6], [(40, 40, 80, 90), (60, 60, 100, 110)]),),
+        step_frames=1,
+        width=WIDTH,
+        height=HEIGHT,
+        num_frames=NUM_FRAMES,
+        frame_rate=Fraction(10),
+    )
+    how = coding(margin=0.2, hold_seconds=0.2, ring_pixels=16)
+
+    again = own_regions(object_regions(source), source.frame_rate)
+
+    assert shape_regions(again, how, 16) == shape_regions(source, how, 16)
