@@ -16,6 +16,7 @@ from ..codecs.table import ENCODERS
 from ..codecs.transcode import Transcoded, transcode
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector, Picture, load_detector
+from ..metrics.errors import WeightsError
 from .recommendation import RegionsUsed
 from .regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 
@@ -40,7 +41,7 @@ def apply_settings(
     Raises:
         ClipError, TargetError, EncodeError: As of ``transcode``.
         RegionError: A file of regions is malformed or another clip's.
-        WeightsError: The detector cannot be loaded.
+        WeightsError: The detector cannot be loaded, or is not that of the search.
     """
 
     def report(what: str) -> Callable[[int], None] | None:
@@ -72,6 +73,11 @@ def _make_regions(
         reader = FrameReader(container, clip, frame_rate=frame_rate)
         if used.file is None:
             detector = load_detector(used.detector, image_size=used.image_size)
+            if used.weights_sha256 not in (None, detector.weights_sha256):
+                raise WeightsError(
+                    f"weights must be those of the search, {used.weights_sha256}, to make its "
+                    f"regions; {used.detector} are {detector.weights_sha256}; tune with them"
+                )
             source = _look(reader, detector, used.match_score, progress)
         else:
             source = own_regions(read_regions(Path(used.file)), reader.frame_rate)

@@ -81,12 +81,14 @@ class RegionsUsed:
     Attributes:
         file: A user's own regions; None where the detector makes them.
         detector, image_size, match_score: As in the search.
+        weights_sha256: Of the detector; None where it does not make the regions.
     """
 
     file: str | None
     detector: str
     image_size: int
     match_score: float
+    weights_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,13 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         verification.notes += notes
         yield Recommended(
             recommendation=_recommend(
-                request, results, verification, verification_bench, measurer, started
+                request,
+                results,
+                verification,
+                verification_bench,
+                measurer,
+                detector.weights_sha256,
+                started,
             ),
             regions=None
             if regions is None or verification.winner.ladder.settings.regions is None
@@ -233,6 +239,7 @@ def _recommend(
     verification: Verification,
     bench: Bench,
     measurer: Measurer,
+    weights_sha256: str,
     started: float,
 ) -> Recommendation:
     winner, anchor, change = verification.winner, verification.anchor, verification.change
@@ -275,7 +282,7 @@ def _recommend(
         num_from_store=measurer.spent.num_from_store,
         seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
         notes=(*bench.source.notes, *verification.notes),
-        regions=_regions_used(request, settings),
+        regions=_regions_used(request, settings, weights_sha256),
         ffmpeg_command=None
         if settings.regions is not None
         else ffmpeg_command(
@@ -285,14 +292,18 @@ def _recommend(
     )
 
 
-def _regions_used(request: TuneRequest, settings: EncodeSettings) -> RegionsUsed | None:
+def _regions_used(
+    request: TuneRequest, settings: EncodeSettings, weights_sha256: str
+) -> RegionsUsed | None:
     if settings.regions is None:
         return None
+    file = str(request.regions) if isinstance(request.regions, Path) else None
     return RegionsUsed(
-        file=str(request.regions) if isinstance(request.regions, Path) else None,
+        file=file,
         detector=request.detector,
         image_size=request.image_size,
         match_score=request.thresholds.match,
+        weights_sha256=weights_sha256 if file is None else None,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from ratesight.codecs.clip import probe
 from ratesight.codecs.errors import RegionError
 from ratesight.codecs.region import ClipRegions, Region, read_regions, write_regions
+from ratesight.metrics.errors import WeightsError
 from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.apply import apply_settings
 from ratesight.optimizer.events import (
@@ -172,6 +173,18 @@ def test_encode_finds_the_regions_of_the_clip_and_uses_them(
     assert with_them.num_frames == without.num_frames == probe(tmp_path / "with.mp4").num_frames
     assert with_them.size_bytes < without.size_bytes
     assert {what for what, _ in said} == {"looking", "encoding"}
+
+
+def test_encode_refuses_other_weights_than_those_of_the_search(
+    recommended: Recommended, asked: TuneRequest, tmp_path: Path, clips: Path
+) -> None:
+    found = recommended.recommendation
+    assert found.regions is None or found.regions.weights_sha256 is not None
+    path = with_regions(found, tmp_path, detector=asked.detector, weights_sha256="0123")
+    settings, used = read_settings(path)
+
+    with pytest.raises(WeightsError, match=r"must be those of the search, 0123, .* tune with them"):
+        apply_settings(settings, used, clips / "carphone_qcif.mp4", tmp_path / "no.mp4")
 
 
 def test_encode_takes_regions_from_a_file(
