@@ -1,0 +1,221 @@
+"""Labelled pairs for the objects metric: photos and clips, compressed, and what detectors lose.
+
+Every original is asked for its objects by three detectors, every compressed version again. Two of
+the detectors train the metric, the third (``yolox_nano``) only judges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from ratesight.codecs.source import load_source
+from ratesight.metrics.boxes import Detections, iou_matrix
+from ratesight.metrics.detector import Detector, load_detector
+
+from .distortions import (
+    Picture,
+    Version,
+    distort,
+    read_picture,
+    resized,
+    source_of,
+    spread_crfs,
+)
+from .pairs import Kept, Pairs, Region, Split, View, random_of, split_of, write_pairs
+
+MACHINES = ("yolov8n.pt", "yolov5n.torchscript", "yolox_nano.torchscript")
+
+# Clips that no metric is trained on; each kind of scene is on both sides.
+TEST_CLIPS = (
+    "BasketballPass_416x240_50_png",
+    "bikes_street_272p.mp4",
+    "carphone_qcif.mp4",
+    "face_d0_512.mp4",
+    "highway_cam_240p.avi",
+    "street_people_720p.mp4",
+)
+
+# What a machine must give an object on the original, what may match it afterwards, and what is
+# asked for at all: fainter detections tell how far from lost an object is.
+_REFERENCE_SCORE, _MATCH_SCORE, _FAINT_SCORE = 0.4, 0.25, 0.05
+_SAME_OBJECT_IOU = 0.5
+_MAX_SIDE = 640
+_CLIP_SECONDS, _CLIP_STARTS, _CLIP_FRAMES = 1.5, (0.0, 3.0), 4
+_PHOTO_VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
+_CLIP_VERSIONS = {"x264": 13, "x265": 11}
+# Test material has the codec that the metric never saw.
+_UNSEEN = {"photo": {"svtav1": 3}, "clip": {"svtav1": 12}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """One photo, or one piece of a clip."""
+
+    name: str
+    split: Split
+    kind: str
+    path: Path
+    start_seconds: float = 0.0
+
+
+def materials(data: Path) -> list[Material]:
+    """Returns all photos and pieces of clips with their split, test material first.
+
+    Photos of ``coco128_val2017`` and a fifth of the others test; another tenth validates.
+    """
+    found = []
+    for clip in sorted((data / "clips").iterdir()):
+        for start in _CLIP_STARTS:
+            found.append(
+                Material(
+                    name=f"clip_{clip.stem}_{start:g}",
+                    split="test" if clip.name in TEST_CLIPS else "train",
+                    kind="clip",
+                    path=clip,
+                    start_seconds=start,
+                )
+            )
+    photos = [
+        *sorted((data / "detection" / "images" / "coco128_val2017").glob("*.jpg")),
+        *sorted((data / "detection" / "images" / "coco128_train2017").glob("*.jpg")),
+        *sorted((data / "photos").glob("*.jpg")),
+    ]
+    for photo in photos:
+        folder = photo.parent.name
+        split = "test" if folder == "coco128_val2017" else split_of(photo.name)
+        found.append(Material(name=f"{folder}_{photo.stem}", split=split, kind="photo", path=photo))
+    return found
+
+
+@cache
+def _detectors(data: Path) -> dict[str, Detector]:
+    return {
+        name.partition(".")[0]: load_detector(str(data / "weights" / name)) for name in MACHINES
+    }
+
+
+def make(task: tuple[Material, Path, Path]) -> str:
+    """Makes and writes the versions of one original, with their labels; returns a line about it."""
+    material, data, folder = task
+    cv2.setNumThreads(1)
+    detectors = _detectors(data)
+    random = random_of(material.name)
+    pictures, wanted = _originals(material)
+    if not pictures:
+        return f"{material.name}: no frames there"
+    with source_of(pictures) as source:
+        reference = [source.bgr(index) for index in range(source.num_frames)]
+        originals = [reference[index] for index in wanted]
+        seen = {name: _look(one, originals) for name, one in detectors.items()}
+        regions = tuple(
+            tuple(_objects({name: frames[index] for name, frames in seen.items()}))
+            for index in range(len(wanted))
+        )
+        made: list[tuple[Version, list[Picture]]] = []
+        if any(regions):
+            counts = dict(_PHOTO_VERSIONS if material.kind == "photo" else _CLIP_VERSIONS)
+            if material.split == "test":
+                counts |= _UNSEEN[material.kind]
+            drawn = [
+                distort(source, reference, wanted, codec, crf, random)
+                for codec, count in counts.items()
+                for crf in spread_crfs(codec, count, random)
+            ]
+            made = [one for one in drawn if one is not None]
+    found = [
+        {name: _look(one, distorted) for name, one in detectors.items()} for _, distorted in made
+    ]
+    pairs = Pairs(
+        name=material.name,
+        split=material.split,
+        kind=material.kind,
+        task="objects",
+        versions=tuple(version for version, _ in made),
+        regions=regions,
+        labels=tuple(
+            tuple(
+                tuple(_kept(objects, {name: frames[index] for name, frames in version.items()}))
+                for index, objects in enumerate(regions)
+            )
+            for version in found
+        ),
+    )
+    write_pairs(folder, pairs, originals, [distorted for _, distorted in made])
+    return f"{material.name}: {sum(map(len, regions))} objects, {len(made)} versions"
+
+
+def _originals(material: Material) -> tuple[list[Picture], list[int]]:
+    """Returns the pictures to encode, and which of them are looked at.
+
+    Clips that were compressed before are halved from 720 lines on, so that their artefacts go.
+    """
+    if material.kind == "photo":
+        picture = _shrink(read_picture(material.path), _MAX_SIDE)
+        return [picture], [0]
+    seconds = material.start_seconds + _CLIP_SECONDS
+    with load_source(material.path, max_seconds=seconds) as clip:
+        start = round(material.start_seconds * clip.frame_rate)
+        frames = range(start, clip.num_frames)
+        if len(frames) < _CLIP_FRAMES:
+            return [], []
+        side = (
+            _MAX_SIDE if min(clip.width, clip.height) < 720 else max(clip.width, clip.height) // 2
+        )
+        pictures = [_shrink(clip.bgr(index), side) for index in frames]
+    wanted = np.linspace(len(pictures) // (2 * _CLIP_FRAMES), len(pictures) - 1, _CLIP_FRAMES)
+    return pictures, [int(index) for index in wanted]
+
+
+def _shrink(picture: Picture, max_side: int) -> Picture:
+    height, width = picture.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    return resized(picture, round(width * scale / 2) * 2, round(height * scale / 2) * 2)
+
+
+def _look(detector: Detector, pictures: Sequence[Picture]) -> list[Detections]:
+    return detector.detect(pictures, _FAINT_SCORE)
+
+
+def _objects(seen: dict[str, Detections]) -> list[Region]:
+    """Returns what any machine sees, with the view of each machine that does."""
+    found: list[Region] = []
+    for name, detections in seen.items():
+        sure = detections.at_least(_REFERENCE_SCORE)
+        for box, score, class_name in zip(
+            sure.boxes.tolist(), sure.scores.tolist(), sure.class_names, strict=True
+        ):
+            same = [
+                one
+                for one in found
+                if one.class_name == class_name
+                and name not in one.machines
+                and iou_matrix(np.array([one.box]), np.array([box]))[0, 0] >= _SAME_OBJECT_IOU
+            ]
+            if not same:
+                same = [Region(box=tuple(box), class_name=class_name, machines={})]
+                found += same
+            same[0].machines[name] = View(box=tuple(box), score=score)
+    return found
+
+
+def _kept(objects: Sequence[Region], found: dict[str, Detections]) -> Iterator[dict[str, Kept]]:
+    """Yields for each object, by machine: the IoU kept, and IoU times score kept."""
+    for one in objects:
+        kept: dict[str, Kept] = {}
+        for name, view in one.machines.items():
+            detections = found[name]
+            same = np.array([label == one.class_name for label in detections.class_names], bool)
+            ious = iou_matrix(np.array([view.box]), detections.boxes[same])[0]
+            scores = detections.scores[same]
+            sure = ious[scores >= _MATCH_SCORE]
+            faint = ious * np.minimum(1.0, scores / view.score)
+            kept[name] = (
+                round(float(sure.max(initial=0)), 4),
+                round(float(faint.max(initial=0)), 4),
+            )
+        yield kept

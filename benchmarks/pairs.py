@@ -1,0 +1,177 @@
+"""Labelled pairs in a cache: an original, its compressed versions, what machines lose on each.
+
+One ``NAME.json`` and ``NAME.npy`` for each photo or piece of a clip. The array is (1 + versions,
+frames, height, width, 3) BGR, the original first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .distortions import Picture, Version
+
+Split = Literal["train", "validation", "test"]
+# What one machine thinks of a region: its share kept in [0, 1], and a softer one.
+Kept = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How one machine sees a region of the original: x0 y0 x1 y1 in pixels, score in (0, 1]."""
+
+    box: tuple[float, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A region of an original, and the machines that see it."""
+
+    box: tuple[float, ...]
+    class_name: str
+    machines: dict[str, View]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """One original with its compressed versions.
+
+    Attributes:
+        kind: ``photo`` or ``clip``.
+        task: ``objects``, ``faces`` or ``plates``.
+        regions: Of each frame.
+        labels: Of each version, frame and region, by machine; 1 is nothing lost.
+    """
+
+    name: str
+    split: Split
+    kind: str
+    task: str
+    versions: tuple[Version, ...]
+    regions: tuple[tuple[Region, ...], ...]
+    labels: tuple[tuple[tuple[dict[str, Kept], ...], ...], ...]
+
+
+def split_of(name: str) -> Split:
+    """Returns the part of the data that a photo, person or plate belongs to, by its name alone."""
+    part = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
+    return "test" if part < 2 else "validation" if part == 2 else "train"
+
+
+def random_of(name: str) -> np.random.Generator:
+    """Returns random numbers that belong to a name, so that order and jobs change nothing."""
+    return np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
+
+
+def write_pairs(
+    cache: Path, pairs: Pairs, originals: Sequence[Picture], distorted: Sequence[Sequence[Picture]]
+) -> None:
+    """Writes one group; one without versions is remembered as done."""
+    if distorted:
+        np.save(cache / f"{pairs.name}.npy", np.array([originals, *distorted], dtype=np.uint8))
+    content = {
+        "name": pairs.name,
+        "split": pairs.split,
+        "kind": pairs.kind,
+        "task": pairs.task,
+        "versions": [version.to_json() for version in pairs.versions],
+        "regions": [
+            [
+                {
+                    "box": one.box,
+                    "class": one.class_name,
+                    "machines": {name: asdict(view) for name, view in one.machines.items()},
+                }
+                for one in frame
+            ]
+            for frame in pairs.regions
+        ],
+        "labels": pairs.labels,
+    }
+    partial = cache / f"{pairs.name}.json.part"
+    partial.write_text(json.dumps(content, allow_nan=False))
+    partial.rename(cache / f"{pairs.name}.json")
+
+
+def read_pairs(cache: Path, name: str) -> Pairs:
+    """Returns one group."""
+    content = json.loads((cache / f"{name}.json").read_text())
+    return Pairs(
+        name=content["name"],
+        split=content["split"],
+        kind=content["kind"],
+        task=content["task"],
+        versions=tuple(Version(**version) for version in content["versions"]),
+        regions=tuple(
+            tuple(
+                Region(
+                    box=tuple(one["box"]),
+                    class_name=one["class"],
+                    machines={
+                        name: View(box=tuple(view["box"]), score=view["score"])
+                        for name, view in one["machines"].items()
+                    },
+                )
+                for one in frame
+            )
+            for frame in content["regions"]
+        ),
+        labels=tuple(
+            tuple(
+                tuple({name: (kept[0], kept[1]) for name, kept in one.items()} for one in frame)
+                for frame in version
+            )
+            for version in content["labels"]
+        ),
+    )
+
+
+def read_pictures(cache: Path, name: str) -> npt.NDArray[np.uint8]:
+    """Returns (1 + versions, frames, height, width, 3) BGR, left on the disk until looked at."""
+    pictures: npt.NDArray[np.uint8] = np.load(cache / f"{name}.npy", mmap_mode="r")
+    return pictures
+
+
+def all_pairs(cache: Path, tasks: Sequence[str]) -> Iterator[Pairs]:
+    """Yields the groups that have versions, in order of their names."""
+    for file in sorted(cache.glob("*.json")):
+        pairs = read_pairs(cache, file.stem)
+        if pairs.versions and pairs.task in tasks:
+            yield pairs
+
+
+class Named(Protocol):
+    """Material with a name of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Material = TypeVar("Material", bound=Named)
+
+
+def make_missing(
+    make: Callable[[tuple[Material, Path, Path]], str],
+    materials: Sequence[Material],
+    data: Path,
+    cache: Path,
+    jobs: int,
+) -> None:
+    """Makes in processes of their own what the cache does not have, with a line for each."""
+    cache.mkdir(parents=True, exist_ok=True)
+    todo = [(one, data, cache) for one in materials if not (cache / f"{one.name}.json").exists()]
+    started = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for count, line in enumerate(pool.imap_unordered(make, todo), 1):
+            left = (time.perf_counter() - started) / count * (len(todo) - count)
+            print(f"{count}/{len(todo)} {line}, {left / 60:.0f} min left", flush=True)
