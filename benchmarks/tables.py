@@ -10,6 +10,7 @@ import json
 import re
 import statistics
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,65 +48,69 @@ def _between(text: str, name: str, table: str) -> str:
     return pattern.sub(lambda marks: f"{marks[1]}{table}{marks[2]}", text)
 
 
-def _tuning(results: dict[str, Any]) -> str:
-    lines = [
-        "| clip | encoder | rate at quality 0.95: defaults, tuned (kbit/s) | change at 0.95 (95 % "
-        "interval) | BD-rate (95 % interval) | mAP 50-95: defaults, tuned | PSNR (dB) |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def _table(
+    results: dict[str, Any], columns: str, cells: Callable[[dict[str, Any]], str], medians: str
+) -> str:
+    """Returns a row a run, what failed with its reason, and a sentence below."""
+    num_columns = columns.count("|") + 3
+    lines = [f"| clip | encoder | {columns} |", "|" + "---|" * num_columns]
     for run in _in_order(results["runs"]):
-        name = f"| {Path(run['clip']).stem} | {run['codec']} |"
         if "error" in run:
-            lines.append(f"{name} {run['error'].partition(';')[0]} | | | | |")
-            continue
-        winner, anchor = run["winner"], run["anchor"]
-        if not run["settings"]["options"]:
-            lines.append(
-                f"{name} {run['anchor_rate_kbps']:.0f} | defaults kept | nothing saved | "
-                f"{anchor['map50_95']:.2f} | {anchor['psnr_db']:.1f} |"
-            )
-            continue
-        lines.append(
-            f"{name} {run['anchor_rate_kbps']:.0f}, {run['rate_kbps']:.0f} | "
-            f"{_percent(run['rate_change_percent'], run['rate_change_interval_percent'])} | "
-            f"{_percent(run['bd_rate_percent'], run['bd_rate_interval_percent'])} | "
-            f"{anchor['map50_95']:.2f}, {winner['map50_95']:.2f} | "
-            f"{anchor['psnr_db']:.1f}, {winner['psnr_db']:.1f} |"
+            row = run["error"].partition(";")[0] + " |" * (num_columns - 3)
+        else:
+            row = cells(run)
+        lines.append(f"| {Path(run['clip']).stem} | {run['codec']} | {row} |")
+    return "\n".join([*lines, "", medians]) + "\n"
+
+
+def _tuning(results: dict[str, Any]) -> str:
+    columns = (
+        "rate at quality 0.95: defaults, tuned (kbit/s) | change at 0.95 (95 % interval) | "
+        "BD-rate (95 % interval) | mAP 50-95: defaults, tuned | PSNR (dB)"
+    )
+    return _table(results, columns, _tuning_cells, _medians(results["runs"]))
+
+
+def _tuning_cells(run: dict[str, Any]) -> str:
+    winner, anchor = run["winner"], run["anchor"]
+    if not run["settings"]["options"]:
+        return (
+            f"{run['anchor_rate_kbps']:.0f} | defaults kept | nothing saved | "
+            f"{anchor['map50_95']:.2f} | {anchor['psnr_db']:.1f}"
         )
-    lines.append("")
-    lines.append(_medians(results["runs"]))
-    return "\n".join(lines) + "\n"
+    return (
+        f"{run['anchor_rate_kbps']:.0f}, {run['rate_kbps']:.0f} | "
+        f"{_percent(run['rate_change_percent'], run['rate_change_interval_percent'])} | "
+        f"{_percent(run['bd_rate_percent'], run['bd_rate_interval_percent'])} | "
+        f"{anchor['map50_95']:.2f}, {winner['map50_95']:.2f} | "
+        f"{anchor['psnr_db']:.1f}, {winner['psnr_db']:.1f}"
+    )
 
 
 def _regions(results: dict[str, Any]) -> str:
-    lines = [
-        "| clip | encoder | in regions | BD-rate against the defaults: steering, second detector | "
+    columns = (
+        "in regions | BD-rate against the defaults: steering, second detector | "
         "BD-rate against options alone: steering, second detector | precision, recall: defaults, "
-        "recommended | recommended |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for run in _in_order(results["runs"]):
-        name = f"| {Path(run['clip']).stem} | {run['codec']} |"
-        if "error" in run:
-            lines.append(f"{name} {run['error'].partition(';')[0]} | | | | |")
-            continue
-        by_role = {one["role"]: one for one in run["contenders"]}
-        regions = by_role.get("regions")
-        winner, anchor = run["winner"], run["anchor"]
-        seen = " → ".join(
-            f"{one['precision']:.2f}, {one['recall']:.2f}" for one in (anchor, winner)
+        "recommended | recommended"
+    )
+    return _table(results, columns, _region_cells, _region_medians(results["runs"]))
+
+
+def _region_cells(run: dict[str, Any]) -> str:
+    regions = next((one for one in run["contenders"] if one["role"] == "regions"), None)
+    if regions is not None:
+        cells = (
+            f"{regions['region_share'] * 100:.0f} % | {_pair(regions, 'change')} | "
+            f"{_pair(regions, 'change_from_options')}"
         )
-        if regions is None:
-            cells = "| none better in the search | | "
-        else:
-            cells = (
-                f"| {regions['region_share'] * 100:.0f} % | {_pair(regions, 'change')} | "
-                f"{_pair(regions, 'change_from_options')} "
-            )
-        lines.append(f"{name[:-2]} {cells}| {seen} | {_recommended(run)} |")
-    lines.append("")
-    lines.append(_region_medians(results["runs"]))
-    return "\n".join(lines) + "\n"
+    elif run["provenance"]["num_region_trials"] == 0:
+        cells = "nearly all: not tried | | "
+    else:
+        cells = "none better in the search | | "
+    seen = " → ".join(
+        f"{one['precision']:.2f}, {one['recall']:.2f}" for one in (run["anchor"], run["winner"])
+    )
+    return f"{cells} | {seen} | {_recommended(run)}"
 
 
 def _pair(contender: dict[str, Any], name: str) -> str:
@@ -130,14 +135,13 @@ def _region_medians(runs: list[dict[str, Any]]) -> str:
         if not done:
             continue
         few = [run for run in done if (_share(run) or 1) < 0.25]
-        text = (
-            f"{codec}: median BD-rate of what is recommended {_median(done)} on {len(done)} clips"
-        )
+        overall = _median(run["bd_rate_percent"] for run in done)
+        text = f"{codec}: median BD-rate of what is recommended {overall} on {len(done)} clips"
         if few:
-            text += (
-                f", {_median(few)} on the {len(few)} whose best regions cover less than a quarter"
-            )
-        text += f", as the second detector sees it {_second_median(done)}"
+            of_few = _median(run["bd_rate_percent"] for run in few)
+            text += f", {of_few} on the {len(few)} whose best regions cover less than a quarter"
+        second = _median(_second_bd_rate(run) for run in done)
+        text += f", as the second detector sees it {second}"
         counts = [sum(_recommended(run) == what for run in done) for what in _KINDS]
         kinds = ", ".join(f"{what} {count}" for what, count in zip(_KINDS, counts, strict=True))
         sentences.append(f"{text} ({kinds}).")
@@ -151,21 +155,19 @@ def _share(run: dict[str, Any]) -> float | None:
     return next((one["region_share"] for one in run["contenders"] if one["region_share"]), None)
 
 
-def _second_median(runs: list[dict[str, Any]]) -> str:
-    seen = []
-    for run in runs:
-        what = _recommended(run)
-        one = next((one for one in run["contenders"] if one["role"] == what), None)
-        change = one and one["second_change"]
-        if what == "defaults":
-            seen.append(0.0)
-        elif change and change["bd_rate"]:
-            seen.append(change["bd_rate"]["percent"])
-    return f"{statistics.median(seen):+.1f} %" if seen else "n/a"
+def _second_bd_rate(run: dict[str, Any]) -> float | None:
+    """Returns the BD-rate of what is recommended, as the second detector sees it."""
+    what = _recommended(run)
+    if what == "defaults":
+        return 0.0
+    change = next(one["second_change"] for one in run["contenders"] if one["role"] == what)
+    return change and change["bd_rate"] and float(change["bd_rate"]["percent"])
 
 
-def _median(runs: list[dict[str, Any]]) -> str:
-    return f"{statistics.median(run['bd_rate_percent'] or 0.0 for run in runs):+.1f} %"
+def _median(values: Iterable[float | None]) -> str:
+    """Returns the median of what there is: curves that share no quality have no BD-rate."""
+    known = [value for value in values if value is not None]
+    return f"{statistics.median(known):+.1f} %" if known else "n/a"
 
 
 def _in_order(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -192,12 +194,12 @@ def _medians(runs: list[dict[str, Any]]) -> str:
         done = [run for run in runs if run["codec"] == codec and "error" not in run]
         if not done:
             continue
-        at_target = statistics.median(run["rate_change_percent"] for run in done)
-        overall = statistics.median(run["bd_rate_percent"] or 0.0 for run in done)
+        at_target = _median(run["rate_change_percent"] for run in done)
+        overall = _median(run["bd_rate_percent"] for run in done)
         kept = sum(not run["settings"]["options"] for run in done)
         sentences.append(
-            f"Median of {len(done)} clips with {codec}: {at_target:+.1f} % at quality 0.95, "
-            f"{overall:+.1f} % BD-rate; defaults kept on {kept}."
+            f"Median of {len(done)} clips with {codec}: {at_target} at quality 0.95, "
+            f"{overall} BD-rate; defaults kept on {kept}."
         )
     return " ".join(sentences) + "\n"
 
