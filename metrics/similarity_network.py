@@ -1,0 +1,273 @@
+"""The network of the learned metrics: how alike two pictures of a region are to a machine.
+
+A MobileNetV3-small makes features of the reference and of the distorted picture. How alike they are
+inside a region, per level and channel, goes into a small head for each task, which gives the
+region's quality.
+
+Sources: MobileNetV3 on both pictures and a head for each task, Dremin et al., arXiv 2411.06776;
+means and structure of features per channel, Ding et al., "DISTS", arXiv 2004.07728, equations 3 to
+5. Deviations: features are made once for a whole picture and averaged over exactly each region, so
+that the cost does not grow with their number and those of the reference serve every encode;
+variances and the error enter beside means and structure; a head is given the statistics around the
+region too, its size, and the score and class that a detector gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+# Similarity of means, of structure, log ratio of variances, log error in shares of the variance.
+NUM_STATISTICS = 4
+# Channels of the levels: picture and its gradients, stem, and the stages up to a stride of 32.
+LEVEL_CHANNELS = (5, 16, 16, 24, 40, 48, 96)
+NUM_CHANNELS = sum(LEVEL_CHANNELS)
+BACKBONE = "tf_mobilenetv3_small_100"  # "tf": padding as the ImageNet weights want it
+# A region, and the same with its surroundings: detectors look at both.
+NUM_VIEWS = 2
+_SURROUNDINGS = 1.4
+# Added to squares of features, whose usual size is 1: below it a channel is flat and what differs
+# is rounding. The error's is that of one grey level in 255, squared.
+_FLAT, _ROUNDING = 1e-3, 1e-4
+# What a region's score is taken for where no detector gave one.
+_USUAL_SCORE = 0.5
+_NUM_CLASSES = 81  # COCO's, and one for every other
+NUM_SIDE_INPUTS = 4
+_CLASS_FEATURES, _MIXED, _HIDDEN = 4, 8, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """Regions of one picture.
+
+    Attributes:
+        boxes: (n, 4) x0 y0 x1 y1 in pixels of the picture that the network sees.
+        scores: (n,) of the detector that found them; 0 where there was none.
+        classes: (n,) COCO's number of the class; 80 for every other.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Of one picture: the features, and their mean and mean square in each region and view.
+
+    Attributes:
+        levels: (1, channels, height, width) of each level.
+        masks: Of each level, (views * n, height) and (views * n, width): shares of the cells.
+        means, squares: (views, n, all channels).
+    """
+
+    levels: tuple[Tensor, ...]
+    masks: tuple[tuple[Tensor, Tensor], ...]
+    means: Tensor
+    squares: Tensor
+
+
+class SimilarityNetwork(nn.Module):
+    """Features, and heads that turn their similarity into qualities."""
+
+    def __init__(self, tasks: Sequence[str], num_members: int = 3) -> None:
+        """Makes an untrained network.
+
+        Args:
+            tasks: A head each.
+            num_members: Of a head, whose answers are averaged.
+        """
+        super().__init__()
+        self.stem, self.stages = backbone(timm.create_model(BACKBONE, pretrained=False))
+        self.heads = nn.ModuleDict({task: Head(num_members) for task in tasks})
+
+    def head(self, task: str) -> Head:
+        """Returns the head of a task."""
+        head = self.heads[task]
+        assert isinstance(head, Head)
+        return head
+
+    def levels(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Returns the features of (batch, 3, height, width) RGB in [-1, 1], finest level first."""
+        grey = pictures.mean(1, keepdim=True)
+        across = nn.functional.pad(grey[..., :, 1:] - grey[..., :, :-1], (0, 1))
+        down = nn.functional.pad(grey[..., 1:, :] - grey[..., :-1, :], (0, 0, 0, 1))
+        levels = [torch.cat([pictures, across, down], 1)]
+        features = self.stem(pictures)
+        levels.append(features)
+        for stage in self.stages:
+            features = stage(features)
+            levels.append(features)
+        return tuple(levels)
+
+    def reference(self, picture: Tensor, boxes: Tensor) -> Moments:
+        """Returns what is needed of a (1, 3, height, width) reference and (n, 4) boxes in it."""
+        levels = self.levels(picture)
+        views = torch.cat([boxes, _surroundings(boxes, picture.shape[-1], picture.shape[-2])])
+        masks = tuple(_masks(views, picture, level) for level in levels)
+        means = [_average(level, mask) for level, mask in zip(levels, masks, strict=True)]
+        squares = [_average(level**2, mask) for level, mask in zip(levels, masks, strict=True)]
+        shape = (NUM_VIEWS, len(boxes), NUM_CHANNELS)
+        return Moments(
+            levels, masks, torch.cat(means, 2).view(shape), torch.cat(squares, 2).view(shape)
+        )
+
+    def statistics(self, reference: Moments, distorted: Tensor) -> Tensor:
+        """Returns how alike the features are: (batch, views, n, channels, NUM_STATISTICS).
+
+        Args:
+            distorted: (batch, 3, height, width) versions of the reference.
+        """
+        means, squares, products = [], [], []
+        levels = self.levels(distorted)
+        for level, original, mask in zip(levels, reference.levels, reference.masks, strict=True):
+            means.append(_average(level, mask))
+            squares.append(_average(level**2, mask))
+            products.append(_average(level * original, mask))
+        shape = (len(distorted), *reference.means.shape)
+        return similarity(
+            reference.means,
+            reference.squares,
+            *(torch.cat(values, 2).view(shape) for values in (means, squares, products)),
+        )
+
+    def quality(self, task: str, reference: Moments, distorted: Tensor, regions: Regions) -> Tensor:
+        """Returns (batch, n) qualities in [0, 1]: 1 where nothing is lost.
+
+        They are relative to what the head gives the reference itself, so that the best value is
+        that of no change at all.
+        """
+        head = self.head(task)
+        found = torch.sigmoid(head(self.statistics(reference, distorted), regions)).mean(-1)
+        best = torch.sigmoid(head(identity(reference), regions)).mean(-1)
+        return (found / best).clamp(max=1)
+
+
+def backbone(model: Any) -> tuple[nn.Sequential, nn.ModuleList]:
+    """Returns stem and stages, up to a stride of 32, of a MobileNetV3-small of timm's."""
+    stages = list(model.blocks.children())[: len(LEVEL_CHANNELS) - 2]
+    return nn.Sequential(model.conv_stem, model.bn1), nn.ModuleList(stages)
+
+
+class Head(nn.Module):
+    """Several small networks from statistics to the logit of a quality."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, num_members: int) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(_Member() for _ in range(num_members))
+        shape = (NUM_VIEWS, 1, NUM_CHANNELS, NUM_STATISTICS)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("spread", torch.ones(shape))
+
+    def forward(self, statistics: Tensor, regions: Regions) -> Tensor:
+        """Returns (batch, n, members) logits of (batch, views, n, channels, NUM_STATISTICS)."""
+        # Beyond that lies what training saw too seldom to be believed.
+        normal = ((statistics - self.mean) / self.spread).clamp(-6, 6)
+        normal = normal.transpose(1, 2)  # region by region
+        sides = side_inputs(regions).expand(len(statistics), -1, -1)
+        classes = regions.classes.expand(len(statistics), -1)
+        return torch.stack([member(normal, sides, classes) for member in self.members], -1)
+
+
+class _Member(nn.Module):
+    """Mixes the channels of each level, next to their plain average, then two hidden layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.1)
+        self.mixes = nn.ModuleList(
+            nn.Linear(channels * NUM_STATISTICS, _MIXED) for channels in LEVEL_CHANNELS
+        )
+        self.classes = nn.Embedding(_NUM_CLASSES, _CLASS_FEATURES)
+        width = len(LEVEL_CHANNELS) * NUM_VIEWS * (_MIXED + NUM_STATISTICS)
+        self.layers = nn.Sequential(
+            nn.Linear(width + NUM_SIDE_INPUTS + _CLASS_FEATURES, _HIDDEN),
+            nn.GELU(),
+            nn.Dropout(0.2),
+            nn.Linear(_HIDDEN, _HIDDEN // 2),
+            nn.GELU(),
+            nn.Linear(_HIDDEN // 2, 1),
+        )
+
+    def forward(self, normal: Tensor, sides: Tensor, classes: Tensor) -> Tensor:
+        """Returns (batch, n) logits of (batch, n, views, channels, NUM_STATISTICS)."""
+        inputs = [sides, self.classes(classes)]
+        levels = zip(torch.split(normal, list(LEVEL_CHANNELS), 3), self.mixes, strict=True)
+        for level, mix in levels:
+            inputs.append(mix(self.drop(level).flatten(3)).flatten(2))
+            inputs.append(level.mean(3).flatten(2))
+        logits: Tensor = self.layers(torch.cat(inputs, 2)).squeeze(2)
+        return logits
+
+
+def side_inputs(regions: Regions) -> Tensor:
+    """Returns (n, NUM_SIDE_INPUTS): log of width, height and their ratio, and the score."""
+    sides = (regions.boxes[:, 2:] - regions.boxes[:, :2]).clamp_min(1).log()
+    # About 60 pixels, give or take a factor of e: what makes these inputs numbers around 0.
+    width, height = (sides - 4).unbind(1)
+    scores = torch.where(regions.scores > 0, regions.scores, _USUAL_SCORE)
+    return torch.stack([width, height, width - height, (scores - 0.6) * 5], 1)
+
+
+def similarity(
+    reference_mean: Tensor, reference_square: Tensor, mean: Tensor, square: Tensor, product: Tensor
+) -> Tensor:
+    """Returns the statistics of two sets of features from their moments, in a new last axis."""
+    reference_variance = (reference_square - reference_mean**2).clamp_min(0)
+    variance = (square - mean**2).clamp_min(0)
+    covariance = product - reference_mean * mean
+    error = (reference_square + square - 2 * product).clamp_min(0)
+    means = (2 * reference_mean * mean + _FLAT) / (reference_mean**2 + mean**2 + _FLAT)
+    structure = (2 * covariance + _FLAT) / (reference_variance + variance + _FLAT)
+    variances = torch.log((variance + _FLAT) / (reference_variance + _FLAT))
+    errors = torch.log((error + _ROUNDING) / (reference_variance + _FLAT))
+    return torch.stack([means, structure, variances, errors], -1)
+
+
+def identity(reference: Moments) -> Tensor:
+    """Returns the statistics of a reference and itself, (1, views, n, channels, ...)."""
+    mean, square = reference.means, reference.squares
+    return similarity(mean, square, mean, square, square)[None]
+
+
+def _surroundings(boxes: Tensor, width: int, height: int) -> Tensor:
+    """Returns (n, 4) boxes enlarged about their centres, within the picture."""
+    centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    limits = torch.tensor([width, height], dtype=boxes.dtype, device=boxes.device)
+    low = (centres - halves * _SURROUNDINGS).clamp_min(0)
+    high = torch.minimum(centres + halves * _SURROUNDINGS, limits)
+    return torch.cat([low, high], 1)
+
+
+def _masks(boxes: Tensor, picture: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns (n, level height) and (n, level width): each cell's share of a box, in sum 1."""
+    down, across = (
+        _shares(boxes[:, axis], boxes[:, axis + 2], level.shape[3 - axis], picture.shape[3 - axis])
+        for axis in (1, 0)
+    )
+    return down, across
+
+
+def _shares(low: Tensor, high: Tensor, num_cells: int, num_pixels: int) -> Tensor:
+    cells = torch.arange(num_cells, dtype=low.dtype, device=low.device)
+    scale = num_cells / num_pixels
+    inside = torch.minimum(high[:, None] * scale, cells + 1) - torch.maximum(
+        low[:, None] * scale, cells
+    )
+    shares = inside.clamp_min(0)
+    return shares / shares.sum(1, keepdim=True)
+
+
+def _average(features: Tensor, mask: tuple[Tensor, Tensor]) -> Tensor:
+    """Returns (batch, n, channels): the mean over each region of (batch, channels, ...)."""
+    down, across = mask
+    rows = torch.matmul(features, across.T)  # (batch, channels, height, n)
+    return torch.einsum("bchn,nh->bnc", rows, down)
