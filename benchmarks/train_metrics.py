@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import timm
 import torch
-from ratesight.metrics.learned import TASKS, class_number, to_tensor
+from ratesight.metrics.learned import class_number, to_tensor
 from ratesight.metrics.similarity_network import (
     BACKBONE,
     Regions,
@@ -42,7 +42,7 @@ TRAINING_MACHINES = {
     "faces": ("mobilefacenet",),
     "plates": ("rapidocr",),
 }
-GENERAL = "general"
+TASKS, GENERAL = tuple(TRAINING_MACHINES), "general"
 _SEED = 0
 _HEAD_EPOCHS, _HEAD_RATE, _HEAD_BATCH = 12, 1e-3, 512
 _ALL_RATE_HEADS, _ALL_RATE_BACKBONE, _ALL_VERSIONS = 2e-4, 1e-4, 4

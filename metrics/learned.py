@@ -2,18 +2,284 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor
 
-TASKS = ("objects", "faces", "plates")
+from .boxes import Detections, Floats
+from .detector import Detector
+from .errors import WeightsError
+from .similarity_network import Moments, Regions, SimilarityNetwork
+from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
+
+LearnedTask = Literal["objects", "faces", "plates", "general"]
+VERSION = "similarity 1"
+WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
+
+# Longest side in pixels of what the network sees. Detectors look at 640; faces and plates are read
+# at their own size.
+_MAX_SIDES: dict[LearnedTask, int] = {
+    "objects": 640,
+    "general": 640,
+    "faces": 1280,
+    "plates": 1280,
+}
+# Side of the squares of a heat map, and their distance, in pixels of what the network sees.
+_HEAT_SIDE, _HEAT_STEP = 64, 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedReference:
+    """Regions of one original, and what the network makes of it.
+
+    Attributes:
+        objects: The regions, in pixels of the original; scores are their weights.
+        moments: None where the reference comes from a store, or has no region.
+    """
+
+    objects: Detections
+    moments: Moments | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedMetric:
+    """Predicts what a machine loses, in regions that a detector finds on the original.
+
+    Attributes:
+        task: The machine that is predicted; ``general`` is one answer for all.
+        finder: Finds the regions.
+        min_score: A region counts from this score on.
+        weights_sha256: Of the file.
+        device: ``cpu`` or ``cuda:0``.
+    """
+
+    task: LearnedTask
+    network: SimilarityNetwork
+    finder: Detector
+    min_score: float
+    weights_sha256: str
+    device: str
+
+    def __post_init__(self) -> None:
+        if self.task not in get_args(LearnedTask):
+            known = ", ".join(get_args(LearnedTask))
+            raise ValueError(f"task must be one of {known}, got {self.task!r}")
+        if not 0 < self.min_score < 1:
+            raise ValueError(f"min_score must be between 0 and 1, got {self.min_score:g}")
+
+    @property
+    def version(self) -> str:
+        return (
+            f"{VERSION} {self.task} {self.weights_sha256} torch {torch.__version__} "
+            f"on {self.device.partition(':')[0]} in {self.finder.version} score {self.min_score:g}"
+        )
+
+    @property
+    def batch_size(self) -> int:
+        return self.finder.batch_size
+
+    def look(self, pictures: Sequence[Picture]) -> list[LearnedReference]:
+        """Returns the regions of each original, (height, width, 3) BGR, and their features."""
+        found = self.finder.detect(pictures, self.min_score)
+        return self.prepare([LearnedReference(objects=objects) for objects in found], pictures)
+
+    def prepare(
+        self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
+    ) -> list[LearnedReference]:
+        """Returns references with the features of their originals."""
+        return [
+            replace(reference, moments=self._moments(reference.objects, picture))
+            for reference, picture in zip(references, pictures, strict=True)
+        ]
+
+    def losses(
+        self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
+    ) -> list[Floats]:
+        """Returns 1 - quality of each region, in [0, 1]; 0 is nothing lost.
+
+        Raises:
+            ValueError: A picture has another size than its original.
+        """
+        return [
+            self._losses(reference, picture)
+            for reference, picture in zip(references, pictures, strict=True)
+        ]
+
+    def heat_map(self, original: Picture, distorted: Picture) -> Floats:
+        """Returns where the machine loses sight: (rows, columns) losses in [0, 1].
+
+        The rows and columns divide the picture evenly; each is a square of 64 pixels of what the
+        network sees, half over its neighbours, whose score nobody knows.
+        """
+        height, width = original.shape[:2]
+        scale = _scale(original, self.task)
+        squares, shape = _squares(width, height, scale)
+        reference = LearnedReference(
+            objects=Detections(
+                boxes=squares,
+                scores=np.zeros(len(squares)),
+                class_names=("",) * len(squares),
+            )
+        )
+        (prepared,) = self.prepare([reference], [original])
+        return self._losses(prepared, distorted).reshape(shape)
+
+    def to_json(self, reference: LearnedReference) -> Json:
+        return detections_to_json(reference.objects)
+
+    def from_json(self, value: Json) -> LearnedReference:
+        return LearnedReference(objects=detections_from_json(value))
+
+    def _moments(self, objects: Detections, picture: Picture) -> Moments | None:
+        if not objects.class_names:
+            return None
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            seen, boxes = self._seen(picture), self._regions(objects, picture).boxes
+            return self.network.reference(seen, boxes)
+
+    def _losses(self, reference: LearnedReference, picture: Picture) -> Floats:
+        objects = reference.objects
+        if not objects.class_names:
+            return np.zeros(0)
+        if reference.moments is None:
+            raise ValueError("a reference from a store must be prepared with its original")
+        torch.set_num_threads(1)
+        with torch.inference_mode():
+            seen = self._seen(picture)
+            wanted = reference.moments.levels[0].shape[2:]
+            if seen.shape[2:] != wanted:
+                raise ValueError(
+                    f"original and distorted picture must have the same size, the network sees "
+                    f"{tuple(wanted)} and {tuple(seen.shape[2:])} lines and columns"
+                )
+            regions = self._regions(objects, picture)
+            quality = self.network.quality(self.task, reference.moments, seen, regions)[0]
+        losses: Floats = 1 - quality.cpu().numpy().astype(np.float64)
+        return losses
+
+    def _seen(self, picture: Picture) -> Tensor:
+        """Returns the picture as the network sees it."""
+        import cv2
+
+        scale = _scale(picture, self.task)
+        if scale < 1:
+            size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return to_tensor(picture[None]).to(self.device)
+
+    def _regions(self, objects: Detections, picture: Picture) -> Regions:
+        """Returns regions in pixels of what the network sees, at least one pixel within it.
+
+        Raises:
+            ValueError: A region is outside the picture.
+        """
+        height, width = picture.shape[:2]
+        limits = np.array([width, height, width, height], dtype=np.float64)
+        boxes = np.clip(objects.boxes, 0, limits)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        if not (sides > 0).all():
+            outside = objects.boxes[int(np.flatnonzero((sides <= 0).any(axis=1))[0])]
+            raise ValueError(
+                f"region must be inside the picture of {width}x{height} pixels, got "
+                f"{', '.join(f'{value:g}' for value in outside)}"
+            )
+        is_general = self.task == "general"
+        return Regions(
+            boxes=torch.tensor(boxes * _scale(picture, self.task), dtype=torch.float32),
+            scores=torch.tensor(
+                np.zeros(len(boxes)) if is_general else objects.scores, dtype=torch.float32
+            ),
+            classes=torch.tensor(
+                [class_number("" if is_general else name) for name in objects.class_names]
+            ),
+        )
+
+
+@cache
+def load_network(weights: Path = WEIGHTS, device: str = "cpu") -> tuple[SimilarityNetwork, str]:
+    """Returns the trained network, ready to use, and the SHA-256 of its weights.
+
+    Raises:
+        WeightsError: There is no such file, or it holds other weights.
+    """
+    try:
+        content = weights.read_bytes()
+        state = load(content)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"weights of the learned metrics must be a safetensors file, {weights}: {error}; "
+            f"install ratesight again, or train them (benchmarks/train_metrics.py)"
+        ) from error
+    network = SimilarityNetwork(get_args(LearnedTask))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"weights of the learned metrics must be those of this version, {weights} holds "
+            f"others: {str(error).splitlines()[0]}"
+        ) from error
+    return network.eval().to(device), hashlib.sha256(content).hexdigest()[:16]
+
+
+def load_learned_metric(
+    task: LearnedTask, finder: Detector, *, min_score: float = 0.4, weights: Path = WEIGHTS
+) -> LearnedMetric:
+    """Returns a learned metric, on CUDA where there is one.
+
+    Args:
+        task: The machine that is predicted.
+        finder: Finds the regions on originals.
+        min_score: A region counts from this score of the finder on.
+
+    Raises:
+        WeightsError: The weights are missing or of another version.
+    """
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    network, digest = load_network(weights, device)
+    return LearnedMetric(
+        task=task,
+        network=network,
+        finder=finder,
+        min_score=min_score,
+        weights_sha256=digest,
+        device=device,
+    )
 
 
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     """Returns (batch, height, width, 3) BGR in [0, 255] as RGB in [-1, 1], channels second."""
     planes = np.ascontiguousarray(pictures[..., ::-1])
     return torch.from_numpy(planes).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _scale(picture: Picture, task: LearnedTask) -> float:
+    height, width = picture.shape[:2]
+    return min(1.0, _MAX_SIDES[task] / max(height, width))
+
+
+def _squares(width: int, height: int, scale: float) -> tuple[Floats, tuple[int, int]]:
+    """Returns (rows * columns, 4) squares about the centres of an even grid, and its shape."""
+    step, half = _HEAT_STEP / scale, _HEAT_SIDE / scale / 2
+    rows, columns = math.ceil(height / step), math.ceil(width / step)
+    y, x = np.meshgrid(
+        (np.arange(rows) + 0.5) * height / rows,
+        (np.arange(columns) + 0.5) * width / columns,
+        indexing="ij",
+    )
+    squares = np.stack([x - half, y - half, x + half, y + half], axis=-1)
+    return squares.reshape(-1, 4), (rows, columns)
 
 
 def class_number(name: str) -> int:
@@ -36,3 +302,9 @@ _COCO = (
 )
 # fmt: on
 _NUMBERS = {name: number for number, name in enumerate(_COCO)}
+
+
+if TYPE_CHECKING:
+
+    def _is_a_task_machine(metric: LearnedMetric) -> TaskMachine[LearnedReference]:
+        return metric
