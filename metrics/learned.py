@@ -265,8 +265,8 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def _scale(picture: Picture, task: LearnedTask) -> float:
-    height, width = picture.shape[:2]
-    return min(1.0, _MAX_SIDES[task] / max(height, width))
+    longest: int = max(picture.shape[:2])
+    return min(1.0, _MAX_SIDES[task] / longest)
 
 
 def _squares(width: int, height: int, scale: float) -> tuple[Floats, tuple[int, int]]:
