@@ -1,9 +1,9 @@
-"""PSNR, SSIM and XPSNR of an encode: how near it stays to the source as a signal."""
+"""PSNR, SSIM and XPSNR: how near a clip stays to its source as a signal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import av
@@ -37,6 +37,21 @@ class Fidelity:
     xpsnr_db: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameErrors:
+    """Of one frame, what the likeness of many is pooled from.
+
+    Attributes:
+        squared_error: Mean over all samples of Y, U and V, as a fraction of the squared peak.
+        ssim: Over Y, U and V by their sample counts.
+        weighted_errors: Of Y, U and V: root of XPSNR's error, as a fraction of the peak.
+    """
+
+    squared_error: float
+    ssim: float
+    weighted_errors: tuple[float, float, float]
+
+
 def fidelity(
     source: Source, encoding: Encoding, segments: Sequence[Segment] | None = None
 ) -> Fidelity:
@@ -63,31 +78,55 @@ def fidelity(
             f"segments must be those of the encode: they have {len(indices)} frames, "
             f"the encode has {encoding.num_frames}"
         )
-    psnr, ssim = _Comparison("psnr", source), _Comparison("ssim", source)
-    is_deep = source.pix_fmt == "yuv420p10le"
-    width = (is_deep and source.width // 16 * 16) or source.width
-    xpsnr = _Comparison("xpsnr", source, width)
-    squared_errors: list[float] = []
-    similarities: list[float] = []
-    weighted_errors: list[list[float]] = []
-    for position, decoded in enumerate(decode(encoding)):
-        reference = source.planes(indices[position])
-        distorted = np.concatenate([plane(decoded, index).ravel() for index in range(3)])
-        distorted = distorted.reshape(reference.shape)
-        squared_errors.append(psnr.compare(distorted, reference)["lavfi.psnr.mse_avg"])
-        similarities.append(ssim.compare(distorted, reference)["lavfi.ssim.All"])
+    pairs = (
+        (source.planes(indices[position]), _stacked(decoded))
+        for position, decoded in enumerate(decode(encoding))
+    )
+    return pooled(list(frame_errors(source, pairs)))
+
+
+def frame_errors(
+    form: FrameFormat, pairs: Iterable[tuple[Planes, Planes]]
+) -> Iterator[FrameErrors]:
+    """Yields what the filters see of each pair of reference and distorted frame, in order.
+
+    XPSNR weighs by what has changed since the frames before.
+
+    Args:
+        form: Of all frames.
+        pairs: Y, U and V stacked, reference first.
+    """
+    psnr, ssim = _Comparison("psnr", form), _Comparison("ssim", form)
+    is_deep = form.pix_fmt == "yuv420p10le"
+    width = (is_deep and form.width // 16 * 16) or form.width
+    xpsnr = _Comparison("xpsnr", form, width)
+    peak = 1023 if is_deep else 255
+    for reference, distorted in pairs:
         # xpsnr weighs by the activity of its first input, so there the reference comes first.
         values = xpsnr.compare(_narrowed(reference, width), _narrowed(distorted, width))
-        weighted_errors.append(
-            [10 ** (-values[f"lavfi.xpsnr.xpsnr.{component}"] / 20) for component in "yuv"]
+        y, u, v = (10 ** (-values[f"lavfi.xpsnr.xpsnr.{component}"] / 20) for component in "yuv")
+        yield FrameErrors(
+            squared_error=psnr.compare(distorted, reference)["lavfi.psnr.mse_avg"] / peak**2,
+            ssim=ssim.compare(distorted, reference)["lavfi.ssim.All"],
+            weighted_errors=(y, u, v),
         )
-    peak = 1023 if source.pix_fmt == "yuv420p10le" else 255
+
+
+def pooled(frames: Sequence[FrameErrors]) -> Fidelity:
+    """Returns the likeness over frames, at least one."""
+    roots = np.mean([frame.weighted_errors for frame in frames], axis=0)
     return Fidelity(
-        psnr_db=_decibel(float(np.mean(squared_errors)) / peak**2),
-        ssim=float(np.mean(similarities)),
+        psnr_db=_decibel(float(np.mean([frame.squared_error for frame in frames]))),
+        ssim=float(np.mean([frame.ssim for frame in frames])),
         # Errors are averaged as roots, as the filter does it (get_avg_xpsnr in vf_xpsnr.c).
-        xpsnr_db=min(_decibel(float(root) ** 2) for root in np.mean(weighted_errors, axis=0)),
+        xpsnr_db=min(_decibel(float(root) ** 2) for root in roots),
     )
+
+
+def _stacked(frame: av.VideoFrame) -> Planes:
+    """Returns Y, U and V of a 4:2:0 frame stacked: (height * 3 / 2, width)."""
+    flat = np.concatenate([plane(frame, index).ravel() for index in range(3)])
+    return flat.reshape(frame.height * 3 // 2, frame.width)
 
 
 def _decibel(error: float) -> float:
