@@ -167,7 +167,18 @@ class TestWithoutRegions:
     def test_thread_stays_an_ordinary_one(self, street_source):
         before = os.sched_getscheduler(0)
         encoder = SvtAv1Encoder(street_source, settings())
-        assert os.sched_getscheduler(0) == before
+        assert {os.sched_getscheduler(int(one)) for one in os.listdir("/proc/self/task")} == {
+            before
+        }
+        encoder.encode(None)
+
+    def test_threads_of_the_wrapper_stay_ordinary_ones(self, street_source):
+        before = os.sched_getscheduler(0)
+        encoder = RunningEncoder(street_source, settings())
+        encoder.encode(street_source.frame(0))
+        assert {os.sched_getscheduler(int(one)) for one in os.listdir("/proc/self/task")} == {
+            before
+        }
         encoder.encode(None)
 
     @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
