@@ -44,7 +44,7 @@ TEST_CLIPS = (
 # asked for at all: fainter detections tell how far from lost an object is.
 _REFERENCE_SCORE, _MATCH_SCORE, _FAINT_SCORE = 0.4, 0.25, 0.05
 _SAME_OBJECT_IOU = 0.5
-_MAX_SIDE = 640
+_MAX_SIDE, _SMALL_SCALE = 640, 0.6
 _CLIP_SECONDS, _CLIP_STARTS, _CLIP_FRAMES = 1.5, (0.0, 3.0), 4
 _PHOTO_VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
 _CLIP_VERSIONS = {"x264": 13, "x265": 11}
@@ -61,6 +61,7 @@ class Material:
     kind: str
     path: Path
     start_seconds: float = 0.0
+    scale: float = 1.0
 
 
 def materials(data: Path) -> list[Material]:
@@ -88,7 +89,14 @@ def materials(data: Path) -> list[Material]:
     for photo in photos:
         folder = photo.parent.name
         split = "test" if folder == "coco128_val2017" else split_of(photo.name)
-        found.append(Material(name=f"{folder}_{photo.stem}", split=split, kind="photo", path=photo))
+        name = f"{folder}_{photo.stem}"
+        found.append(Material(name=name, split=split, kind="photo", path=photo))
+        # The same from further away is another object to a detector, and another test is not.
+        if split == "train":
+            small = Material(
+                name=f"{name}_small", split=split, kind="photo", path=photo, scale=_SMALL_SCALE
+            )
+            found.append(small)
     return found
 
 
@@ -155,7 +163,9 @@ def _originals(material: Material) -> tuple[list[Picture], list[int]]:
     Clips that were compressed before are halved from 720 lines on, so that their artefacts go.
     """
     if material.kind == "photo":
-        picture = _shrink(read_picture(material.path), _MAX_SIDE)
+        picture = read_picture(material.path)
+        side = min(_MAX_SIDE, max(picture.shape[:2])) * material.scale
+        picture = _shrink(picture, round(side))
         return [picture], [0]
     seconds = material.start_seconds + _CLIP_SECONDS
     with load_source(material.path, max_seconds=seconds) as clip:
