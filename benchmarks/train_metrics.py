@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -44,13 +45,13 @@ TRAINING_MACHINES = {
 }
 TASKS, GENERAL = tuple(TRAINING_MACHINES), "general"
 _SEED = 0
-_HEAD_EPOCHS, _HEAD_RATE, _HEAD_BATCH = 12, 1e-3, 512
+_HEAD_EPOCHS, _HEAD_RATE, _HEAD_BATCH = 6, 1e-3, 512
 _ALL_RATE_HEADS, _ALL_RATE_BACKBONE, _ALL_VERSIONS = 2e-4, 1e-4, 4
 _ALL_EXAMPLES, _ALL_REGIONS = 4, 12
 _DECAY = 0.1
 # How much the order of one region's versions counts beside their values, and from which
 # difference of the target on.
-_ORDER_WEIGHT, _ORDER_DIFFERENCE = 0.5, 0.05
+_ORDER_WEIGHT, _ORDER_DIFFERENCE = 1.0, 0.05
 # How often the score and class of a region are withheld, so that the head works without.
 _WITHHELD = 0.3
 
@@ -77,8 +78,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("metrics/weights"))
     parser.add_argument("--jobs", type=int, default=2, help="processes that build pairs")
     parser.add_argument("--epochs", type=int, default=4, help="of all layers")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     build_pairs(arguments.data, arguments.cache, arguments.jobs)
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(_SEED)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = SimilarityNetwork((*TASKS, GENERAL))
@@ -349,10 +352,11 @@ def train_all(
             {"params": network.heads.parameters(), "lr": _ALL_RATE_HEADS, "weight_decay": _DECAY},
         ]
     )
+    # Half of an original's versions in an epoch.
     visits = [
         index
         for index, example in enumerate(examples["train"])
-        for _ in range(-(-len(example.targets) // _ALL_VERSIONS))
+        for _ in range(math.ceil(len(example.targets) / (2 * _ALL_VERSIONS)))
     ]
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
