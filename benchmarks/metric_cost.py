@@ -1,0 +1,150 @@
+"""Times the learned metrics against the machines they stand for, on the same frames.
+
+``python -m benchmarks.metric_cost --data ../shared/data`` takes some minutes. Detectors that are
+not at hand are built with untrained weights: their time does not depend on them. On CPUs the time
+is that of the thread, so that what else the machine does counts little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from ratesight.codecs.source import load_source
+from ratesight.metrics.boxes import Detections
+from ratesight.metrics.detector import Detector, load_detector
+from ratesight.metrics.face_detector import load_yunet
+from ratesight.metrics.face_embedder import load_face_embedder
+from ratesight.metrics.faces import FaceMachine
+from ratesight.metrics.learned import LearnedReference, LearnedTask, load_learned_metric
+from ratesight.metrics.plate_reader import load_rapidocr
+from ratesight.metrics.plates import PlateMachine
+from ratesight.metrics.task import Picture
+
+from .distortions import resized
+from .machine import describe_machine
+
+RESULTS = Path(__file__).parent / "results" / "metric_cost.json"
+_CLIP, _FRAMES, _REPEATS = "street_people_720p.mp4", 4, 5
+_SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
+_TASKS: tuple[LearnedTask, ...] = ("objects", "faces", "plates", "general")
+_YOLO_SIZES = ("n", "s", "m", "x")
+
+
+def main() -> None:
+    """Times everything at every size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    arguments = parser.parse_args()
+    weights = arguments.data / "weights"
+    torch.set_num_threads(1)
+    with load_source(arguments.data / "clips" / _CLIP, max_seconds=2) as clip:
+        step = clip.num_frames // _FRAMES
+        originals = [clip.bgr(index * step) for index in range(_FRAMES)]
+    detector = load_detector(str(weights / "yolov8n.pt"))
+    yunet = load_yunet(weights / "face_detection_yunet.onnx")
+    embedder = load_face_embedder(weights / "mobilefacenet.onnx")
+    face_machine = FaceMachine(detector=yunet, embedder=embedder)
+    plate_machine = PlateMachine(
+        detector=load_detector(str(weights / "plate_yolov8n.pt")), reader=load_rapidocr()
+    )
+    machines = Machines(
+        detector=detector,
+        faces=face_machine,
+        plates=plate_machine,
+        yolos={size: _untrained(size) for size in _YOLO_SIZES},
+    )
+    rows = []
+    for name, (width, height) in _SIZES.items():
+        pictures = [resized(one, width, height) for one in originals]
+        row = {"size": name, **time_size(pictures, machines)}
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    content = {"machine": describe_machine(), "device": _device(), "rows": rows}
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machines:
+    """What the metrics stand for."""
+
+    detector: Detector
+    faces: FaceMachine
+    plates: PlateMachine
+    yolos: dict[str, Callable[[list[Picture]], object]]
+
+
+def time_size(pictures: list[Picture], machines: Machines) -> dict[str, object]:
+    """Returns milliseconds a frame of everything, on frames of one size."""
+    seen = machines.detector.detect(pictures, 0.4)
+    milliseconds: dict[str, float] = {}
+    for task in _TASKS:
+        metric = load_learned_metric(task, machines.detector)
+        plain = [LearnedReference(objects=one) for one in seen]
+        prepared = metric.prepare(plain, pictures)
+        milliseconds[f"{task} reference"] = _time(partial(metric.prepare, plain, pictures))
+        milliseconds[f"{task} distorted"] = _time(partial(metric.losses, prepared, pictures))
+    for size, look in machines.yolos.items():
+        milliseconds[f"yolov8{size}"] = _time(partial(look, pictures))
+    faces = machines.faces.look(pictures)
+    plates = machines.plates.look_at(pictures, [_a_plate(one) for one in pictures])
+    milliseconds |= {
+        "face detector": _time(partial(machines.faces.detector.detect, pictures, 0.5)),
+        "face embedder": _time(partial(machines.faces.losses, faces, pictures)),
+        "plate detector": _time(partial(machines.plates.detector.detect, pictures, 0.4)),
+        "plate reader": _time(partial(machines.plates.losses, plates, pictures)),
+    }
+    return {
+        "num_regions": statistics.mean(len(one.class_names) for one in seen),
+        "num_faces": statistics.mean(len(one.objects.class_names) for one in faces),
+        "num_plates": statistics.mean(len(one.objects.class_names) for one in plates),
+        "milliseconds_a_frame": milliseconds,
+    }
+
+
+def _untrained(size: str) -> Callable[[list[Picture]], object]:
+    from ultralytics import YOLO
+
+    model = YOLO(f"yolov8{size}.yaml")
+    torch.set_num_threads(1)
+
+    def look(pictures: list[Picture]) -> object:
+        torch.set_num_threads(1)
+        return model.predict(pictures, imgsz=640, conf=0.25, verbose=False)
+
+    return look
+
+
+def _a_plate(picture: Picture) -> Detections:
+    """Returns a box as large as a plate, so that there is something to read."""
+    height, width = picture.shape[:2]
+    box = np.array([[width * 0.4, height * 0.45, width * 0.5, height * 0.5]])
+    return Detections(boxes=box, scores=np.ones(1), class_names=("plate",))
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu, one thread"
+
+
+def _time(work: Callable[[], object]) -> float:
+    """Returns the median milliseconds a frame, after a first run that warms up."""
+    clock = time.perf_counter if torch.cuda.is_available() else time.thread_time
+    work()
+    taken = []
+    for _ in range(_REPEATS):
+        started = clock()
+        work()
+        taken.append((clock() - started) * 1000 / _FRAMES)
+    return statistics.median(taken)
+
+
+if __name__ == "__main__":
+    main()
