@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,12 @@ def test_import_is_light() -> None:
 def test_readme_tables_are_those_of_the_results() -> None:
     script = _CHECKOUT / "benchmarks" / "tables.py"
     assert subprocess.run([sys.executable, script, "--check"]).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["tuning.json", "regions.json"])
+def test_no_run_is_published_twice(name: str) -> None:
+    runs = json.loads((_CHECKOUT / "benchmarks" / "results" / name).read_text())["runs"]
+    assert len({(run["clip"], run["codec"]) for run in runs}) == len(runs)
 
 
 def test_types_are_shipped() -> None:
