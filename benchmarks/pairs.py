@@ -21,6 +21,12 @@ import numpy.typing as npt
 from .distortions import Picture, Version
 
 Split = Literal["train", "validation", "test"]
+# Machines whose verdicts are trained on; the others only judge.
+TRAINING_MACHINES = {
+    "objects": ("yolov8n", "yolov5n"),
+    "faces": ("mobilefacenet",),
+    "plates": ("rapidocr",),
+}
 # What one machine thinks of a region: its share kept in [0, 1], and a softer one.
 Kept = tuple[float, float]
 

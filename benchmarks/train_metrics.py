@@ -35,14 +35,8 @@ from torch import Tensor, nn
 
 from .build_pairs import build_pairs
 from .machine import describe_machine
-from .pairs import Pairs, all_pairs, read_pictures
+from .pairs import TRAINING_MACHINES, Pairs, all_pairs, read_pictures
 
-# Machines whose verdicts are trained on; the others only judge.
-TRAINING_MACHINES = {
-    "objects": ("yolov8n", "yolov5n"),
-    "faces": ("mobilefacenet",),
-    "plates": ("rapidocr",),
-}
 TASKS, GENERAL = tuple(TRAINING_MACHINES), "general"
 _SEED = 0
 _HEAD_EPOCHS, _HEAD_RATE, _HEAD_BATCH = 6, 1e-3, 512
