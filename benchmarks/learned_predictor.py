@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
 from ratesight.metrics.learned import class_number, load_network, to_tensor
 from ratesight.metrics.similarity_network import Regions, SimilarityNetwork
 
