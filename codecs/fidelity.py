@@ -11,12 +11,17 @@ import numpy as np
 from av.filter import Graph
 
 from .encode import Encoding, decode
+from .errors import ClipError
 from .frames import FrameFormat, Planes, plane
 from .source import Segment, Source
 
 # FFmpeg prints a frame's mean squared error with six decimals, so that beyond about 100 dB it
 # cannot tell equal from nearly equal. A finite ceiling keeps lossless encodes comparable.
 MAX_DB = 100.0
+
+# Below 8x8 chroma samples ssim divides by zero. Below 2025 pixels so does xpsnr, which ends the
+# process: its blocks' side, from the square root of the share of 3840x2160, is rounded to nothing.
+_MIN_SIDE, _MIN_PIXELS = 16, 2025
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ def fidelity(
 
     Raises:
         ValueError: The segments have another number of frames than the encode.
+        ClipError: The frames are too small.
         EncodeError: Frames were lost.
 
     Source:
@@ -95,10 +101,18 @@ def frame_errors(
     Args:
         form: Of all frames.
         pairs: Y, U and V stacked, reference first.
+
+    Raises:
+        ClipError: The frames are too small.
     """
-    psnr, ssim = _Comparison("psnr", form), _Comparison("ssim", form)
     is_deep = form.pix_fmt == "yuv420p10le"
     width = (is_deep and form.width // 16 * 16) or form.width
+    if min(width, form.height) < _MIN_SIDE or width * form.height < _MIN_PIXELS:
+        raise ClipError(
+            f"PSNR, SSIM and XPSNR need frames of sides of at least {_MIN_SIDE} and of at least "
+            f"{_MIN_PIXELS} pixels, got {form.width}x{form.height}"
+        )
+    psnr, ssim = _Comparison("psnr", form), _Comparison("ssim", form)
     xpsnr = _Comparison("xpsnr", form, width)
     peak = 1023 if is_deep else 255
     for reference, distorted in pairs:
