@@ -1,12 +1,17 @@
-"""Shared fixtures: real clips and weights, used in place."""
+"""Shared fixtures: real clips and weights, used in place, and a second ffmpeg."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
+import imageio_ffmpeg
 import pytest
+
+RunFfmpeg = Callable[..., str]
 
 # Tests assert behaviour, never time.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -47,3 +52,24 @@ def street(clips: Path) -> Path:
 def weights(data: Path) -> Path:
     """A small real detector."""
     return data / "weights" / "yolov8n.pt"
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> RunFfmpeg:
+    """Runs the ffmpeg of imageio-ffmpeg and returns its log."""
+    executable = imageio_ffmpeg.get_ffmpeg_exe()
+
+    def run(*words: object, level: str = "error") -> str:
+        command = [executable, "-y", "-nostdin", "-hide_banner", "-loglevel", level]
+        done = subprocess.run(
+            [*command, *map(str, words)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, "SVT_LOG": "1"},
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    return run
