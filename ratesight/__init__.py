@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .codecs.clip import Clip, probe
     from .optimizer.api import tune
     from .optimizer.recommendation import Recommendation
+    from .optimizer.score import Score, score
 
 __version__ = "0.1.0"
 
@@ -17,13 +18,15 @@ _FOLDER = Path(__file__).parent
 if not (_FOLDER / "codecs").is_dir():
     __path__.append(str(_FOLDER.parent))
 
-__all__ = ["Clip", "Recommendation", "__version__", "probe", "tune"]
+__all__ = ["Clip", "Recommendation", "Score", "__version__", "probe", "score", "tune"]
 
 # Looked up at first use: importing PyAV, torch and Optuna takes seconds.
 _HOMES = {
     "Clip": "codecs.clip",
     "probe": "codecs.clip",
     "Recommendation": "optimizer.recommendation",
+    "Score": "optimizer.score",
+    "score": "optimizer.score",
     "tune": "optimizer.api",
 }
 

@@ -1,4 +1,4 @@
-"""Measurements and recommendations without an encode."""
+"""Measurements and recommendations without an encode; clips and what is left of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Source, load_source
@@ -15,6 +16,7 @@ from ratesight.optimizer.recommendation import Examined, RdPoint, Recommendation
 
 MakeMeasurement = Callable[..., Measurement]
 MakeRecommendation = Callable[..., Recommendation]
+RunFfmpeg = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +119,25 @@ def phone(clips: Path) -> Iterator[Source]:
     """Half a second of a man in a car, 176x144, 29.97 fps."""
     with load_source(clips / "carphone_qcif.mp4", max_seconds=0.5) as source:
         yield source
+
+
+@pytest.fixture(scope="session")
+def pair(
+    street: Path, ffmpeg: RunFfmpeg, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """Eight frames of a street with people on motorcycles, and what x264 leaves of them."""
+    folder = tmp_path_factory.mktemp("pair")
+    ffmpeg("-ss", 4.4, "-i", street, "-frames:v", 8, "-c:v", "ffv1", folder / "original.mkv")
+    ffmpeg("-i", folder / "original.mkv", "-crf", 42, folder / "x264.mp4")
+    return folder / "original.mkv", folder / "x264.mp4"
+
+
+@pytest.fixture(scope="session")
+def arrays(pair: tuple[Path, Path]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The same as pictures, of odd size."""
+    pictures = []
+    for path in pair:
+        with load_source(path) as source:
+            frames = [source.bgr(index) for index in range(source.num_frames)]
+        pictures.append(np.stack(frames)[:, 1:, 1:])
+    return pictures[0], pictures[1]

@@ -1,0 +1,408 @@
+"""How much one clip keeps of another: for machines, in regions, and as a signal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from ..codecs.fidelity import frame_errors, pooled
+from ..codecs.frames import Planes
+from ..codecs.region import ClipRegions, read_regions
+from ..metrics.boxes import Detections, Floats
+from ..metrics.errors import NoObjectsError
+from ..metrics.learned import LearnedTask
+from ..metrics.object_iou import ObjectScores
+from .errors import RequestError
+from .footage import Array, Footage, open_pair
+from .region_metric import Finders, RegionMetric, load_region_metric
+
+SignalName = Literal["psnr", "ssim", "xpsnr"]
+LEARNED: tuple[LearnedTask, ...] = get_args(LearnedTask)
+SIGNALS: tuple[SignalName, ...] = get_args(SignalName)
+METRICS: tuple[str, ...] = (*LEARNED, *SIGNALS)
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionScore:
+    """What is kept of one region of one frame.
+
+    Attributes:
+        box: x0 y0 x1 y1 in pixels.
+        class_name: Empty where nobody gave one.
+        weight: In (0, 1], its share in the frame's value.
+        value: In [0, 1]; 1 is nothing lost.
+    """
+
+    box: tuple[float, float, float, float]
+    class_name: str
+    weight: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameScore:
+    """One frame by one metric.
+
+    Attributes:
+        frame: Index in the clip.
+        regions: That the value is the weighted mean of; none for a metric of the whole frame.
+    """
+
+    frame: int
+    time_seconds: float
+    value: float
+    regions: tuple[RegionScore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricScore:
+    """A clip by one metric; higher is better.
+
+    Attributes:
+        value: Over all frames. Of learned metrics the mean over regions by weight, in [0, 1]; of
+            PSNR and XPSNR from the mean error, in dB, at most 100; of SSIM the mean, at most 1.
+        frames: Those that have a value: all for PSNR, SSIM and XPSNR; for others, the frames
+            looked at that have a region.
+        num_frames_looked_at: Whether they have a region or not.
+    """
+
+    metric: str
+    value: float
+    frames: tuple[FrameScore, ...]
+    num_frames_looked_at: int
+
+    @property
+    def p5(self) -> float:
+        """5th percentile over frames."""
+        return float(np.percentile([one.value for one in self.frames], 5))
+
+    @property
+    def min(self) -> float:
+        """Of the worst frame."""
+        return self.worst.value
+
+    @property
+    def worst(self) -> FrameScore:
+        """The frame of the lowest value."""
+        return min(self.frames, key=lambda one: one.value)
+
+    @property
+    def num_regions(self) -> int | None:
+        """Over all frames; None for a metric of the whole frame."""
+        if self.metric in SIGNALS:
+            return None
+        return sum(len(one.regions) for one in self.frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeatMap:
+    """Where a machine loses sight, on the worst frame.
+
+    Attributes:
+        picture: The distorted frame, (height, width, 3) BGR.
+        losses: (rows, columns) in [0, 1] that divide the picture evenly; 0 is nothing lost.
+    """
+
+    metric: str
+    score: FrameScore
+    picture: Array
+    losses: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What one clip keeps of another.
+
+    Attributes:
+        metrics: In the order they were asked for.
+        heat_map: Of the first learned metric, where it was asked for.
+        notes: What was changed on the way in, in words.
+    """
+
+    width: int
+    height: int
+    frame_rate: Fraction
+    num_frames: int
+    metrics: tuple[MetricScore, ...]
+    heat_map: HeatMap | None
+    notes: tuple[str, ...]
+
+    def __getitem__(self, metric: str) -> MetricScore:
+        """Returns one metric by its name."""
+        for one in self.metrics:
+            if one.metric == metric:
+                return one
+        raise KeyError(metric)
+
+
+def score(
+    reference: Path | str | Array,
+    distorted: Path | str | Array,
+    *,
+    metrics: Sequence[str] = ("general", "psnr", "ssim", "xpsnr"),
+    detector: Path | str | None = None,
+    face_detector: Path | str | None = None,
+    plate_detector: Path | str | None = None,
+    regions: Path | str | ClipRegions | None = None,
+    min_score: float = 0.4,
+    frames_per_second: float = 5.0,
+    frame_rate: Fraction | None = None,
+    max_seconds: float | None = None,
+    heat_map: bool = False,
+    progress: Progress | None = None,
+) -> Score:
+    """Returns how much a distorted clip keeps of its reference, frames paired by index.
+
+    Args:
+        reference: A video file, a y4m, a folder of numbered pictures; or an array, uint8 BGR in
+            [0, 255] of (frames, height, width, 3), or of (height, width, 3) for one picture.
+        distorted: The same kind of thing, of the same size, number of frames and frame rate.
+        metrics: Learned ones predict what a machine loses in regions, on some frames a second:
+            ``objects``, ``faces``, ``plates``, ``general`` (any). ``psnr``, ``ssim``, ``xpsnr``
+            are of all frames; arrays are seen as 4:2:0, as a file would be.
+        detector: Finds the regions of objects and general: a file, or a name that ultralytics
+            downloads.
+        face_detector: Finds those of faces: YuNet's ONNX file.
+        plate_detector: Finds those of plates: as ``detector``.
+        regions: Those of all learned metrics instead, for every frame: a JSON file, or ClipRegions.
+        min_score: A detection on the reference is a region from this score on.
+        frames_per_second: That learned metrics look at.
+        frame_rate: Overrides that of both files; of arrays, 1 where None.
+        max_seconds: Cuts both.
+        heat_map: Also says where the first learned metric loses sight, on its worst frame.
+        progress: Called with what is being done and the number of frames done.
+
+    Raises:
+        RequestError: A metric is unknown or has nobody to find its regions, or a number is out of
+            range.
+        ClipError: A clip cannot be read, or the two cannot be paired frame by frame.
+        RegionError: The regions are malformed, or for another clip.
+        WeightsError: A model cannot be loaded.
+        NoObjectsError: A learned metric has no region to look at on any frame: that is no score.
+        ScratchError: There is no room for the decoded frames.
+    """
+    names = tuple(dict.fromkeys(metrics))
+    _check(names, frames_per_second, max_seconds, heat_map)
+    finders = Finders(
+        detector=None if detector is None else str(detector),
+        face_detector=None if face_detector is None else str(face_detector),
+        plate_detector=None if plate_detector is None else str(plate_detector),
+        min_score=min_score,
+    )
+    if isinstance(regions, (str, Path)):
+        regions = read_regions(Path(regions))
+    tasks = [name for name in LEARNED if name in names]
+    with ExitStack() as cleanup:
+        first, second, notes = open_pair(
+            reference, distorted, cleanup, frame_rate=frame_rate, max_seconds=max_seconds
+        )
+        if regions is not None:
+            regions = _fitting(regions, first, is_cut=max_seconds is not None)
+        found = measure(
+            first,
+            second,
+            signals=[name for name in SIGNALS if name in names],
+            region_metrics=[load_region_metric(task, finders, regions) for task in tasks],
+            frames_per_second=frames_per_second,
+            heat_map_of=next(name for name in names if name in tasks) if heat_map else None,
+            progress=progress,
+        )
+    return replace(found, metrics=tuple(found[name] for name in names), notes=notes)
+
+
+def measure(
+    reference: Footage,
+    distorted: Footage,
+    *,
+    signals: Sequence[SignalName] = (),
+    region_metrics: Sequence[RegionMetric] = (),
+    frames_per_second: float = 5.0,
+    heat_map_of: str | None = None,
+    progress: Progress | None = None,
+) -> Score:
+    """Returns the score of two clips whose frames are each other's.
+
+    Args:
+        region_metrics: Learned ones, or real machines (``FoundRegions`` of any ``TaskMachine``).
+        heat_map_of: Name of a learned one, whose heat map is made.
+
+    Raises:
+        ClipError: The frames are too small for PSNR, SSIM and XPSNR.
+        NoObjectsError: A metric has no region to look at on any frame.
+    """
+    found: list[MetricScore] = []
+    if signals:
+        found += _signal_scores(reference, distorted, signals, progress)
+    if region_metrics:
+        frames = frames_looked_at(reference, frames_per_second)
+        found += _region_scores(reference, distorted, frames, region_metrics, progress)
+    heat_map = None
+    for metric in region_metrics:
+        if metric.name == heat_map_of and metric.learned is not None:
+            worst = next(one.worst for one in found if one.metric == metric.name)
+            picture = distorted.bgr(worst.frame)
+            losses = metric.learned.heat_map(reference.bgr(worst.frame), picture)
+            heat_map = HeatMap(metric=metric.name, score=worst, picture=picture, losses=losses)
+    height, width, _ = reference.bgr(0).shape
+    return Score(
+        width=width,
+        height=height,
+        frame_rate=reference.frame_rate,
+        num_frames=reference.num_frames,
+        metrics=tuple(found),
+        heat_map=heat_map,
+        notes=(),
+    )
+
+
+def frames_looked_at(clip: Footage, frames_per_second: float) -> list[int]:
+    """Returns the indices of evenly spaced frames, each in the middle of its interval."""
+    step = max(1.0, float(clip.frame_rate) / frames_per_second)
+    number = max(1, round(clip.num_frames / step))
+    return sorted({min(math.floor((at + 0.5) * step), clip.num_frames - 1) for at in range(number)})
+
+
+def _signal_scores(
+    reference: Footage,
+    distorted: Footage,
+    signals: Sequence[SignalName],
+    progress: Progress | None,
+) -> Iterator[MetricScore]:
+    is_deep = [one.pix_fmt == "yuv420p10le" for one in (reference, distorted)]
+    form = distorted if is_deep[1] else reference
+
+    def pairs() -> Iterator[tuple[Planes, Planes]]:
+        for index in range(reference.num_frames):
+            first, second = reference.planes(index), distorted.planes(index)
+            if is_deep[0] != is_deep[1]:
+                first, second = _deep(first), _deep(second)
+            yield first, second
+            if progress is not None:
+                progress("comparing", index + 1)
+
+    errors = list(frame_errors(form, pairs()))
+    whole, frames = pooled(errors), [pooled([one]) for one in errors]
+    for name in signals:
+        field = {"psnr": "psnr_db", "ssim": "ssim", "xpsnr": "xpsnr_db"}[name]
+        yield MetricScore(
+            metric=name,
+            value=getattr(whole, field),
+            frames=tuple(
+                FrameScore(
+                    frame=index,
+                    time_seconds=float(index / reference.frame_rate),
+                    value=getattr(frame, field),
+                )
+                for index, frame in enumerate(frames)
+            ),
+            num_frames_looked_at=len(frames),
+        )
+
+
+def _deep(planes: Planes) -> Planes:
+    """Returns 8-bit samples as 10-bit ones: limited range has no other black and white."""
+    return planes if planes.dtype == np.uint16 else planes.astype(np.uint16) * np.uint16(4)
+
+
+def _region_scores(
+    reference: Footage,
+    distorted: Footage,
+    frames: Sequence[int],
+    metrics: Sequence[RegionMetric],
+    progress: Progress | None,
+) -> Iterator[MetricScore]:
+    looks: list[list[tuple[Detections, Floats]]] = [[] for _ in metrics]
+    size = max(metric.batch_size for metric in metrics)
+    for start in range(0, len(frames), size):
+        batch = frames[start : start + size]
+        originals = [reference.bgr(index) for index in batch]
+        changed = [distorted.bgr(index) for index in batch]
+        for metric, look in zip(metrics, looks, strict=True):
+            look += metric.look(batch, originals, changed)
+        if progress is not None:
+            progress("looking", start + len(batch))
+    for metric, look in zip(metrics, looks, strict=True):
+        yield _pooled_regions(metric.name, reference.frame_rate, frames, look)
+
+
+def _pooled_regions(
+    name: str,
+    frame_rate: Fraction,
+    frames: Sequence[int],
+    looks: Sequence[tuple[Detections, Floats]],
+) -> MetricScore:
+    scores = ObjectScores(
+        weights=tuple(objects.scores for objects, _ in looks),
+        deltas=tuple(losses for _, losses in looks),
+    )
+    if not (scores.frame_weights > 0).any():
+        raise NoObjectsError(
+            f"{name} must have at least one region to look at, the reference has none (frames "
+            f"looked at: {len(frames)}), so there is no score; leave {name} out, lower "
+            f"--reference-score, or give --regions"
+        )
+    seen = [
+        (frame, look) for frame, look in zip(frames, looks, strict=True) if look[0].scores.sum() > 0
+    ]
+    return MetricScore(
+        metric=name,
+        value=scores.quality,
+        frames=tuple(
+            FrameScore(
+                frame=frame,
+                time_seconds=float(frame / frame_rate),
+                value=float(quality),
+                regions=_region_values(*look),
+            )
+            for (frame, look), quality in zip(seen, scores.frame_qualities, strict=True)
+        ),
+        num_frames_looked_at=len(frames),
+    )
+
+
+def _region_values(objects: Detections, losses: Floats) -> tuple[RegionScore, ...]:
+    rows = zip(objects.boxes.tolist(), objects.class_names, objects.scores, losses, strict=True)
+    return tuple(
+        RegionScore(
+            box=(x0, y0, x1, y1), class_name=name, weight=float(weight), value=1 - float(loss)
+        )
+        for (x0, y0, x1, y1), name, weight, loss in rows
+    )
+
+
+def _check(
+    names: Sequence[str], frames_per_second: float, max_seconds: float | None, heat_map: bool
+) -> None:
+    if not names or not set(names) <= set(METRICS):
+        raise RequestError(
+            f"metrics must be some of {', '.join(METRICS)}, got {', '.join(names) or 'none'}"
+        )
+    for what, value in (("frames_per_second", frames_per_second), ("max_seconds", max_seconds)):
+        if value is not None and not value > 0:
+            raise RequestError(f"{what} must be above 0, got {value:g}")
+    if heat_map and not set(names) & set(LEARNED):
+        raise RequestError(
+            f"a heat map needs one of the metrics {', '.join(LEARNED)}, got {', '.join(names)}"
+        )
+
+
+def _fitting(regions: ClipRegions, clip: Footage, *, is_cut: bool) -> ClipRegions:
+    """Returns regions of this clip, cut as it is.
+
+    Raises:
+        RegionError: They are another clip's.
+    """
+    if is_cut:
+        regions = replace(regions, frames=regions.frames[: clip.num_frames])
+    height, width, _ = clip.bgr(0).shape
+    regions.check_fit(width, height, clip.num_frames)
+    return regions

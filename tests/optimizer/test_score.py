@@ -1,0 +1,238 @@
+"""Scores of two clips, by files and by arrays."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from ratesight.codecs.encode import encode
+from ratesight.codecs.errors import ClipError
+from ratesight.codecs.fidelity import fidelity
+from ratesight.codecs.pictures import Pictures
+from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.source import load_source
+from ratesight.metrics.detector import load_detector
+from ratesight.metrics.objects import ObjectMachine
+from ratesight.optimizer.errors import OutputError, RequestError
+from ratesight.optimizer.region_metric import FoundRegions
+from ratesight.optimizer.score import Score, frames_looked_at, measure, score
+from ratesight.optimizer.score_files import score_json, score_rows, write_frames
+
+import ratesight
+
+Array = npt.NDArray[np.uint8]
+RunFfmpeg = Callable[..., str]
+
+SIGNALS = ("psnr", "ssim", "xpsnr")
+X264 = EncodeSettings(codec="x264", preset="medium", rate_control=Crf(value=36))
+
+
+@pytest.fixture(scope="module")
+def scored(pair: tuple[Path, Path], weights: Path) -> Score:
+    """By signals and by a real machine."""
+    machine = ObjectMachine(detector=load_detector(str(weights), image_size=320))
+    with load_source(pair[0]) as first, load_source(pair[1]) as second:
+        return measure(
+            first,
+            second,
+            signals=SIGNALS,
+            region_metrics=[FoundRegions(name="detector", machine=machine)],
+            frames_per_second=10,
+        )
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_signals_are_those_of_an_encode(
+    pix_fmt: str, pair: tuple[Path, Path], ffmpeg: RunFfmpeg, tmp_path: Path
+) -> None:
+    clip, stream = tmp_path / "clip.mkv", tmp_path / "stream.h264"
+    ffmpeg("-i", pair[0], "-vf", "scale=200:-2", "-pix_fmt", pix_fmt, "-c:v", "ffv1", clip)
+    with load_source(clip) as source:
+        assert source.pix_fmt == pix_fmt
+        encoding = encode(source, X264)
+        expected = fidelity(source, encoding)
+    stream.write_bytes(b"".join(encoding.streams[0]))
+
+    found = score(clip, stream, metrics=SIGNALS, frame_rate=Fraction(25))
+
+    assert found["psnr"].value == expected.psnr_db
+    assert found["ssim"].value == expected.ssim
+    assert found["xpsnr"].value == expected.xpsnr_db
+    assert [one.frame for one in found["psnr"].frames] == list(range(8))
+
+
+def test_regions_add_up_to_frames_and_frames_to_the_clip(scored: Score) -> None:
+    found = scored["detector"]
+    assert found.num_frames_looked_at == 3
+    assert found.num_regions == sum(len(one.regions) for one in found.frames) > 3
+    every = [region for frame in found.frames for region in frame.regions]
+    for frame in found.frames:
+        weights = [region.weight for region in frame.regions]
+        mean = np.average([region.value for region in frame.regions], weights=weights)
+        assert frame.value == pytest.approx(mean)
+        assert frame.time_seconds == frame.frame / 25
+    mean = np.average([one.value for one in every], weights=[one.weight for one in every])
+    assert found.value == pytest.approx(mean)
+    assert {one.class_name for one in every} >= {"person"}
+
+
+def test_metrics_come_in_the_order_asked_for(pair: tuple[Path, Path]) -> None:
+    found = score(*pair, metrics=("xpsnr", "psnr", "xpsnr"))
+    assert [one.metric for one in found.metrics] == ["xpsnr", "psnr"]
+    with pytest.raises(KeyError, match="plates"):
+        found["plates"]
+
+
+def test_pictures_are_a_folder_of_them(arrays: tuple[Array, Array], tmp_path: Path) -> None:
+    for name, pictures in zip(("first", "second"), arrays, strict=True):
+        (tmp_path / name).mkdir()
+        for number, picture in enumerate(pictures):
+            cv2.imwrite(str(tmp_path / name / f"{number:02d}.png"), picture)
+    of_files = score(tmp_path / "first", tmp_path / "second", metrics=SIGNALS)
+    of_arrays = score(*arrays, metrics=SIGNALS)
+    assert arrays[0].shape == (8, 271, 639, 3)
+    assert [one.value for one in of_arrays.metrics] == [one.value for one in of_files.metrics]
+    assert of_arrays["psnr"].frames[3].time_seconds == 3
+
+
+def test_eight_bits_of_ten_are_the_same_clip(
+    pair: tuple[Path, Path], ffmpeg: RunFfmpeg, tmp_path: Path
+) -> None:
+    deep = tmp_path / "deep.mkv"
+    ffmpeg("-i", pair[0], "-pix_fmt", "yuv420p10le", "-c:v", "ffv1", deep)
+    for first, second in ((deep, pair[0]), (pair[0], deep)):
+        assert score(first, second, metrics=["psnr", "ssim"])["psnr"].value == 100
+
+
+def other_size(ffmpeg: RunFfmpeg, clip: Path, target: Path) -> None:
+    ffmpeg("-i", clip, "-vf", "scale=320:136", target)
+
+
+def fewer_frames(ffmpeg: RunFfmpeg, clip: Path, target: Path) -> None:
+    ffmpeg("-i", clip, "-frames:v", 6, target)
+
+
+def other_rate(ffmpeg: RunFfmpeg, clip: Path, target: Path) -> None:
+    ffmpeg("-r", 30, "-i", clip, "-r", 30, target)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (other_size, r"same size, got 640x272 \(.*\) and 320x136 \(.*other\.mp4\); scale one"),
+        (fewer_frames, r"same number of frames, got 8 \(.*\) and 6 \(.*--max-seconds"),
+        (other_rate, r"same frame rate, got 25 \(.*\) and 30 \(.*--frame-rate"),
+    ],
+)
+def test_clips_that_do_not_pair_are_refused(
+    make: Any, words: str, pair: tuple[Path, Path], ffmpeg: RunFfmpeg, tmp_path: Path
+) -> None:
+    make(ffmpeg, pair[0], tmp_path / "other.mp4")
+    with pytest.raises(ClipError, match=words):
+        score(pair[0], tmp_path / "other.mp4", metrics=SIGNALS)
+
+
+def test_the_remedies_help(pair: tuple[Path, Path], ffmpeg: RunFfmpeg, tmp_path: Path) -> None:
+    fewer_frames(ffmpeg, pair[0], tmp_path / "fewer.mp4")
+    assert score(pair[0], tmp_path / "fewer.mp4", metrics=SIGNALS, max_seconds=0.2).num_frames == 5
+    other_rate(ffmpeg, pair[0], tmp_path / "fast.mp4")
+    rate = Fraction(30)
+    found = score(pair[0], tmp_path / "fast.mp4", metrics=SIGNALS, frame_rate=rate)
+    assert found.frame_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"),
+    [
+        (np.zeros((4, 64, 64, 3)), "must be uint8 .*, got float64"),
+        (np.zeros((4, 3, 64, 64), np.uint8), r"got uint8 \(4, 3, 64, 64\)"),
+        (np.zeros((64, 64), np.uint8), "must be uint8"),
+        (np.zeros((0, 64, 64, 3), np.uint8), "at least 1 of 2x2"),
+        (np.zeros((1, 1, 64, 3), np.uint8), "at least 1 of 2x2"),
+        (np.zeros((1, 20, 64, 3), np.uint8), "sides of at least 16 and of at least 2025 pixels"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(pictures: Any, words: str) -> None:
+    with pytest.raises(ClipError, match=words):
+        score(pictures, pictures, metrics=SIGNALS)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"metrics": ["vmaf"]}, "metrics must be some of objects, .*, xpsnr, got vmaf"),
+        ({"metrics": []}, "got none"),
+        ({"metrics": ["psnr"], "heat_map": True}, "a heat map needs one of .* got psnr"),
+        ({"metrics": ["psnr"], "frames_per_second": 0}, "frames_per_second must be above 0, got 0"),
+        ({"metrics": ["psnr"], "max_seconds": -1}, "max_seconds must be above 0, got -1"),
+        ({"metrics": ["psnr"], "min_score": 1}, "reference score must be between 0 and 1, got 1"),
+    ],
+)
+def test_requests_without_sense_are_refused(
+    given: Any, words: str, pair: tuple[Path, Path]
+) -> None:
+    with pytest.raises(RequestError, match=words):
+        score(*pair, **given)
+
+
+def test_a_file_and_an_array_do_not_mix(
+    pair: tuple[Path, Path], arrays: tuple[Array, Array]
+) -> None:
+    with pytest.raises(RequestError, match="both be files, or both arrays"):
+        score(pair[0], arrays[1], metrics=SIGNALS)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "rate", "wanted"),
+    [(25, 5, [2, 7, 12, 17, 22]), (1, 5, [0]), (3, 25, [0, 1, 2]), (3, 100, [0, 1, 2])],
+)
+def test_frames_looked_at_are_spread(num_frames: int, rate: float, wanted: list[int]) -> None:
+    clip = Pictures(pictures=np.zeros((num_frames, 2, 2, 3), np.uint8), frame_rate=Fraction(25))
+    assert frames_looked_at(clip, rate) == wanted
+
+
+def test_a_score_is_strict_json(scored: Score) -> None:
+    told = json.loads(json.dumps(score_json(scored), allow_nan=False))
+    assert list(told["metrics"]) == [one.metric for one in scored.metrics]
+    assert told["metrics"]["detector"]["num_frames_looked_at"] == 3
+    assert told["metrics"]["psnr"]["num_regions"] is None
+    assert told["heat_map"] is None
+    assert told["frame_rate"] == "25"
+
+
+def test_rows_of_the_table_have_a_unit(scored: Score) -> None:
+    rows = list(score_rows(scored))
+    assert [row[0] for row in rows] == ["psnr, dB", "ssim", "xpsnr, dB", "detector"]
+    assert rows[0][1] == f"{scored['psnr'].value:.2f}"
+    assert rows[0][4:] == ["8", "-"]
+    assert rows[3][4:] == ["3", str(scored["detector"].num_regions)]
+
+
+def test_csv_has_a_row_a_frame(scored: Score, tmp_path: Path) -> None:
+    write_frames(scored, tmp_path / "frames.csv")
+    with (tmp_path / "frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["frame", "time_seconds", *(one.metric for one in scored.metrics)]
+    assert [float(row["time_seconds"]) for row in rows] == [index / 25 for index in range(8)]
+    looked_at = {one.frame: one.value for one in scored["detector"].frames}
+    for index, row in enumerate(rows):
+        assert row["frame"] == str(index)
+        assert float(row["psnr"]) == pytest.approx(scored["psnr"].frames[index].value, abs=1e-6)
+        expected = f"{looked_at[index]:.6f}" if index in looked_at else ""
+        assert row["detector"] == expected
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_frames(scored, tmp_path / "missing" / "frames.csv")
+
+
+def test_it_is_one_python_call(arrays: tuple[Array, Array]) -> None:
+    found = ratesight.score(*arrays, metrics=("psnr",))
+    assert isinstance(found, ratesight.Score)
+    assert 20 < found["psnr"].value < 45
