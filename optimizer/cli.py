@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from .display import print_encoder, print_json, show_comparison, show_tuning
+from .display import print_encoder, print_json, show_comparison, show_score, show_tuning
 
 FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED = 1, 2, 3, 130
 
@@ -306,6 +306,81 @@ def compare(
             store=store,
         )
         show_comparison(request, out, json_lines=json_lines)
+
+
+@app.command()
+def score(
+    reference: ClipArgument,
+    distorted: Annotated[Path, typer.Argument(help="The same clip after compression.")],
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help="objects, faces, plates, general, psnr, ssim, xpsnr."
+        ),
+    ] = "general,psnr,ssim,xpsnr",
+    detector: Annotated[
+        str | None, typer.Option(help="Finds the regions of objects and general.")
+    ] = None,
+    face_detector: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Finds those of faces: YuNet, ONNX.")
+    ] = None,
+    plate_detector: Annotated[str | None, typer.Option(help="Finds those of plates.")] = None,
+    regions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Regions of the clip, as JSON, instead.")
+    ] = None,
+    reference_score: Annotated[
+        float, typer.Option(help="Score that makes a region of a detection on the reference.")
+    ] = 0.4,
+    frames_per_second: Annotated[
+        float, typer.Option(help="Frames a second that learned metrics look at.")
+    ] = 5.0,
+    frame_rate: FrameRateOption = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Cut both clips.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each frame's values.")
+    ] = None,
+    heat_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw where the first learned metric loses sight, on its worst frame.",
+        ),
+    ] = None,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Score what a clip keeps of its reference, for machines and as a signal."""
+    with _one_line_errors(debug):
+        from .errors import RequestError
+        from .score import score as score_clips
+
+        for written in (csv, heat_map):
+            if written is not None and written.resolve() in (
+                reference.resolve(),
+                distorted.resolve(),
+            ):
+                raise RequestError(f"{written} is one of the clips; write to another file")
+        show_score(
+            lambda progress: score_clips(
+                reference,
+                distorted,
+                metrics=[name for name in metric.split(",") if name],
+                detector=detector,
+                face_detector=face_detector,
+                plate_detector=plate_detector,
+                regions=regions,
+                min_score=reference_score,
+                frames_per_second=frames_per_second,
+                frame_rate=_frame_rate(frame_rate),
+                max_seconds=max_seconds,
+                heat_map=heat_map is not None,
+                progress=progress,
+            ),
+            (reference, distorted),
+            csv=csv,
+            heat_map=heat_map,
+            json_lines=json_lines,
+        )
 
 
 @app.command()

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..codecs.region import ClipRegions
     from ..codecs.table import Encoder, Values
     from .compare import CompareRequest
     from .recommendation import Recommendation
     from .request import TuneRequest
+    from .score import Progress, Score
 
 # Columns of a terminal from which a sentence an option fits.
 _WIDE = 120
@@ -68,6 +71,48 @@ def show_comparison(request: CompareRequest, out: Path, *, json_lines: bool) -> 
         table.add_row(*row)
     console.print(table)
     print(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'curves.png'}")
+
+
+def show_score(
+    run: Callable[[Progress], Score],
+    clips: tuple[Path, Path],
+    *,
+    csv: Path | None,
+    heat_map: Path | None,
+    json_lines: bool,
+) -> None:
+    """Scores two clips, shows the progress, writes the files that were asked for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .report import draw_heat_map
+    from .score_files import score_json, score_rows, write_frames
+
+    for written in (csv, heat_map):
+        if written is not None:
+            _make_folder(written.parent)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    with console.status("opening") as status:
+        found = run(lambda what, count: status.update(f"{what}, {count} frames"))
+    for note in found.notes:
+        console.print(f"note: {note}")
+    if csv is not None:
+        write_frames(found, csv)
+    if heat_map is not None and found.heat_map is not None:
+        draw_heat_map(found.heat_map, heat_map)
+    if json_lines:
+        names = {"reference": str(clips[0]), "distorted": str(clips[1])}
+        print_json("score", {**names, **score_json(found)})
+        return
+    table = Table(caption="5th percentile and worst are of frames")
+    for column in ("metric", "value", "5th percentile", "worst", "frames", "regions"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for row in score_rows(found):
+        table.add_row(*row)
+    Console(highlight=False, emoji=False).print(table)
+    for written in (csv, heat_map):
+        if written is not None:
+            print(written)
 
 
 def _make_folder(out: Path) -> None:

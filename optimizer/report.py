@@ -1,13 +1,17 @@
-"""The pictures of a recommendation and of a comparison. The only file that imports matplotlib."""
+"""The pictures of our results. The only file that imports matplotlib."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from .bd_rate import percent_text
@@ -17,9 +21,15 @@ from .errors import OutputError
 from .interval import RateChange
 from .recommendation import Recommendation
 
+if TYPE_CHECKING:
+    from .score import HeatMap
+
 # Okabe and Ito's colours, told apart by colour-blind readers.
 _ANCHOR_COLOR, _WINNER_COLOR = "#666666", "#0072B2"
 _COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# From nothing to vermilion, so that the picture shows where all is well.
+_LOSS_COLORS = ((0.94, 0.89, 0.26, 0.0), (0.9, 0.62, 0.0, 0.5), (0.84, 0.37, 0.0, 0.9))
+_BGR_TO_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601-7 section 2.5.1
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -90,6 +100,55 @@ def draw_comparison(compared: Compared, path: Path) -> None:
     fields[0].legend(loc="lower right", frameon=False, fontsize=8)
     for axes in fields[len(clips) :]:
         axes.set_axis_off()
+    _save(figure, path)
+
+
+def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
+    """Writes a PNG of where the machine loses sight, over the distorted frame.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    height, width, _ = heat_map.picture.shape
+    sides = np.array([8.0, 8.0 * height / width])
+    sides *= min(1, 8 / sides[1])
+    figure = Figure(figsize=(sides[0] + 1.2, sides[1] + 1), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    grey = heat_map.picture @ _BGR_TO_LUMA
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+    shown = axes.imshow(
+        heat_map.losses,
+        cmap=LinearSegmentedColormap.from_list("loss", _LOSS_COLORS),
+        vmin=0,
+        vmax=1,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        interpolation="bilinear",
+    )
+    for region in heat_map.score.regions:
+        x0, y0, x1, y1 = region.box
+        axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_WINNER_COLOR))
+        axes.annotate(
+            f"{region.value:.2f}",
+            (x0, y0),
+            xytext=(2, -8),
+            textcoords="offset points",
+            color="white",
+            fontsize=7,
+            bbox={"facecolor": _WINNER_COLOR, "edgecolor": "none", "pad": 1},
+        )
+    axes.set_axis_off()
+    axes.set_title(
+        f"{heat_map.metric} {heat_map.score.value:.3f}, frame {heat_map.score.frame} "
+        f"({heat_map.score.time_seconds:.2f} s), the worst of those looked at",
+        fontsize=10,
+        loc="left",
+    )
+    figure.colorbar(shown, ax=axes, label="predicted loss (0 nothing, 1 all)", shrink=0.9)
+    text = (
+        "Colour is where the machine would lose what there is; boxes are the regions scored, with "
+        "what is kept of them (1 = all)."
+    )
+    figure.supxlabel(textwrap.fill(text, int(15 * sides[0])), fontsize=8)
     _save(figure, path)
 
 

@@ -375,6 +375,57 @@ def test_encoders_lists_every_option() -> None:
         assert [option["name"] for option in line["options"]] == names
 
 
+def test_score_prints_a_table(blank: Path) -> None:
+    result = run("score", blank, blank, "--metric", "psnr,ssim,xpsnr")
+    assert result.exit_code == 0, result.output
+    for words in (("psnr, dB", "100.00"), ("ssim", "1.0000"), ("xpsnr, dB", "100.00", "10")):
+        assert any(all(word in line for word in words) for line in result.stdout.splitlines())
+
+
+def test_score_is_one_json_object_and_a_csv(blank: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "new" / "frames.csv"
+    result = run("score", blank, blank, "--metric", "ssim,psnr", "--csv", rows, "--json")
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    said = json.loads(line, parse_constant=pytest.fail)
+    assert said["type"] == "score"
+    assert (said["reference"], said["num_frames"]) == (str(blank), 10)
+    assert said["metrics"]["psnr"] == {
+        "value": 100, "p5": 100, "min": 100, "min_frame": 0,
+        "num_frames": 10, "num_frames_looked_at": 10, "num_regions": None,
+    }  # fmt: skip
+    lines = rows.read_text().splitlines()
+    assert lines[:2] == ["frame,time_seconds,ssim,psnr", "0,0.000000,1.000000,100.000000"]
+    assert len(lines) == 11
+    assert [path.name for path in rows.parent.iterdir()] == ["frames.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--metric", "vmaf"], "metrics must be some of objects, faces, plates, general, psnr"),
+        (["--metric", ","], "got none"),
+        (["--metric", "psnr", "--heat-map", "h.png"], "a heat map needs one of the metrics"),
+        (["--reference-score", "2"], "reference score must be between 0 and 1"),
+        (["--frame-rate", "fast"], "frame_rate must be like"),
+    ],
+)
+def test_misuse_of_score_is_one_line(arguments: list[str], words: str, blank: Path) -> None:
+    assert_one_line(run("score", blank, blank, *arguments), MISUSED, words)
+
+
+def test_score_keeps_its_clips(blank: Path) -> None:
+    before = blank.read_bytes()
+    result = run("score", blank, blank, "--metric", "psnr", "--csv", blank)
+    assert_one_line(result, MISUSED, "is one of the clips")
+    assert blank.read_bytes() == before
+
+
+def test_score_of_clips_that_do_not_pair_is_one_line(blank: Path, street: Path) -> None:
+    result = run("score", street, blank, "--metric", "psnr", "--max-seconds", "0.2")
+    assert_one_line(result, FAILED, "same size", "640x272", "64x64", "scale=640:272")
+
+
 def test_help_needs_no_heavy_import() -> None:
     code = (
         "import sys; from ratesight.optimizer.cli import app\n"
