@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from ..codecs.region import ClipRegions
     from ..codecs.table import Encoder, Values
+    from .clip_score import Score
     from .compare import CompareRequest
     from .recommendation import Recommendation
     from .request import TuneRequest
-    from .score import Progress, Score
+    from .score import Progress
 
 # Columns of a terminal from which a sentence an option fits.
 _WIDE = 120

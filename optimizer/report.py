@@ -22,7 +22,7 @@ from .interval import RateChange
 from .recommendation import Recommendation
 
 if TYPE_CHECKING:
-    from .score import HeatMap
+    from .clip_score import HeatMap
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
 _ANCHOR_COLOR, _WINNER_COLOR = "#666666", "#0072B2"

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from .clip_score import Score
 from .output import write_whole
-from .score import Score
 from .store import Json
 
 

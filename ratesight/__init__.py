@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codecs.clip import Clip, probe
     from .optimizer.api import tune
+    from .optimizer.clip_score import Score
     from .optimizer.recommendation import Recommendation
-    from .optimizer.score import Score, score
+    from .optimizer.score import score
 
 __version__ = "0.1.0"
 
@@ -25,7 +26,7 @@ _HOMES = {
     "Clip": "codecs.clip",
     "probe": "codecs.clip",
     "Recommendation": "optimizer.recommendation",
-    "Score": "optimizer.score",
+    "Score": "optimizer.clip_score",
     "score": "optimizer.score",
     "tune": "optimizer.api",
 }
