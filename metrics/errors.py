@@ -17,3 +17,7 @@ class AnnotationError(MetricError, ValueError):
 
 class NoObjectsError(MetricError, ValueError):
     """There is nothing to see on the original, so nothing can be lost."""
+
+
+class FeatureFileError(MetricError, OSError):
+    """There is no room for the features of the original."""

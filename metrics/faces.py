@@ -107,6 +107,12 @@ class FaceMachine:
             )
         return references
 
+    def prepare(
+        self, references: Sequence[FaceReference], pictures: Sequence[Picture]
+    ) -> list[FaceReference]:
+        """Returns the references as they are: all of them is stored."""
+        return list(references)
+
     def losses(
         self, references: Sequence[FaceReference], pictures: Sequence[Picture]
     ) -> list[Floats]:

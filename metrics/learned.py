@@ -20,7 +20,8 @@ from torch import Tensor
 from .boxes import Detections, Floats
 from .detector import Detector
 from .errors import WeightsError
-from .similarity_network import Moments, Regions, SimilarityNetwork
+from .feature_file import FeatureFile, Kept
+from .similarity_network import LEVEL_CHANNELS, Moments, Regions, SimilarityNetwork
 from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
 
 LearnedTask = Literal["objects", "faces", "plates", "general"]
@@ -35,6 +36,8 @@ _MAX_SIDES: dict[LearnedTask, int] = {
     "faces": 1280,
     "plates": 1280,
 }
+# Levels that ``SimilarityNetwork.fine_levels`` makes.
+_NUM_FINE = 2
 # Side of the squares of a heat map, and their distance, in pixels of what the network sees.
 _HEAT_SIDE, _HEAT_STEP = 64, 32
 
@@ -45,11 +48,12 @@ class LearnedReference:
 
     Attributes:
         objects: The regions, in pixels of the original; scores are their weights.
-        moments: None where the reference comes from a store, or has no region.
+        moments: Or where they lie on disk; None where the reference comes from a store, or has no
+            region.
     """
 
     objects: Detections
-    moments: Moments | None = None
+    moments: Moments | Kept | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class LearnedMetric:
         min_score: A region counts from this score on.
         weights_sha256: Of the file.
         device: ``cpu`` or ``cuda:0``.
+        feature_file: Holds the features of originals; they stay in memory where None.
     """
 
     task: LearnedTask
@@ -70,6 +75,7 @@ class LearnedMetric:
     min_score: float
     weights_sha256: str
     device: str
+    feature_file: FeatureFile | None = None
 
     def __post_init__(self) -> None:
         if self.task not in get_args(LearnedTask):
@@ -141,13 +147,34 @@ class LearnedMetric:
     def from_json(self, value: Json) -> LearnedReference:
         return LearnedReference(objects=detections_from_json(value))
 
-    def _moments(self, objects: Detections, picture: Picture) -> Moments | None:
+    def _moments(self, objects: Detections, picture: Picture) -> Moments | Kept | None:
         if not objects.class_names:
             return None
         torch.set_num_threads(1)
+        seen = _seen(picture, self.task)
         with torch.inference_mode():
-            seen, boxes = self._seen(picture), self._regions(objects, picture).boxes
-            return self.network.reference(seen, boxes)
+            boxes = self._regions(objects, picture).boxes
+            moments = self.network.reference(self._tensor(seen), boxes)
+        if self.feature_file is None:
+            return moments
+        # The first two levels are most of the numbers and little of the work: made again.
+        masks = [one for mask in moments.masks for one in mask]
+        tensors = [*moments.levels[_NUM_FINE:], *masks, moments.means, moments.squares]
+        return self.feature_file.keep([seen, *(one.cpu().numpy() for one in tensors)])
+
+    def _read(self, kept: Kept) -> Moments:
+        """Returns moments from the disk, the same to the last bit."""
+        assert self.feature_file is not None, "kept by a metric that has a file"
+        seen, *arrays = self.feature_file.read(kept)
+        *rest, means, squares = (torch.from_numpy(one).to(self.device) for one in arrays)
+        num_coarse = len(LEVEL_CHANNELS) - _NUM_FINE
+        masks = rest[num_coarse:]
+        return Moments(
+            (*self.network.fine_levels(self._tensor(seen)), *rest[:num_coarse]),
+            tuple(zip(masks[::2], masks[1::2], strict=True)),
+            means,
+            squares,
+        )
 
     def _losses(self, reference: LearnedReference, picture: Picture) -> Floats:
         objects = reference.objects
@@ -157,27 +184,23 @@ class LearnedMetric:
             raise ValueError("a reference from a store must be prepared with its original")
         torch.set_num_threads(1)
         with torch.inference_mode():
-            seen = self._seen(picture)
-            wanted = reference.moments.levels[0].shape[2:]
+            moments = reference.moments
+            if isinstance(moments, Kept):
+                moments = self._read(moments)
+            seen = self._tensor(_seen(picture, self.task))
+            wanted = moments.levels[0].shape[2:]
             if seen.shape[2:] != wanted:
                 raise ValueError(
                     f"original and distorted picture must have the same size, the network sees "
                     f"{tuple(wanted)} and {tuple(seen.shape[2:])} lines and columns"
                 )
             regions = self._regions(objects, picture)
-            quality = self.network.quality(self.task, reference.moments, seen, regions)[0]
+            quality = self.network.quality(self.task, moments, seen, regions)[0]
         losses: Floats = 1 - quality.cpu().numpy().astype(np.float64)
         return losses
 
-    def _seen(self, picture: Picture) -> Tensor:
-        """Returns the picture as the network sees it."""
-        import cv2
-
-        scale = _scale(picture, self.task)
-        if scale < 1:
-            size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return to_tensor(picture[None]).to(self.device)
+    def _tensor(self, seen: Picture) -> Tensor:
+        return to_tensor(seen[None]).to(self.device)
 
     def _regions(self, objects: Detections, picture: Picture) -> Regions:
         """Returns regions in pixels of what the network sees, at least one pixel within it.
@@ -234,7 +257,12 @@ def load_network(weights: Path = WEIGHTS, device: str = "cpu") -> tuple[Similari
 
 
 def load_learned_metric(
-    task: LearnedTask, finder: Detector, *, min_score: float = 0.4, weights: Path = WEIGHTS
+    task: LearnedTask,
+    finder: Detector,
+    *,
+    min_score: float = 0.4,
+    weights: Path = WEIGHTS,
+    feature_file: FeatureFile | None = None,
 ) -> LearnedMetric:
     """Returns a learned metric, on CUDA where there is one.
 
@@ -242,6 +270,7 @@ def load_learned_metric(
         task: The machine that is predicted.
         finder: Finds the regions on originals.
         min_score: A region counts from this score of the finder on.
+        feature_file: Holds the features of originals; they stay in memory where None.
 
     Raises:
         WeightsError: The weights are missing or of another version.
@@ -255,6 +284,7 @@ def load_learned_metric(
         min_score=min_score,
         weights_sha256=digest,
         device=device,
+        feature_file=feature_file,
     )
 
 
@@ -262,6 +292,17 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     """Returns (batch, height, width, 3) BGR in [0, 255] as RGB in [-1, 1], channels second."""
     planes = np.ascontiguousarray(pictures[..., ::-1])
     return torch.from_numpy(planes).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _seen(picture: Picture, task: LearnedTask) -> Picture:
+    """Returns the picture at the size that the network sees."""
+    import cv2
+
+    scale = _scale(picture, task)
+    if scale == 1:
+        return picture
+    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _scale(picture: Picture, task: LearnedTask) -> float:

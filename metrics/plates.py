@@ -107,6 +107,12 @@ class PlateMachine:
             )
         return references
 
+    def prepare(
+        self, references: Sequence[PlateReference], pictures: Sequence[Picture]
+    ) -> list[PlateReference]:
+        """Returns the references as they are: all of them is stored."""
+        return list(references)
+
     def losses(
         self, references: Sequence[PlateReference], pictures: Sequence[Picture]
     ) -> list[Floats]:

@@ -94,16 +94,17 @@ class SimilarityNetwork(nn.Module):
 
     def levels(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Returns the features of (batch, 3, height, width) RGB in [-1, 1], finest level first."""
+        levels = [*self.fine_levels(pictures)]
+        for stage in self.stages:
+            levels.append(stage(levels[-1]))
+        return tuple(levels)
+
+    def fine_levels(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the first two levels: four fifths of the numbers, a seventh of the work."""
         grey = pictures.mean(1, keepdim=True)
         across = nn.functional.pad(grey[..., :, 1:] - grey[..., :, :-1], (0, 1))
         down = nn.functional.pad(grey[..., 1:, :] - grey[..., :-1, :], (0, 0, 0, 1))
-        levels = [torch.cat([pictures, across, down], 1)]
-        features = self.stem(pictures)
-        levels.append(features)
-        for stage in self.stages:
-            features = stage(features)
-            levels.append(features)
-        return tuple(levels)
+        return torch.cat([pictures, across, down], 1), self.stem(pictures)
 
     def reference(self, picture: Tensor, boxes: Tensor) -> Moments:
         """Returns what is needed of a (1, 3, height, width) reference and (n, 4) boxes in it."""

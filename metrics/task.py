@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .boxes import Detections, Floats
-from .errors import NoObjectsError
-from .object_iou import ObjectScores
+from .object_iou import ObjectScores, require_objects
 
 Picture = npt.NDArray[np.uint8]
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -41,6 +40,15 @@ class TaskMachine(Protocol[ReferenceT]):
     def look(self, pictures: Sequence[Picture]) -> list[ReferenceT]:
         """Returns what there is to lose on each original, (height, width, 3) BGR."""
 
+    def prepare(
+        self, references: Sequence[ReferenceT], pictures: Sequence[Picture]
+    ) -> list[ReferenceT]:
+        """Returns stored references with what ``losses`` needs of their originals besides.
+
+        Args:
+            pictures: The originals; asked for one by one, and only where they are needed.
+        """
+
     def losses(self, references: Sequence[ReferenceT], pictures: Sequence[Picture]) -> list[Floats]:
         """Returns what is lost of each object, (n,) in [0, 1] a picture; 0 is nothing.
 
@@ -62,11 +70,7 @@ def object_scores(references: Sequence[Reference], losses: Sequence[Floats]) -> 
     Raises:
         NoObjectsError: No frame has a reference object.
     """
-    if not any(reference.objects.class_names for reference in references):
-        raise NoObjectsError(
-            f"the machine must see at least one object on the original, it sees none on "
-            f"{len(references)} frames; look at another part of the clip"
-        )
+    require_objects(references)
     for reference, lost in zip(references, losses, strict=True):
         if lost.shape != reference.objects.scores.shape:
             raise ValueError(
