@@ -22,7 +22,8 @@ from ratesight.codecs.fidelity import fidelity
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Segment, load_source
 from ratesight.metrics.detector import load_detector
-from ratesight.optimizer.bench import Thresholds, sampled_frames
+from ratesight.metrics.objects import ObjectMachine
+from ratesight.optimizer.bench import sampled_frames
 from ratesight.optimizer.measure import open_measurer
 from ratesight.optimizer.set_up import set_up_bench
 from ratesight.optimizer.store import open_store
@@ -65,10 +66,9 @@ def _measure_memory(clip: Path, detector: str, folder: Path) -> dict[str, object
     ):
         bench = set_up_bench(
             source,
-            machine,
+            ObjectMachine(detector=machine),
             segments=source.whole,
             sample=sampled_frames(source, source.whole, 5.0, phase=0.25),
-            thresholds=Thresholds(),
             annotations=None,
             regions=None,
             measurer=measurer,

@@ -44,6 +44,13 @@ class Detector(Protocol):
         """Returns the objects on each (height, width, 3) BGR picture."""
 
 
+class Finder(Detector, Protocol):
+    """A detector from a file of weights, by which its regions can be made again."""
+
+    @property
+    def weights_sha256(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UltralyticsDetector:
     """A detector that ultralytics runs; safe to call from several threads at once.

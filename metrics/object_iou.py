@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from .boxes import Detections, Floats, iou_matrix
 from .errors import NoObjectsError
+
+if TYPE_CHECKING:
+    from .task import Reference
 
 VERSION = "delta-object-iou 1"
 
@@ -29,10 +33,12 @@ class ReferenceObjects:
     Attributes:
         objects: What must still be seen; scores are the weights.
         object_ious: (n,) Object IoU on the original: 1 where the detector itself is the reference.
+        seen: All that the detector sees there, objects or not.
     """
 
     objects: Detections
     object_ious: Floats
+    seen: Detections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +117,7 @@ def delta_object_iou(
     return ObjectScores(weights=tuple(frame.objects.scores for frame in reference), deltas=deltas)
 
 
-def require_objects(reference: Sequence[ReferenceObjects]) -> None:
+def require_objects(reference: Sequence[Reference]) -> None:
     """Refuses a clip without anything to look for.
 
     Raises:

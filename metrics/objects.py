@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .boxes import Floats
+from .boxes import Detections, Floats
 from .detector import Detector
 from .object_iou import VERSION, ReferenceObjects, delta_object_iou
 from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
@@ -45,18 +45,34 @@ class ObjectMachine:
 
     def look(self, pictures: Sequence[Picture]) -> list[ReferenceObjects]:
         """Returns what the detector sees on each original."""
+        lowest = min(self.reference_score, self.match_score)
         return [
-            ReferenceObjects(objects=seen, object_ious=np.ones(len(seen.class_names)))
-            for seen in self.detector.detect(pictures, self.reference_score)
+            ReferenceObjects(
+                objects=(objects := seen.at_least(self.reference_score)),
+                object_ious=np.ones(len(objects.class_names)),
+                seen=seen,
+            )
+            for seen in self.detector.detect(pictures, lowest)
         ]
+
+    def prepare(
+        self, references: Sequence[ReferenceObjects], pictures: Sequence[Picture]
+    ) -> list[ReferenceObjects]:
+        """Returns the references as they are: all of them is stored."""
+        return list(references)
 
     def losses(
         self, references: Sequence[ReferenceObjects], pictures: Sequence[Picture]
     ) -> list[Floats]:
         """Returns the Delta Object IoU of each object."""
-        found = self.detector.detect(pictures, self.match_score)
+        return self.losses_among(references, self.detector.detect(pictures, self.match_score))
+
+    def losses_among(
+        self, references: Sequence[ReferenceObjects], found: Sequence[Detections]
+    ) -> list[Floats]:
+        """Returns the same where the detections, of any score, are known already."""
         return [
-            delta_object_iou([reference], [seen]).deltas[0]
+            delta_object_iou([reference], [seen.at_least(self.match_score)]).deltas[0]
             if reference.objects.class_names
             else np.zeros(0)
             for reference, seen in zip(references, found, strict=True)
@@ -66,6 +82,7 @@ class ObjectMachine:
         return {
             "objects": detections_to_json(reference.objects),
             "object_ious": reference.object_ious.tolist(),
+            "seen": detections_to_json(reference.seen),
         }
 
     def from_json(self, value: Json) -> ReferenceObjects:
@@ -73,6 +90,7 @@ class ObjectMachine:
         return ReferenceObjects(
             objects=detections_from_json(value["objects"]),
             object_ious=np.array(value["object_ious"], dtype=np.float64),
+            seen=detections_from_json(value["seen"]),
         )
 
 

@@ -8,8 +8,9 @@ from ..codecs.table import Codec
 from .aim import Aim, TargetQuality, TargetRate
 from .errors import RequestError
 from .events import Recommended
+from .machine_choice import MetricName
 from .recommendation import Recommendation
-from .request import DEFAULT_DETECTOR, DEFAULT_STORE, TuneRequest
+from .request import DEFAULT_STORE, TuneRequest
 from .tune import tune_events
 
 
@@ -18,7 +19,8 @@ def tune(
     *,
     codec: Codec = "x264",
     preset: str | None = None,
-    detector: Path | str = DEFAULT_DETECTOR,
+    metric: MetricName | None = None,
+    detector: Path | str | None = None,
     annotations: Path | str | None = None,
     target_quality: float | None = None,
     target_rate: float | None = None,
@@ -35,6 +37,8 @@ def tune(
     Everything else that a run can be told is in TuneRequest, for ``tune_events``.
 
     Args:
+        metric: What the search goes by: ``detector`` where None and there is one, else ``objects``,
+            which needs no weights but our own.
         target_quality: Lowest rate that keeps this, in (0, 1); 0.95 where no target is given.
         target_rate: Best quality within this rate in kbit/s.
 
@@ -47,7 +51,8 @@ def tune(
         codec=codec,
         preset=preset,
         aim=aim_of(target_quality, target_rate),
-        detector=str(detector),
+        metric=metric,
+        detector=None if detector is None else str(detector),
         annotations=None if annotations is None else Path(annotations),
         num_trials=num_trials,
         max_seconds=max_seconds,

@@ -15,8 +15,9 @@ from ..codecs.source import to_bgr
 from ..codecs.table import ENCODERS
 from ..codecs.transcode import Transcoded, transcode
 from ..metrics.boxes import Detections
-from ..metrics.detector import Detector, Picture, load_detector
+from ..metrics.detector import Detector, Picture
 from ..metrics.errors import WeightsError
+from .machines import load_finder
 from .recommendation import RegionsUsed
 from .regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 
@@ -72,11 +73,12 @@ def _make_regions(
     with open_container(clip, frame_rate) as container:
         reader = FrameReader(container, clip, frame_rate=frame_rate)
         if used.file is None:
-            detector = load_detector(used.detector, image_size=used.image_size)
+            detector = load_finder(used.metric, used.detector, image_size=used.image_size)
             if used.weights_sha256 not in (None, detector.weights_sha256):
                 raise WeightsError(
                     f"weights must be those of the search, {used.weights_sha256}, to make its "
-                    f"regions; {used.detector} are {detector.weights_sha256}; tune with them"
+                    f"regions; {used.detector or 'those of the built-in proposals'} are "
+                    f"{detector.weights_sha256}; tune with them"
                 )
             source = _look(reader, detector, used.match_score, progress)
         else:

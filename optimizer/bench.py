@@ -1,12 +1,13 @@
-"""A bench: one source, its reference objects and a detector, ready to measure settings."""
+"""A bench: one source, a machine and what it saw there, ready to measure settings."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,19 +19,17 @@ from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
 from ..codecs.table import ENCODERS
 from ..metrics.annotations import Annotations
-from ..metrics.boxes import Detections
-from ..metrics.detector import Detector
-from ..metrics.object_iou import (
-    ObjectScores,
-    ReferenceObjects,
-    delta_object_iou,
-)
+from ..metrics.boxes import Floats
+from ..metrics.object_iou import ObjectScores
+from ..metrics.task import Picture, Reference, TaskMachine, object_scores
 from .errors import RequestError
 from .regions import RegionSource, shape_regions
 from .store import Json, key_sha256
 
 # (index in the source, position in the encode) of frames to look at.
 Sample = list[tuple[int, int]]
+# From what was seen on some originals and the same frames of an encode to the losses of each frame.
+Losses = Callable[[Sequence[Any], Sequence[Picture]], list[Floats]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Measurement:
 
     Attributes:
         decode_seconds: Decoding the encode and turning the frames looked at into pictures.
-        detect_seconds: The detector, and scoring.
+        detect_seconds: The machine.
     """
 
     rate_kbps: float
@@ -87,10 +86,9 @@ class Bench:
 
     Attributes:
         segments: What is encoded.
-        frames: Indices into the source that the detector looks at.
+        frames: Indices into the source that the machine looks at.
         positions: The same frames as positions in the encode.
-        reference: Reference objects on these frames.
-        seen: All that the detector sees on them, down to the score that may match.
+        references: What it saw on these frames of the original.
         regions: What settings with regions of interest go by, None where there are none.
         key: Description of all this, for the store.
     """
@@ -99,12 +97,15 @@ class Bench:
     segments: tuple[Segment, ...]
     frames: tuple[int, ...]
     positions: tuple[int, ...]
-    reference: tuple[ReferenceObjects, ...]
-    seen: tuple[Detections, ...]
-    detector: Detector
-    thresholds: Thresholds
+    machine: TaskMachine[Any]
+    references: tuple[Reference, ...]
     regions: RegionSource | None
     key: dict[str, Json]
+
+    @property
+    def num_objects(self) -> int:
+        """What there is to lose, over all frames."""
+        return sum(len(one.objects.class_names) for one in self.references)
 
     def measurement_key(self, settings: EncodeSettings) -> Json:
         """Returns the complete description of one measurement."""
@@ -140,39 +141,34 @@ class Bench:
             return None
         return shape_regions(self.regions, settings.regions, ENCODERS[settings.codec].roi_block)
 
-    def look(
-        self, encoding: Encoding, min_score: float
-    ) -> tuple[Measurement, tuple[Detections, ...]]:
-        """Decodes an encode and runs the detector on the frames of the sample.
+    def look(self, encoding: Encoding, losses: Losses | None = None) -> Measurement:
+        """Decodes an encode and shows the machine the frames of the sample.
 
         Args:
-            min_score: Of detections to return; what counts for quality is in the thresholds.
+            losses: In place of the machine's own, to see what it sees.
         """
-        wanted = frozenset(self.positions)
-        pictures = decode_bgr(encoding, wanted, self.source.color_space)
-        found: list[Detections] = []
+        losses = losses or self.machine.losses
+        pictures = decode_bgr(encoding, frozenset(self.positions), self.source.color_space)
+        references = iter(self.references)
+        lost: list[Floats] = []
         decode_seconds = detect_seconds = 0.0
         started = time.perf_counter()
-        while batch := list(itertools.islice(pictures, self.detector.batch_size)):
+        while batch := list(itertools.islice(pictures, self.machine.batch_size)):
             decoded = time.perf_counter()
-            found += self.detector.detect(batch, min_score)
+            lost += losses(list(itertools.islice(references, len(batch))), batch)
             decode_seconds += decoded - started
             started = time.perf_counter()
             detect_seconds += started - decoded
         decode_seconds += time.perf_counter() - started
-        scores = delta_object_iou(
-            self.reference, [frame.at_least(self.thresholds.match) for frame in found]
-        )
-        measurement = Measurement(
+        return Measurement(
             rate_kbps=encoding.rate_kbps,
             size_bytes=encoding.size_bytes,
             num_frames=encoding.num_frames,
-            scores=scores,
+            scores=object_scores(self.references, lost),
             encode_seconds=encoding.encode_seconds,
             decode_seconds=decode_seconds,
             detect_seconds=detect_seconds,
         )
-        return measurement, tuple(found)
 
 
 def settings_json(settings: EncodeSettings) -> dict[str, Json]:

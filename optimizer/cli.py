@@ -58,6 +58,24 @@ class PolicyName(StrEnum):
     MONOTONE = "monotone"
 
 
+class MachineName(StrEnum):
+    """What must still see: a real detector, or a learned metric of a kind of machines."""
+
+    DETECTOR = "detector"
+    OBJECTS = "objects"
+    FACES = "faces"
+    PLATES = "plates"
+    GENERAL = "general"
+
+
+class LevelsName(StrEnum):
+    """How an embedder of faces wants its pictures."""
+
+    IMAGENET = "imagenet"
+    SYMMETRIC = "symmetric"
+    UNIT = "unit"
+
+
 ClipArgument = Annotated[
     Path, typer.Argument(help="A video file, a y4m, or a folder of numbered pictures.")
 ]
@@ -66,6 +84,21 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 FrameRateOption = Annotated[
     str | None, typer.Option(help="Frames a second, such as 25 or 30000/1001; overrides the clip.")
 ]
+MetricOption = Annotated[
+    MachineName | None,
+    typer.Option(help="What must still see; detector where one is given, else objects."),
+]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights file, or a model name that ultralytics downloads; with --metric objects or "
+        "general it finds their regions. Else built-in proposals do."
+    ),
+]
+FaceDetectorOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Finds faces: YuNet, ONNX. Else proposals.")
+]
+PlateDetectorOption = Annotated[str | None, typer.Option(help="Finds plates. Else proposals.")]
 
 
 def main() -> None:
@@ -94,9 +127,17 @@ def tune(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Fix an encoder option; repeatable."),
     ] = None,
-    detector: Annotated[
-        str, typer.Option(help="Weights file, or a model name that ultralytics downloads.")
-    ] = "yolo11n.pt",
+    metric: MetricOption = None,
+    detector: DetectorOption = None,
+    face_detector: FaceDetectorOption = None,
+    face_embedder: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --face-detector: verifies with real recognition."),
+    ] = None,
+    face_levels: Annotated[
+        LevelsName | None, typer.Option(help="How the embedder wants its pictures.")
+    ] = None,
+    plate_detector: PlateDetectorOption = None,
     image_size: Annotated[int, typer.Option(help="Longest side the detector sees.")] = 640,
     reference_score: Annotated[
         float, typer.Option(help="Score that makes an object of a detection on the original.")
@@ -118,7 +159,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="detector|FILE",
-            help="Also try regions of interest, around what the detector sees or from a JSON file.",
+            help="Also try regions of interest, around what is found there or from a JSON file.",
         ),
     ] = None,
     region_trials: Annotated[
@@ -140,7 +181,7 @@ def tune(
         ),
     ] = None,
     frames_per_second: Annotated[
-        float, typer.Option(help="Frames a second that the detector looks at.")
+        float, typer.Option(help="Frames a second that the machine looks at.")
     ] = 5.0,
     frame_rate: FrameRateOption = None,
     jobs: Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")] = 0,
@@ -161,7 +202,7 @@ def tune(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an encode.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Search encoder settings that keep what the detector sees at the lowest rate."""
+    """Search encoder settings that keep what a machine sees at the lowest rate."""
     with _one_line_errors(debug):
         from ..codecs.settings import parse_options
         from ..codecs.table import ENCODERS
@@ -176,7 +217,12 @@ def tune(
             preset=preset,
             fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
             aim=aim_of(target_quality, target_rate),
+            metric=None if metric is None else metric.value,
             detector=detector,
+            face_detector=face_detector,
+            face_embedder=face_embedder,
+            face_levels=None if face_levels is None else face_levels.value,
+            plate_detector=plate_detector,
             image_size=image_size,
             thresholds=Thresholds(reference=reference_score, match=match_score),
             annotations=annotations,
@@ -269,13 +315,14 @@ def compare(
     quality_range: Annotated[
         tuple[float, float], typer.Option(metavar="LOW HIGH", help="Task quality of interest.")
     ] = (0.8, 0.97),
-    detector: Annotated[
-        str, typer.Option(help="Weights file, or a model name that ultralytics downloads.")
-    ] = "yolo11n.pt",
+    metric: MetricOption = None,
+    detector: DetectorOption = None,
+    face_detector: FaceDetectorOption = None,
+    plate_detector: PlateDetectorOption = None,
     image_size: Annotated[int, typer.Option(help="Longest side the detector sees.")] = 640,
     max_seconds: Annotated[float | None, typer.Option(help="Cut each clip.")] = None,
     frames_per_second: Annotated[
-        float, typer.Option(help="Frames a second that the detector looks at.")
+        float, typer.Option(help="Frames a second that the machine looks at.")
     ] = 5.0,
     frame_rate: FrameRateOption = None,
     jobs: Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")] = 0,
@@ -291,14 +338,20 @@ def compare(
     """Compare encoders and settings on clips: curves and BD-rate of each pair."""
     with _one_line_errors(debug):
         from .compare import CompareRequest, contestants_of
+        from .machine_choice import MachineChoice
 
         request = CompareRequest(
             clips=tuple(clips),
             contestants=contestants_of([one.value for one in codec or []], settings or []),
             low_quality=quality_range[0],
             high_quality=quality_range[1],
-            detector=detector,
-            image_size=image_size,
+            machine=MachineChoice(
+                asked_metric=None if metric is None else metric.value,
+                detector=detector,
+                face_detector=face_detector,
+                plate_detector=plate_detector,
+                image_size=image_size,
+            ),
             frame_rate=_frame_rate(frame_rate),
             max_seconds=max_seconds,
             frames_per_second=frames_per_second,

@@ -16,16 +16,18 @@ from ..codecs.errors import ClipError, EncodeError
 from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, Codec
-from ..metrics.detector import Detector, load_detector
 from ..metrics.errors import NoObjectsError
+from ..metrics.feature_file import open_feature_file
 from .bd_comparison import Comparison, FrameQualities, Rules, compare
-from .bench import Bench, Measurement, Thresholds, sampled_frames
+from .bench import Bench, Measurement, sampled_frames
 from .candidate import Candidate
 from .curve import RdPoint
 from .errors import CurveError, RequestError
+from .machine_choice import MachineChoice
+from .machines import Machines, load_machines
 from .measure import Measurer, open_measurer
 from .recommendation import read_settings
-from .request import DEFAULT_DETECTOR, DEFAULT_STORE, num_jobs_here
+from .request import DEFAULT_STORE, num_jobs_here
 from .set_up import find_regions, set_up_bench
 from .store import open_store
 
@@ -69,8 +71,7 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
         settings, used = read_settings(file)
         if used is not None and used.file is not None:
             raise RequestError(
-                f"compare finds regions with its detector on each clip, {file} goes by "
-                f"{used.file}; leave it out"
+                f"compare finds regions on each clip, {file} goes by {used.file}; leave it out"
             )
         # ratesight tune names its folder after clip and codec, and its files all alike.
         name = file.parent.name if file.name == "recommendation.json" else file.stem
@@ -85,6 +86,7 @@ class CompareRequest:
     Attributes:
         contestants: Two at least.
         low_quality, high_quality: Each curve reaches over this range, where the encoder does.
+        machine: That judges; the real one behind a learned metric is not asked.
         The others as in TuneRequest.
     """
 
@@ -92,9 +94,7 @@ class CompareRequest:
     contestants: tuple[Contestant, ...]
     low_quality: float = 0.8
     high_quality: float = 0.97
-    detector: str = DEFAULT_DETECTOR
-    image_size: int = 640
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    machine: MachineChoice = field(default_factory=MachineChoice)
     frame_rate: Fraction | None = None
     max_seconds: float | None = None
     frames_per_second: float = 5.0
@@ -171,7 +171,7 @@ class Compared:
 def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkipped | Compared]:
     """Measures all curves, clip after clip, and yields them as they come; the outcome is last.
 
-    A clip that cannot be used, on which the detector sees nothing, or that an encoder fails on, is
+    A clip that cannot be used, on which the machine sees nothing, or that an encoder fails on, is
     skipped and said.
 
     Raises:
@@ -183,12 +183,14 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
     qualities: dict[str, dict[str, FrameQualities]] = {one.name: {} for one in request.contestants}
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
-        detector = load_detector(request.detector, image_size=request.image_size)
+        feature_file = stack.enter_context(open_feature_file())
+        machines = load_machines(request.machine, feature_file)
         measurer = stack.enter_context(open_measurer(store, num_jobs_here(request.num_jobs)))
         for clip in request.clips:
             try:
                 with ExitStack() as of_clip:
-                    bench = _set_up(request, clip, detector, measurer, of_clip)
+                    of_clip.callback(feature_file.clear)
+                    bench = _set_up(request, clip, machines, measurer, of_clip)
                     all_measured = _measure(request, bench, measurer)
             except (ClipError, EncodeError, NoObjectsError) as error:
                 skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
@@ -212,7 +214,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
 
 
 def _set_up(
-    request: CompareRequest, clip: Path, detector: Detector, measurer: Measurer, stack: ExitStack
+    request: CompareRequest, clip: Path, machines: Machines, measurer: Measurer, stack: ExitStack
 ) -> Bench:
     source = stack.enter_context(
         load_source(clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate)
@@ -220,13 +222,12 @@ def _set_up(
     has_regions = any(one.settings.regions is not None for one in request.contestants)
     regions = None
     if has_regions:
-        regions = find_regions(source, detector, request.thresholds, measurer)
+        regions = find_regions(source, machines.finder, request.machine.thresholds, measurer)
     return set_up_bench(
         source,
-        detector,
+        machines.own,
         segments=source.whole,
         sample=sampled_frames(source, source.whole, request.frames_per_second, phase=0),
-        thresholds=request.thresholds,
         annotations=None,
         regions=regions,
         measurer=measurer,

@@ -263,7 +263,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from .report import bd_rate_text, contender_lines, headline
+    from .report import bd_rate_text, contender_lines, headline, machine_text, real_lines
 
     console = Console(highlight=False, emoji=False)
     table = Table()
@@ -281,6 +281,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         ("measured there: kbit/s", anchor.rate_kbps, winner.rate_kbps, ".1f"),
         ("task quality", anchor.quality, winner.quality, ".4f"),
         ("task quality, 5th percentile of frames", anchor.quality_p5, winner.quality_p5, ".4f"),
+        ("the real machine's quality", anchor.real_quality, winner.real_quality, ".4f"),
         ("mAP 50-95", anchor.map50_95, winner.map50_95, ".4f"),
         ("mAP 50", anchor.map50, winner.map50, ".4f"),
         ("precision", anchor.precision, winner.precision, ".4f"),
@@ -291,8 +292,10 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         ("encode speed, fps", anchor.encode_fps, winner.encode_fps, ".1f"),
     ]
     for name, of_anchor, of_winner, form in rows:
-        table.add_row(name, format(of_anchor, form), format(of_winner, form))
+        if of_anchor is not None and of_winner is not None:
+            table.add_row(name, format(of_anchor, form), format(of_winner, form))
     console.print(table)
+    console.print(machine_text(recommendation.machines))
     console.print(f"[bold]{headline(recommendation)}[/bold]")
     if (text := bd_rate_text(recommendation)) is not None:
         console.print(text)
@@ -303,6 +306,8 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         f"expected by the search (gap {recommendation.quality_gap:+.4f}, tolerance "
         f"{recommendation.tolerance:g})"
     )
+    for line in real_lines(recommendation):
+        console.print(line)
     for note in recommendation.notes:
         console.print(f"note: {note}")
     # Not through rich, which wraps lines and turns ":v:" into a picture.

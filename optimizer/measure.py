@@ -67,7 +67,7 @@ class Measurer:
     def measure_afresh(
         self, benches: Sequence[Bench], settings: EncodeSettings
     ) -> list[Measurement]:
-        """Encodes once, whatever the store holds, and looks with the detector of each bench.
+        """Encodes once, whatever the store holds, and shows it to the machine of each bench.
 
         Args:
             benches: Of one source, the same segments and regions.
@@ -81,7 +81,7 @@ class Measurer:
         encoding = benches[0].encode(settings)
         measurements = []
         for bench in benches:
-            measurement, _ = bench.look(encoding, bench.thresholds.match)
+            measurement = bench.look(encoding)
             self.store.put(bench.measurement_key(settings), measurement.to_json())
             measurements.append(measurement)
             self.spent.add(decode=measurement.decode_seconds, detect=measurement.detect_seconds)

@@ -14,6 +14,7 @@ from ..codecs.table import ENCODERS
 from .curve import RdPoint
 from .errors import RecommendationError
 from .interval import RateChange
+from .machine_choice import MetricName
 from .output import write_whole
 from .store import Json
 
@@ -24,9 +25,12 @@ class Examined:
 
     Attributes:
         rate_kbps: Measured.
-        quality: Task quality in [0, 1]: mean over objects.
+        quality: Task quality in [0, 1] by the machine of the search: mean over objects.
         quality_p5, quality_min: 5th percentile and minimum over frames.
-        map50_95, map50: Against the original's detections, or the annotations.
+        real_quality: The same encode by the real machine, where the search went by a learned
+            metric; None where there is none.
+        map50_95, map50: Of the detector, against the original's detections or the annotations.
+            None where there is no detector, as precision and recall.
         precision: Share of the detections that the original has too; lower where compression
             makes the machine see what is not there.
         recall: Share of the original's objects that are still detected.
@@ -39,10 +43,11 @@ class Examined:
     quality: float
     quality_p5: float
     quality_min: float
-    map50_95: float
-    map50: float
-    precision: float
-    recall: float
+    real_quality: float | None
+    map50_95: float | None
+    map50: float | None
+    precision: float | None
+    recall: float | None
     psnr_db: float
     ssim: float
     xpsnr_db: float
@@ -57,10 +62,12 @@ class Contender:
         role: The best options without regions of interest, or the best with them.
         settings: As in EncodeSettings, as JSON, at the CRF that meets the target.
         region_share: Mean share of a frame's area that lies in regions, None without them.
-        curve, second_curve: As the detector and the second detector see its encodes.
-        change, second_change: Against the anchor, by either detector.
-        change_from_options, second_change_from_options: Of regions against the best options
-            without them; None where there are none better than the anchor.
+        curve, real_curve, second_curve: As the machine of the search, the real one and the second
+            detector see its encodes.
+        change, real_change, second_change: Against the anchor, by each of them.
+        change_from_options, real_change_from_options, second_change_from_options: Of regions
+            against the best options without them; None where there are none better than the
+            anchor.
     """
 
     role: Literal["options", "regions"]
@@ -68,9 +75,12 @@ class Contender:
     region_share: float | None
     curve: tuple[RdPoint, ...]
     change: RateChange
+    real_curve: tuple[RdPoint, ...]
+    real_change: RateChange | None
     second_curve: tuple[RdPoint, ...]
     second_change: RateChange | None
     change_from_options: RateChange | None
+    real_change_from_options: RateChange | None
     second_change_from_options: RateChange | None
 
 
@@ -79,16 +89,56 @@ class RegionsUsed:
     """How to make the regions of another clip, or of this one again.
 
     Attributes:
-        file: A user's own regions; None where the detector makes them.
-        detector, image_size, match_score: As in the search.
-        weights_sha256: Of the detector; None where it does not make the regions.
+        file: A user's own regions; None where they are found.
+        detector: Who finds them; None for the built-in proposals.
+        image_size, match_score: As in the search.
+        weights_sha256: Of who finds them; None where nobody does.
+        metric: For which they are found.
     """
 
     file: str | None
-    detector: str
+    detector: str | None
     image_size: int
     match_score: float
     weights_sha256: str | None = None
+    metric: MetricName = "detector"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachinesUsed:
+    """What the search went by, and what verified it.
+
+    Attributes:
+        metric_sha256: Of the weights of a learned metric; None for a detector.
+        regions_by: Who found its regions: a file or model name, or ``built-in proposals``.
+        regions_sha256: Of the weights of that.
+        real_machine: Version of the machine that the metric predicts; None where there was none,
+            or where the search went by a real one.
+    """
+
+    metric: MetricName
+    metric_sha256: str | None
+    regions_by: str
+    regions_sha256: str
+    real_machine: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealVerification:
+    """What the real machine says where the search went by a learned metric.
+
+    Attributes:
+        quality: At the recommended settings.
+        quality_gap: That minus what the search promised by the metric.
+        change: Of the winner against the anchor, on the real machine's own curves.
+        anchor_curve, winner_curve: These.
+    """
+
+    quality: float
+    quality_gap: float
+    change: RateChange
+    anchor_curve: tuple[RdPoint, ...]
+    winner_curve: tuple[RdPoint, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +162,10 @@ class Recommendation:
         quality: What the search expects at the recommended settings.
         verified_quality: Measured at the recommended settings.
         quality_gap: verified_quality - quality.
-        is_verified: The verified quality is not below the expected one by more than the tolerance.
+        is_verified: The verified quality is not below the expected one by more than the tolerance,
+            and nor is the real machine's.
+        machines: What the search went by.
+        real: What the real machine says of it; None where there is none.
         contenders: Everything that was verified, recommended or not.
         num_encodes, num_from_store: Measurements made, and found in the store.
         seconds: Where the time went, in seconds of one job; ``wall`` in seconds of the clock.
@@ -140,6 +193,8 @@ class Recommendation:
     quality_gap: float
     tolerance: float
     is_verified: bool
+    machines: MachinesUsed
+    real: RealVerification | None
     winner: Examined
     anchor: Examined
     winner_curve: tuple[RdPoint, ...]

@@ -19,7 +19,7 @@ from .compare import Compared
 from .curve import RdPoint, fit_curve
 from .errors import OutputError
 from .interval import RateChange
-from .recommendation import Recommendation
+from .recommendation import MachinesUsed, Recommendation
 
 if TYPE_CHECKING:
     from .clip_score import HeatMap
@@ -46,6 +46,11 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
     _draw(axes, recommendation.anchor_curve, _ANCHOR_COLOR, "o", f"{preset}, defaults")
     if not is_default:
         _draw(axes, recommendation.winner_curve, _WINNER_COLOR, "s", f"{preset}, tuned")
+    if (real := recommendation.real) is not None:
+        what = f"by the real machine, {preset}"
+        _draw(axes, real.anchor_curve, _ANCHOR_COLOR, "o", f"{what}, defaults", style="--")
+        if not is_default:
+            _draw(axes, real.winner_curve, _WINNER_COLOR, "s", f"{what}, tuned", style="--")
     rates = (recommendation.anchor_rate_kbps, recommendation.rate_kbps)
     if recommendation.target_quality is not None:
         quality = recommendation.target_quality
@@ -179,20 +184,58 @@ def bd_rate_text(recommendation: Recommendation) -> str | None:
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
 
 
+def machine_text(used: MachinesUsed) -> str:
+    """Returns what the search went by, and who found its regions."""
+    weights = "" if used.metric_sha256 is None else f" (weights {used.metric_sha256})"
+    return (
+        f"metric {used.metric}{weights}, regions by {used.regions_by} "
+        f"(weights {used.regions_sha256})"
+    )
+
+
+def real_lines(recommendation: Recommendation) -> list[str]:
+    """Returns what the real machine says of a search by a learned metric."""
+    real = recommendation.real
+    if real is None:
+        return []
+    lines = [
+        f"the real machine says {real.quality:.4f}, the metric promised "
+        f"{recommendation.quality:.4f} (gap {real.quality_gap:+.4f}, tolerance "
+        f"{recommendation.tolerance:g})"
+    ]
+    if not recommendation.keeps_defaults:
+        change = real.change
+        interval = (change.low_percent, change.high_percent)
+        lines.insert(
+            0,
+            f"by the real machine {percent_text(change.percent, interval)} rate at the target, "
+            f"BD-rate {_bd_rate(change)}",
+        )
+    return lines
+
+
 def contender_lines(recommendation: Recommendation) -> list[str]:
-    """Returns what each verified contender saves, and what the second detector says of it."""
+    """Returns what each verified contender saves, and what the other machines say of it."""
     lines = []
     for one in recommendation.contenders:
         what = {"options": "options alone", "regions": "with regions"}[one.role]
         compared = [
-            ("against the defaults", one.change, one.second_change),
-            ("against options alone", one.change_from_options, one.second_change_from_options),
+            ("against the defaults", one.change, one.real_change, one.second_change),
+            (
+                "against options alone",
+                one.change_from_options,
+                one.real_change_from_options,
+                one.second_change_from_options,
+            ),
         ]
-        for against, change, second in compared:
+        for against, change, real, second in compared:
             if change is None or (against == "against the defaults" and _is_alone(recommendation)):
                 continue
             line = f"{what} {against}: BD-rate {_bd_rate(change)}"
-            lines.append(line if second is None else f"{line}, second detector {_bd_rate(second)}")
+            for name, other in (("real machine", real), ("second detector", second)):
+                if other is not None:
+                    line += f", {name} {_bd_rate(other)}"
+            lines.append(line)
     return lines
 
 
@@ -224,15 +267,30 @@ def _save(figure: Figure, path: Path) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _draw(axes: Axes, points: Sequence[RdPoint], color: str, marker: str, label: str) -> None:
+def _draw(
+    axes: Axes,
+    points: Sequence[RdPoint],
+    color: str,
+    marker: str,
+    label: str,
+    *,
+    style: str = "-",
+) -> None:
     curve = fit_curve(points)
     rates = np.exp(np.linspace(curve.log_rates[0], curve.log_rates[-1], 200))
-    axes.plot(rates, [curve.quality_at(rate).value for rate in rates], color=color, linewidth=1.4)
+    axes.plot(
+        rates,
+        [curve.quality_at(rate).value for rate in rates],
+        color=color,
+        linewidth=1.4,
+        linestyle=style,
+    )
     axes.plot(
         [one.rate_kbps for one in points],
         [one.quality for one in points],
         marker,
         color=color,
+        markerfacecolor=color if style == "-" else "white",
         markersize=5,
         label=label,
     )

@@ -12,12 +12,13 @@ from typing import Literal
 
 from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
+from ..metrics.face_embedder import Levels
 from .aim import Aim, TargetQuality
 from .bench import Thresholds
 from .errors import RequestError
+from .machine_choice import MachineChoice, MetricName
 from .study import Sampler
 
-DEFAULT_DETECTOR = "yolo11n.pt"
 DEFAULT_STORE = Path("ratesight.sqlite")
 
 _SEEDS = 2**32  # what Optuna's samplers take
@@ -40,11 +41,13 @@ class TuneRequest:
         codec, preset: Encoder, and its preset; the encoder's usual one where None.
         fixed_options: Options of every encode, the anchor's too; they are not searched.
         aim: Lowest rate at a quality, or best quality at a rate.
-        detector: Weights file, or a name that ultralytics downloads.
+        metric, detector, image_size, thresholds, face_detector, face_embedder, face_levels,
+            plate_detector: As in MachineChoice, ``metric`` being its ``asked_metric``.
         annotations: COCO JSON of what is there; the detector's view of the original where None.
+            For metric ``detector`` only.
         num_trials: Settings tried, the encoder's defaults among them.
-        regions: Also tries regions of interest: around what the detector sees, or a user's own
-            from a file; not at all for None.
+        regions: Also tries regions of interest: around what is found on the original, or a user's
+            own from a file; not at all for None.
         num_region_trials: Settings of regions tried, on top of the best of the others.
         second_detector: Judges the verification too, without having steered the search.
         max_seconds: Cuts the clip; what comes later does not exist for this run.
@@ -62,9 +65,14 @@ class TuneRequest:
     preset: str | None = None
     fixed_options: dict[str, OptionValue] = field(default_factory=dict)
     aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95))
-    detector: str = DEFAULT_DETECTOR
+    metric: MetricName | None = None
+    detector: str | None = None
     image_size: int = 640
     thresholds: Thresholds = field(default_factory=Thresholds)
+    face_detector: str | None = None
+    face_embedder: Path | None = None
+    face_levels: Levels | None = None
+    plate_detector: str | None = None
     annotations: Path | None = None
     num_trials: int = 25
     regions: Path | Literal["detector"] | None = None
@@ -102,6 +110,11 @@ class TuneRequest:
         if not 0 <= self.seed < _SEEDS:
             raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
+        metric = self.machine_choice.metric
+        if self.annotations is not None and metric != "detector":
+            raise RequestError(f"annotations are for metric detector, got metric {metric}")
+        if self.second_detector is not None and metric in ("faces", "plates"):
+            raise RequestError(f"second_detector judges detections, got metric {metric}")
 
     @property
     def num_all_trials(self) -> int:
@@ -117,6 +130,20 @@ class TuneRequest:
     def jobs(self) -> int:
         """Encodes side by side; as many as this process has cores where num_jobs is 0."""
         return num_jobs_here(self.num_jobs)
+
+    @property
+    def machine_choice(self) -> MachineChoice:
+        """Which machine must still see."""
+        return MachineChoice(
+            asked_metric=self.metric,
+            detector=self.detector,
+            image_size=self.image_size,
+            thresholds=self.thresholds,
+            face_detector=self.face_detector,
+            face_embedder=self.face_embedder,
+            face_levels=self.face_levels,
+            plate_detector=self.plate_detector,
+        )
 
     @property
     def anchor_settings(self) -> EncodeSettings:

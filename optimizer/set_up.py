@@ -1,22 +1,22 @@
-"""Sets a bench up: finds what the detector sees on the original, once."""
+"""Sets a bench up: finds what the machine sees on the original, once."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
+from typing import Any, overload
 
 from ..codecs.region import read_regions
 from ..codecs.source import Segment, Source
 from ..metrics.annotations import Annotations
 from ..metrics.boxes import Detections
-from ..metrics.detector import Detector
+from ..metrics.detector import Detector, Picture
 from ..metrics.errors import NoObjectsError
-from ..metrics.object_iou import VERSION, ReferenceObjects, object_ious, require_objects
+from ..metrics.object_iou import ReferenceObjects, object_ious, require_objects
+from ..metrics.task import TaskMachine, detections_from_json, detections_to_json
 from .bench import Bench, Sample, Thresholds
 from .measure import Measurer
 from .regions import VERSION as REGIONS_VERSION
@@ -26,20 +26,19 @@ from .store import Json
 
 def set_up_bench(
     source: Source,
-    detector: Detector,
+    machine: TaskMachine[Any],
     *,
     segments: tuple[Segment, ...],
     sample: Sample,
-    thresholds: Thresholds,
     annotations: Annotations | None,
     regions: RegionSource | None,
     measurer: Measurer,
 ) -> Bench:
-    """Finds the reference objects, once for a source and a detector, and returns the bench.
+    """Finds what there is to lose, once for a source and a machine, and returns the bench.
 
     Args:
         sample: (index in the source, position in the encode) of the frames to look at.
-        annotations: What is there; the detector's own view of the original where None.
+        annotations: What is there, for a detector; its own view of the original where None.
         regions: What settings with regions of interest go by.
 
     Raises:
@@ -51,45 +50,96 @@ def set_up_bench(
         "source": source.content_sha256,
         "segments": [[segment.start_frame, segment.num_frames] for segment in segments],
         "frames": list(frames),
-        "detector": detector.version,
-        "reference_score": thresholds.reference,
-        "match_score": thresholds.match,
-        "metric": VERSION,
+        "machine": machine.version,
         "annotations": annotations.sha256 if annotations else None,
     }
-    seen = detect(
-        source, detector, frames, {**key, "kind": "reference", "segments": None}, measurer
-    )
-    reference = []
-    for index, seen_objects in zip(frames, seen, strict=True):
-        if annotations is None:
-            objects = seen_objects.at_least(thresholds.reference)
-            ious = np.ones(len(objects.class_names))
-        else:
-            objects = annotations.frames[index]
-            ious = object_ious(objects, seen_objects)
-        reference.append(ReferenceObjects(objects=objects, object_ious=ious))
-    require_objects(reference)
-    if not any(frame.object_ious.any() for frame in reference):
-        # Nothing could be lost: every encode would have quality 1.
-        names = sorted({name for frame in reference for name in frame.objects.class_names})
-        raise NoObjectsError(
-            f"the machine must find at least one annotated object on the original, it finds none "
-            f"on {len(reference)} frames; annotated are {', '.join(names)}: annotations must have "
-            f"the names that the machine gives its classes"
-        )
+    seen = {**key, "kind": "reference", "segments": None, "annotations": None}
+    references = _references(source, machine, frames, seen, measurer)
+    if annotations is not None:
+        references = _annotated(references, [annotations.frames[index] for index in frames])
+    require_objects(references)
     return Bench(
         source=source,
         segments=segments,
         frames=frames,
         positions=tuple(position for _, position in sample),
-        reference=tuple(reference),
-        detector=detector,
-        seen=tuple(seen),
-        thresholds=thresholds,
+        machine=machine,
+        references=tuple(references),
         regions=regions,
         key=key,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Originals(Sequence[Picture]):
+    """Frames of the original, made when they are asked for."""
+
+    source: Source
+    frames: Sequence[int]
+
+    @overload
+    def __getitem__(self, at: int) -> Picture: ...
+    @overload
+    def __getitem__(self, at: slice) -> _Originals: ...
+    def __getitem__(self, at: int | slice) -> Picture | _Originals:
+        if isinstance(at, slice):
+            return _Originals(self.source, self.frames[at])
+        return self.source.bgr(self.frames[at])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def _references(
+    source: Source,
+    machine: TaskMachine[Any],
+    frames: Sequence[int],
+    key: Json,
+    measurer: Measurer,
+) -> list[Any]:
+    """Returns what a machine saw on frames of the original, from the store where it is there."""
+    stored = measurer.store.get(key)
+    known = None if stored is None else [machine.from_json(one) for one in _list(stored)]
+
+    def look(start: int) -> list[Any]:
+        started = time.perf_counter()
+        some = slice(start, start + machine.batch_size)
+        originals = _Originals(source, frames[some])
+        if known is None:
+            found = machine.look(list(originals))
+        else:
+            found = machine.prepare(known[some], originals)
+        measurer.spent.add(detect=time.perf_counter() - started)
+        return found
+
+    starts = range(0, len(frames), machine.batch_size)
+    references = [one for batch in measurer.pool.map(look, starts) for one in batch]
+    if known is None:
+        measurer.store.put(key, [machine.to_json(one) for one in references])
+    return references
+
+
+def _annotated(
+    references: Sequence[ReferenceObjects], annotated: Sequence[Detections]
+) -> list[ReferenceObjects]:
+    """Returns references of what is there in place of what was seen.
+
+    Raises:
+        NoObjectsError: None of it was seen.
+    """
+    there = [
+        replace(one, objects=objects, object_ious=object_ious(objects, one.seen))
+        for one, objects in zip(references, annotated, strict=True)
+    ]
+    names = sorted({name for one in there for name in one.objects.class_names})
+    if names and not any(one.object_ious.any() for one in there):
+        # Nothing could be lost: every encode would have quality 1.
+        raise NoObjectsError(
+            f"the machine must find at least one annotated object on the original, it finds none "
+            f"on {len(there)} frames; annotated are {', '.join(names)}: annotations must have "
+            f"the names that the machine gives its classes"
+        )
+    return there
 
 
 def find_regions(
@@ -144,37 +194,20 @@ def detect(
     stored = measurer.store.get(key)
     if stored is None:
 
-        def look(some: Sequence[int]) -> list[Detections]:
+        def look(start: int) -> list[Detections]:
             started = time.perf_counter()
-            found = detector.detect([source.bgr(index) for index in some], min_score)
+            some = _Originals(source, frames[start : start + detector.batch_size])
+            found = detector.detect(list(some), min_score)
             measurer.spent.add(detect=time.perf_counter() - started)
             return found
 
-        batches = [
-            frames[start : start + detector.batch_size]
-            for start in range(0, len(frames), detector.batch_size)
-        ]
-        seen = [one for batch in measurer.pool.map(look, batches) for one in batch]
-        stored = [_reference_json(one) for one in seen]
+        starts = range(0, len(frames), detector.batch_size)
+        seen = [one for batch in measurer.pool.map(look, starts) for one in batch]
+        stored = [detections_to_json(one) for one in seen]
         measurer.store.put(key, stored)
+    return [detections_from_json(value) for value in _list(stored)]
+
+
+def _list(stored: Json) -> list[Json]:
     assert isinstance(stored, list)
-    return [_detections_from_json(value) for value in stored]
-
-
-def _reference_json(seen: Detections) -> Json:
-    return {
-        "boxes": seen.boxes.tolist(),
-        "scores": seen.scores.tolist(),
-        "class_names": list(seen.class_names),
-    }
-
-
-def _detections_from_json(value: Json) -> Detections:
-    assert isinstance(value, dict)
-    class_names = value["class_names"]
-    assert isinstance(class_names, list)
-    return Detections(
-        boxes=np.array(value["boxes"], dtype=np.float64).reshape(-1, 4),
-        scores=np.array(value["scores"], dtype=np.float64),
-        class_names=tuple(str(name) for name in class_names),
-    )
+    return stored

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ..codecs.command import ffmpeg_command
 from ..codecs.encoder import encoder_version
@@ -21,18 +22,22 @@ from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.annotations import load_annotations
 from ..metrics.detector import Detector, load_detector
 from ..metrics.errors import NoObjectsError
+from ..metrics.feature_file import open_feature_file
+from ..metrics.task import TaskMachine
 from .aim import TargetQuality
 from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
+from .close_look import examine
 from .events import ClipLoaded, Recommended, RegionsSkipped, TuneEvent
+from .machines import Machines, load_machines, object_machine
 from .measure import Measurer, open_measurer
-from .recommendation import Recommendation, RegionsUsed
+from .recommendation import MachinesUsed, RealVerification, Recommendation, RegionsUsed
 from .regions import RegionSource, object_regions
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, search, search_regions
 from .set_up import find_regions, given_regions, set_up_bench
 from .store import Json, key_sha256, open_store
 from .study import Part, Study, open_study
-from .verification import Verification, examine, verify
+from .verification import Benches, Verification, verify
 
 # Share of the picture in regions from which on there is no background left to save in. At 91 to
 # 100 % the verification saw what regions do as anything from -15 to +21 % on four clips: noise.
@@ -58,7 +63,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
         measurer = stack.enter_context(open_measurer(store, request.jobs))
-        # Beside the detector, whose libraries take seconds to load.
+        # Beside the machines, whose libraries take seconds to load.
         loading = measurer.pool.submit(
             load_source,
             request.clip,
@@ -66,10 +71,12 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             frame_rate=request.frame_rate,
         )
         stack.callback(_close, loading)
-        detector = load_detector(request.detector, image_size=request.image_size)
+        choice = request.machine_choice
+        machines = load_machines(choice, stack.enter_context(open_feature_file()))
         second = None
         if request.second_detector is not None:
-            second = load_detector(request.second_detector, image_size=request.image_size)
+            detector = load_detector(request.second_detector, image_size=request.image_size)
+            second = object_machine(detector, choice)
         source = loading.result()
         annotations = None
         if request.annotations is not None:
@@ -77,15 +84,16 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
 
         regions = None
         if request.needs_regions:
-            regions = _find_regions(request, source, detector, measurer)
+            regions = _find_regions(request, source, machines.finder, measurer)
 
-        def bench_on(segments: tuple[Segment, ...], sample: Sample, by: Detector) -> Bench:
+        def bench_on(
+            segments: tuple[Segment, ...], sample: Sample, machine: TaskMachine[Any]
+        ) -> Bench:
             return set_up_bench(
                 source,
-                by,
+                machine,
                 segments=segments,
                 sample=sample,
-                thresholds=request.thresholds,
                 annotations=annotations,
                 regions=regions,
                 measurer=measurer,
@@ -95,7 +103,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         sample = sampled_frames(
             source, segments, request.frames_per_second, phase=0.25, annotations=annotations
         )
-        bench = bench_on(segments, sample, detector)
+        bench = bench_on(segments, sample, machines.own)
         yield _clip_loaded(source, bench)
         notes = []
         share = _share_at_defaults(request, bench)
@@ -112,13 +120,22 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
         searched = frozenset(bench.frames)
         unseen = [pair for pair in sample if pair[0] not in searched]
-        verification_bench = bench_on(source.whole, unseen or sample, detector)
-        second_bench = None
-        if second is not None:
-            try:
-                second_bench = bench_on(source.whole, unseen or sample, second)
-            except NoObjectsError as error:
-                notes.append(f"No opinion of the second detector: {error}.")
+        judges: dict[str, Bench | None] = {"real": None, "second": None}
+        for role, what, machine in (
+            ("real", "the real machine", machines.real),
+            ("second", "the second detector", second),
+        ):
+            if machine is not None:
+                try:
+                    judges[role] = bench_on(source.whole, unseen or sample, machine)
+                except NoObjectsError as error:
+                    notes.append(f"No opinion of {what}: {error}.")
+        benches = Benches(own=bench_on(source.whole, unseen or sample, machines.own), **judges)
+        if machines.metric_sha256 is not None and benches.real is None:
+            notes.append(
+                f"No machine verified this but the metric {choice.metric} itself, on frames that "
+                f"the search had not seen."
+            )
         study = _open_study(request, bench, "encoder", request.fixed_options)
         results = [(yield from search(request, bench, study, measurer))]
         if request.regions is not None:
@@ -127,9 +144,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
             study = _open_study(request, bench, "regions", fixed, results[0].best_cost)
             results.append((yield from search_regions(request, bench, study, measurer, results[0])))
-        verification = yield from verify(
-            request, results, verification_bench, second_bench, measurer
-        )
+        verification = yield from verify(request, results, benches, measurer)
         if not unseen:
             notes.append(
                 "The verification looked at the frames of the search: the clip has no others."
@@ -142,13 +157,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         verification.notes += notes
         yield Recommended(
             recommendation=_recommend(
-                request,
-                results,
-                verification,
-                verification_bench,
-                measurer,
-                detector.weights_sha256,
-                started,
+                request, results, verification, benches, machines, measurer, started
             ),
             regions=None
             if regions is None or verification.winner.ladder.settings.regions is None
@@ -163,12 +172,12 @@ def _close(loading: Future[Source]) -> None:
 
 
 def _find_regions(
-    request: TuneRequest, source: Source, detector: Detector, measurer: Measurer
+    request: TuneRequest, source: Source, finder: Detector, measurer: Measurer
 ) -> RegionSource:
     if isinstance(request.regions, Path):
         is_shortened = request.max_seconds is not None
         return given_regions(request.regions, source, is_shortened=is_shortened)
-    return find_regions(source, detector, request.thresholds, measurer)
+    return find_regions(source, finder, request.thresholds, measurer)
 
 
 def _share_at_defaults(request: TuneRequest, bench: Bench) -> float | None:
@@ -212,7 +221,7 @@ def _clip_loaded(source: Source, bench: Bench) -> ClipLoaded:
         frame_rate=float(source.frame_rate),
         num_frames=source.num_frames,
         num_frames_looked_at=len(bench.frames),
-        num_objects=sum(len(frame.objects.class_names) for frame in bench.reference),
+        num_objects=bench.num_objects,
         notes=source.notes,
     )
 
@@ -237,18 +246,29 @@ def _recommend(
     request: TuneRequest,
     results: Sequence[SearchResult],
     verification: Verification,
-    bench: Bench,
+    benches: Benches,
+    machines: Machines,
     measurer: Measurer,
-    weights_sha256: str,
     started: float,
 ) -> Recommendation:
+    bench = benches.own
     winner, anchor, change = verification.winner, verification.anchor, verification.change
     closely = [anchor] if winner is anchor else [anchor, winner]
-    examined = list(measurer.pool.map(lambda one: examine(one, bench, measurer), closely))
+    examined = list(measurer.pool.map(lambda one: examine(one, benches, measurer), closely))
     anchor_examined, winner_examined = examined[0], examined[-1]
     settings = winner.ladder.at(winner.crf)
     expected_quality = winner.expected.quality_at_crf(winner.crf)
     gap = winner_examined.quality - expected_quality
+    real = None
+    if winner_examined.real_quality is not None and verification.real_change is not None:
+        real = RealVerification(
+            quality=winner_examined.real_quality,
+            quality_gap=winner_examined.real_quality - expected_quality,
+            change=verification.real_change,
+            anchor_curve=tuple(anchor.real.points),
+            winner_curve=tuple(winner.real.points),
+        )
+    gaps = [gap] if real is None else [gap, real.quality_gap]
     aim = request.aim
     overall = change.bd_rate
     return Recommendation(
@@ -271,7 +291,9 @@ def _recommend(
         verified_quality=winner_examined.quality,
         quality_gap=gap,
         tolerance=request.tolerance,
-        is_verified=gap >= -request.tolerance,
+        is_verified=min(gaps) >= -request.tolerance,
+        machines=_machines_used(request, machines, benches),
+        real=real,
         winner=winner_examined,
         anchor=anchor_examined,
         winner_curve=tuple(winner.ladder.points),
@@ -282,7 +304,7 @@ def _recommend(
         num_from_store=measurer.spent.num_from_store,
         seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
         notes=(*bench.source.notes, *verification.notes),
-        regions=_regions_used(request, settings, weights_sha256),
+        regions=_regions_used(request, settings, machines.finder.weights_sha256),
         ffmpeg_command=None
         if settings.regions is not None
         else ffmpeg_command(
@@ -292,15 +314,28 @@ def _recommend(
     )
 
 
+def _machines_used(request: TuneRequest, machines: Machines, benches: Benches) -> MachinesUsed:
+    choice = request.machine_choice
+    return MachinesUsed(
+        metric=choice.metric,
+        metric_sha256=machines.metric_sha256,
+        regions_by=choice.finder or "built-in proposals",
+        regions_sha256=machines.finder.weights_sha256,
+        real_machine=None if benches.real is None else benches.real.machine.version,
+    )
+
+
 def _regions_used(
     request: TuneRequest, settings: EncodeSettings, weights_sha256: str
 ) -> RegionsUsed | None:
     if settings.regions is None:
         return None
     file = str(request.regions) if isinstance(request.regions, Path) else None
+    choice = request.machine_choice
     return RegionsUsed(
         file=file,
-        detector=request.detector,
+        metric=choice.metric,
+        detector=choice.finder,
         image_size=request.image_size,
         match_score=request.thresholds.match,
         weights_sha256=weights_sha256 if file is None else None,
@@ -318,6 +353,7 @@ def _seconds(
 
 
 def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
+    choice = request.machine_choice
     return {
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "clip": str(request.clip),
@@ -330,14 +366,19 @@ def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "frames_per_second": request.frames_per_second,
         "verified_frames": list(bench.frames),
         "second_detector": request.second_detector,
-        "num_objects": sum(len(frame.objects.class_names) for frame in bench.reference),
+        "num_objects": bench.num_objects,
         "encoder": encoder_version(request.codec),
+        "metric": choice.metric,
+        "machine_version": bench.machine.version,
         "detector": request.detector,
-        "detector_version": bench.detector.version,
+        "face_detector": request.face_detector,
+        "face_embedder": str(request.face_embedder) if request.face_embedder else None,
+        "face_levels": request.face_levels,
+        "plate_detector": request.plate_detector,
+        "image_size": request.image_size,
         "reference_score": request.thresholds.reference,
         "match_score": request.thresholds.match,
         "annotations": str(request.annotations) if request.annotations else None,
-        "metric": bench.key["metric"],
         "num_region_trials": 0 if request.regions is None else request.num_region_trials,
         "sampler": request.sampler,
         "seed": request.seed,

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
-from ..codecs.fidelity import fidelity
 from ..codecs.table import ENCODERS
-from ..metrics.coco_map import mean_average_precision
-from ..metrics.detection_counts import count_detections
 from .aim import Aim, TargetQuality
 from .bench import Bench, settings_json
 from .candidate import Candidate, extended
@@ -21,12 +15,10 @@ from .curve import RdCurve
 from .events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
 from .interval import RateChange, no_change, rate_change
 from .measure import Measurer
-from .recommendation import Contender, Examined
+from .recommendation import Contender
 from .request import TuneRequest
 from .search import SearchResult
 
-# Lowest score of a detection that counts in mAP, as COCO evaluations have it.
-_MAP_SCORE = 0.001
 # Rungs of the ladder around the recommended CRF, in steps. With five instead of seven a saving of
 # a third with SVT-AV1 read as none.
 _RUNGS = (-3, -2, -1, 0, 1, 2, 3)
@@ -34,6 +26,22 @@ _RUNGS = (-3, -2, -1, 0, 1, 2, 3)
 Role = Literal["anchor", "options", "regions"]
 _CONTENDERS: tuple[Role, ...] = ("options", "regions")
 _NAMES = {"options": "The best candidate", "regions": "The best candidate with regions"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benches:
+    """Who looks at the same encodes on the same frames.
+
+    Attributes:
+        own: The machine that the search went by.
+        real: The machine that the one of the search predicts, where it is a learned metric and
+            there is one.
+        second: A detector that had no part in the search, if there is one.
+    """
+
+    own: Bench
+    real: Bench | None = None
+    second: Bench | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,13 +53,15 @@ class Verified:
         crf: Where it meets the aim: as the search expects, then as the ladder says.
         expected: Its curve in the search.
         ladder: The same settings, measured on the verification bench.
-        second: The same encodes as the second detector sees them; empty where there is none.
+        real, second: The same encodes as the real machine and the second detector see them; empty
+            where there is none.
     """
 
     role: Role
     crf: float
     expected: RdCurve
     ladder: Candidate
+    real: Candidate
     second: Candidate
 
 
@@ -61,7 +71,8 @@ class Verification:
 
     Attributes:
         winner: The contender that saves most; the anchor where none does.
-        change: Of the winner against the anchor.
+        change, real_change: Of the winner against the anchor, by the machine of the search and by
+            the real one.
         contenders: Every candidate that was verified, with what it saves.
         notes: What a reader should know.
     """
@@ -69,6 +80,7 @@ class Verification:
     anchor: Verified
     winner: Verified
     change: RateChange
+    real_change: RateChange | None
     contenders: tuple[Contender, ...]
     notes: list[str] = field(default_factory=list)
 
@@ -76,15 +88,13 @@ class Verification:
 def verify(
     request: TuneRequest,
     results: Sequence[SearchResult],
-    bench: Bench,
-    second_bench: Bench | None,
+    benches: Benches,
     measurer: Measurer,
 ) -> Generator[TuneEvent, None, Verification]:
     """Measures ladders of the anchor and of what each search found, without any stored value.
 
     Args:
         results: Of the search without regions, and of the one with them if there was one.
-        second_bench: The same frames with the second detector.
 
     Raises:
         EncodeError: An encode failed.
@@ -110,20 +120,25 @@ def verify(
     todo = [(one, crf) for one in verified for crf in _ladder(one)]
     while todo:
         yield from measurer.pool.map(
-            lambda rung: _measure_rung(rung[0], rung[1], bench, second_bench, measurer), todo
+            lambda rung: _measure_rung(rung[0], rung[1], benches, measurer), todo
         )
         todo = [(one, crf) for one in verified for crf in _further(one, request.aim)]
     for one in verified:
         one.crf = _crf_for(request.aim, one.ladder, one.ladder.curve)
-    return _judge(request, anchor, contenders, bench, measurer)
+
+    def compare(one: Verified) -> Contender:
+        regions = benches.own.clip_regions(one.ladder.settings)
+        share = None if regions is None else regions.area_share
+        return contender_of(request, anchor, one, contenders, region_share=share)
+
+    return judge(request, anchor, contenders, list(measurer.pool.map(compare, contenders)))
 
 
-def _measure_rung(
-    one: Verified, crf: float, bench: Bench, second_bench: Bench | None, measurer: Measurer
-) -> PointMeasured:
-    benches = [bench] if second_bench is None else [bench, second_bench]
-    measured = measurer.measure_afresh(benches, one.ladder.at(crf))
-    for candidate, measurement in zip([one.ladder, one.second], measured, strict=False):
+def _measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measurer) -> PointMeasured:
+    pairs = [(benches.own, one.ladder), (benches.real, one.real), (benches.second, one.second)]
+    looking = [(bench, candidate) for bench, candidate in pairs if bench is not None]
+    measured = measurer.measure_afresh([bench for bench, _ in looking], one.ladder.at(crf))
+    for (_, candidate), measurement in zip(looking, measured, strict=True):
         candidate.measurements[crf] = measurement
     return PointMeasured(
         role=one.role,
@@ -135,38 +150,37 @@ def _measure_rung(
     )
 
 
-def _judge(
+def judge(
     request: TuneRequest,
     anchor: Verified,
     verified: Sequence[Verified],
-    bench: Bench,
-    measurer: Measurer,
+    contenders: Sequence[Contender],
 ) -> Verification:
-    contenders = tuple(
-        measurer.pool.map(lambda one: _compare(request, anchor, one, verified, bench), verified)
-    )
-    # Both must save: what is recommended is never known to be worse than the defaults.
+    """Returns what is recommended: what saves, as the search's machine and the real one see it.
+
+    Args:
+        verified: All but the anchor.
+        contenders: What each of them saves.
+    """
+    # What is recommended is never known to be worse than the defaults.
     saving = {
         number: one.change.bd_rate.percent
         for number, one in enumerate(contenders)
         if one.change.bd_rate is not None
-        and max(one.change.bd_rate.percent, one.change.percent) < 0
+        and _saves(one.change)
+        and (one.real_change is None or _saves(one.real_change))
     }
-    notes = [
-        f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
-        f"({one.change.percent:+.1f} % at the target, {_bd_rate(one.change)} BD-rate)."
-        for number, one in enumerate(contenders)
-        if number not in saving
-    ]
+    notes = [_why_not(one) for number, one in enumerate(contenders) if number not in saving]
     if saving:
         best = min(saving, key=lambda number: saving[number])  # of equals the one without regions
-        winner, change = verified[best], contenders[best].change
+        winner = verified[best]
+        change, real_change = contenders[best].change, contenders[best].real_change
     else:
         notes.append("Nothing was better than the encoder's defaults: keep them.")
         winner = anchor
-        change = no_change(
-            anchor.ladder.measurements, request.aim, max_crf=anchor.ladder.search_crf[1]
-        )
+        change, real_change = _no_change(request, anchor.ladder), None
+        if anchor.real.measurements:
+            real_change = _no_change(request, anchor.real)
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
     if isinstance(aim, TargetQuality) and end == "low":
@@ -177,76 +191,84 @@ def _judge(
     if change.is_clamped:
         notes.append("A verified curve ends before the target; rates are compared at its end.")
     return Verification(
-        anchor=anchor, winner=winner, change=change, contenders=contenders, notes=notes
+        anchor=anchor,
+        winner=winner,
+        change=change,
+        real_change=real_change,
+        contenders=tuple(contenders),
+        notes=notes,
     )
+
+
+def _no_change(request: TuneRequest, one: Candidate) -> RateChange:
+    return no_change(one.measurements, request.aim, max_crf=one.search_crf[1])
+
+
+def _saves(change: RateChange) -> bool:
+    """Returns whether it saves both over all qualities and at the target."""
+    return change.bd_rate is not None and max(change.bd_rate.percent, change.percent) < 0
+
+
+def _why_not(one: Contender) -> str:
+    """Returns why a contender is not recommended although its search was for it."""
+    if one.real_change is not None and _saves(one.change):
+        return (
+            f"{_NAMES[one.role]} saves nothing as the real machine sees it "
+            f"({_changes(one.real_change)}), whatever the metric says ({_changes(one.change)})."
+        )
+    return (
+        f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
+        f"({_changes(one.change)})."
+    )
+
+
+def _changes(change: RateChange) -> str:
+    return f"{change.percent:+.1f} % at the target, {_bd_rate(change)} BD-rate"
 
 
 def _bd_rate(change: RateChange) -> str:
     return "no" if change.bd_rate is None else f"{change.bd_rate.percent:+.1f} %"
 
 
-def _compare(
+def contender_of(
     request: TuneRequest,
     anchor: Verified,
     one: Verified,
     verified: Sequence[Verified],
-    bench: Bench,
+    *,
+    region_share: float | None = None,
 ) -> Contender:
     """Compares a contender with the anchor, and regions with the best options without them."""
 
-    def second_change(before: Verified) -> RateChange | None:
-        if not one.second.measurements:
-            return None
-        return _change(request, before.second, one.second)
+    def changes(before: Verified) -> tuple[RateChange, RateChange | None, RateChange | None]:
+        own, real, second = (
+            _change(request, was, now) if now.measurements else None
+            for was, now in (
+                (before.ladder, one.ladder),
+                (before.real, one.real),
+                (before.second, one.second),
+            )
+        )
+        assert own is not None
+        return own, real, second
 
     plain = next((other for other in verified if other.role == "options"), None)
-    if plain is one:
-        plain = None
     assert one.role != "anchor"
-    regions = bench.clip_regions(one.ladder.settings)
+    change, real_change, second_change = changes(anchor)
+    from_options = (None, None, None) if plain is None or plain is one else changes(plain)
     return Contender(
         role=one.role,
         settings=settings_json(one.ladder.at(one.crf)),
-        region_share=None if regions is None else regions.area_share,
+        region_share=region_share,
         curve=tuple(one.ladder.points),
-        change=_change(request, anchor.ladder, one.ladder),
+        change=change,
+        real_curve=tuple(one.real.points),
+        real_change=real_change,
         second_curve=tuple(one.second.points),
-        second_change=second_change(anchor),
-        change_from_options=_change(request, plain.ladder, one.ladder) if plain else None,
-        second_change_from_options=second_change(plain) if plain else None,
-    )
-
-
-def examine(verified: Verified, bench: Bench, measurer: Measurer) -> Examined:
-    """Looks closely at one candidate at its CRF: a fresh encode of its own."""
-    encoding = bench.encode(verified.ladder.at(verified.crf))
-    measurement, found = bench.look(encoding, _MAP_SCORE)
-    measurer.count(measurement)
-    average = mean_average_precision([frame.objects for frame in bench.reference], found)
-    counts = count_detections(
-        [frame.objects for frame in bench.reference],
-        bench.seen,
-        [frame.at_least(bench.thresholds.match) for frame in found],
-        bench.thresholds.reference,
-    )
-    started = time.perf_counter()
-    signal = fidelity(bench.source, encoding, bench.segments)
-    measurer.spent.add(fidelity=time.perf_counter() - started)
-    frame_qualities = measurement.scores.frame_qualities
-    return Examined(
-        crf=verified.crf,
-        rate_kbps=encoding.rate_kbps,
-        quality=measurement.scores.quality,
-        quality_p5=float(np.percentile(frame_qualities, 5)),
-        quality_min=float(frame_qualities.min()),
-        map50_95=average.map50_95,
-        map50=average.map50,
-        precision=counts.precision,
-        recall=counts.recall,
-        psnr_db=signal.psnr_db,
-        ssim=signal.ssim,
-        xpsnr_db=signal.xpsnr_db,
-        encode_fps=encoding.num_frames / encoding.encode_seconds,
+        second_change=second_change,
+        change_from_options=from_options[0],
+        real_change_from_options=from_options[1],
+        second_change_from_options=from_options[2],
     )
 
 
@@ -258,6 +280,7 @@ def _expect(role: Role, candidate: Candidate, result: SearchResult, aim: Aim) ->
         crf=_crf_for(aim, candidate, curve),
         expected=curve,
         ladder=Candidate(settings=candidate.settings),
+        real=Candidate(settings=candidate.settings),
         second=Candidate(settings=candidate.settings),
     )
 

@@ -34,7 +34,8 @@ def seen(*objects: Object) -> Detections:
 
 def reference(*objects: Object) -> ReferenceObjects:
     """What a detector that is its own reference sees on the original."""
-    return ReferenceObjects(objects=seen(*objects), object_ious=np.ones(len(objects)))
+    (found,) = as_reference([seen(*objects)])
+    return found
 
 
 def quality(frames: Sequence[ReferenceObjects], distorted: Sequence[Detections]) -> float:
@@ -56,7 +57,7 @@ def frames(draw: st.DrawFn) -> list[Detections]:
 
 def as_reference(detections: Sequence[Detections]) -> list[ReferenceObjects]:
     return [
-        ReferenceObjects(objects=one, object_ious=np.ones(len(one.class_names)))
+        ReferenceObjects(objects=one, object_ious=np.ones(len(one.class_names)), seen=one)
         for one in detections
     ]
 
@@ -113,7 +114,9 @@ def test_the_best_detection_of_the_class_counts() -> None:
 def test_luck_on_one_object_does_not_pay_for_another() -> None:
     # An annotated car that the detector saw badly on the original, and sees well by chance.
     annotated = ReferenceObjects(
-        objects=seen(("car", 1, CAR[2]), ("dog", 1, DOG[2])), object_ious=np.array([0.4, 0.8])
+        objects=seen(("car", 1, CAR[2]), ("dog", 1, DOG[2])),
+        object_ious=np.array([0.4, 0.8]),
+        seen=seen(CAR, DOG),
     )
 
     scores = delta_object_iou([annotated], [seen(CAR)])
@@ -123,7 +126,7 @@ def test_luck_on_one_object_does_not_pay_for_another() -> None:
 
 
 def test_what_was_not_seen_on_the_original_cannot_be_lost() -> None:
-    annotated = ReferenceObjects(objects=seen(CAR), object_ious=np.zeros(1))
+    annotated = ReferenceObjects(objects=seen(CAR), object_ious=np.zeros(1), seen=NOTHING)
 
     assert quality([annotated], [NOTHING]) == 1
 

@@ -155,6 +155,7 @@ def test_a_stored_reference_is_the_same(case: Case, references: list[Any]) -> No
         case.machine.from_json(json.loads(json.dumps(case.machine.to_json(reference))))
         for reference in references
     ]
+    stored = case.machine.prepare(stored, case.pictures)
 
     for one, other in zip(
         case.machine.losses(references, blurred),
@@ -243,7 +244,7 @@ def test_nothing_on_the_original_is_an_error(case: Case) -> None:
 
 def test_losses_must_fit_their_objects() -> None:
     car = Detections(boxes=np.array([[0.0, 0, 9, 9]]), scores=np.ones(1), class_names=("car",))
-    reference = ReferenceObjects(objects=car, object_ious=np.ones(1))
+    reference = ReferenceObjects(objects=car, object_ious=np.ones(1), seen=car)
 
     with pytest.raises(ValueError, match=r"one for each object, got \(2,\) for 1 objects"):
         object_scores([reference], [np.zeros(2)])

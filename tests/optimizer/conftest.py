@@ -12,7 +12,12 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Source, load_source
 from ratesight.metrics.object_iou import ObjectScores
 from ratesight.optimizer.bench import Measurement, settings_json
-from ratesight.optimizer.recommendation import Examined, RdPoint, Recommendation
+from ratesight.optimizer.recommendation import (
+    Examined,
+    MachinesUsed,
+    RdPoint,
+    Recommendation,
+)
 
 MakeMeasurement = Callable[..., Measurement]
 MakeRecommendation = Callable[..., Recommendation]
@@ -60,6 +65,7 @@ def recommendation() -> MakeRecommendation:
             quality=0.9,
             quality_p5=0.5,
             quality_min=0.25,
+            real_quality=None,
             map50_95=0.6,
             map50=0.8,
             precision=0.95,
@@ -92,6 +98,14 @@ def recommendation() -> MakeRecommendation:
             "quality_gap": -0.005,
             "tolerance": 0.03,
             "is_verified": True,
+            "machines": MachinesUsed(
+                metric="detector",
+                metric_sha256=None,
+                regions_by="yolov8n.pt",
+                regions_sha256="0123456789abcdef",
+                real_machine=None,
+            ),
+            "real": None,
             "winner": examined,
             "anchor": examined,
             "winner_curve": tuple(

@@ -25,6 +25,7 @@ from ratesight.optimizer.compare import (
     next_crfs,
 )
 from ratesight.optimizer.errors import RequestError
+from ratesight.optimizer.machine_choice import MachineChoice
 from typer.testing import CliRunner
 
 MakeMeasurement = Callable[..., Measurement]
@@ -55,8 +56,7 @@ def asked(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) 
         ),
         low_quality=0.7,
         high_quality=0.9,
-        detector=str(weights),
-        image_size=128,
+        machine=MachineChoice(detector=str(weights), image_size=128),
         max_seconds=0.5,
         frames_per_second=10,
         store=tmp_path_factory.mktemp("compare") / "store.sqlite",

@@ -15,6 +15,7 @@ from ratesight.metrics.annotations import Annotations
 from ratesight.metrics.boxes import Detections
 from ratesight.metrics.detector import UltralyticsDetector, load_detector
 from ratesight.metrics.errors import NoObjectsError
+from ratesight.metrics.objects import ObjectMachine
 from ratesight.optimizer.bench import Bench, Sample, Thresholds
 from ratesight.optimizer.measure import Measurer, StoppedError, open_measurer
 from ratesight.optimizer.set_up import set_up_bench
@@ -44,12 +45,14 @@ def set_up(
     thresholds: Thresholds | None = None,
     annotations: Annotations | None = None,
 ) -> Bench:
+    scores = thresholds or Thresholds()
     return set_up_bench(
         source,
-        detector,
+        ObjectMachine(
+            detector=detector, reference_score=scores.reference, match_score=scores.match
+        ),
         segments=source.whole,
         sample=sample,
-        thresholds=thresholds or Thresholds(),
         annotations=annotations,
         regions=None,
         measurer=measurer,
@@ -70,7 +73,7 @@ def test_the_reference_is_what_the_detector_surely_sees(
     bench = set_up(phone, detector, measurer)
 
     assert bench.frames == bench.positions == (2, 8, 13)
-    for frame, reference in zip(bench.frames, bench.reference, strict=True):
+    for frame, reference in zip(bench.frames, bench.references, strict=True):
         expected = seen_on(phone, detector, 0.4)[frame]
         assert "person" in expected.class_names
         assert reference.objects.class_names == expected.class_names
@@ -93,21 +96,23 @@ def test_annotations_are_the_reference_as_well_as_the_detector_sees_them(
 
     bench = set_up(phone, detector, measurer, annotations=annotations)
 
-    assert [len(frame.objects.class_names) for frame in bench.reference] == [0, 3, 0]
-    np.testing.assert_allclose(bench.reference[1].object_ious, [1, 0.5, 0], atol=0.01)
-    np.testing.assert_array_equal(bench.reference[1].objects.scores, 1)
+    assert [len(frame.objects.class_names) for frame in bench.references] == [0, 3, 0]
+    np.testing.assert_allclose(bench.references[1].object_ious, [1, 0.5, 0], atol=0.01)
+    np.testing.assert_array_equal(bench.references[1].objects.scores, 1)
 
 
 def test_the_reference_is_found_once(
-    phone: Source, detector: UltralyticsDetector, measurer: Measurer
+    phone: Source,
+    detector: UltralyticsDetector,
+    measurer: Measurer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = set_up(phone, detector, measurer)
-    spent = measurer.spent.seconds["detect"]
+    monkeypatch.delattr(ObjectMachine, "look")
 
     second = set_up(phone, detector, measurer)
 
-    assert measurer.spent.seconds["detect"] == spent > 0
-    for one, other in zip(first.reference, second.reference, strict=True):
+    for one, other in zip(first.references, second.references, strict=True):
         np.testing.assert_array_equal(one.objects.boxes, other.objects.boxes)
         np.testing.assert_array_equal(one.objects.scores, other.objects.scores)
 

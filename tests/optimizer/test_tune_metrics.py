@@ -1,0 +1,251 @@
+"""A tuning run by a learned metric, verified by the real machine, all of it real."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.optimizer.aim import TargetQuality
+from ratesight.optimizer.apply import apply_settings
+from ratesight.optimizer.bench import Measurement
+from ratesight.optimizer.candidate import Candidate
+from ratesight.optimizer.cli import app
+from ratesight.optimizer.errors import RequestError
+from ratesight.optimizer.events import PointMeasured, Recommended, TuneEvent
+from ratesight.optimizer.recommendation import Recommendation, read_settings
+from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.tune import tune_events
+from ratesight.optimizer.verification import Role, Verified, contender_of, judge
+from typer.testing import CliRunner
+
+MakeMeasurement = Callable[..., Measurement]
+
+
+@pytest.fixture(scope="module")
+def asked(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TuneRequest:
+    return TuneRequest(
+        clip=clips / "carphone_qcif.mp4",
+        aim=TargetQuality(quality=0.9),
+        metric="objects",
+        detector=str(weights),
+        image_size=128,
+        preset="veryfast",
+        num_trials=3,
+        max_seconds=0.5,
+        frames_per_second=10.0,
+        num_jobs=2,
+        store=tmp_path_factory.mktemp("metrics") / "store.sqlite",
+    )
+
+
+@pytest.fixture(scope="module")
+def events(asked: TuneRequest) -> list[TuneEvent]:
+    return list(tune_events(asked))
+
+
+def outcome(events: Sequence[TuneEvent]) -> Recommendation:
+    assert isinstance(events[-1], Recommended)
+    return events[-1].recommendation
+
+
+def test_the_real_machine_looks_at_the_same_encodes(events: list[TuneEvent], weights: Path) -> None:
+    found = outcome(events)
+
+    assert found.machines.metric == "objects"
+    assert found.machines.metric_sha256 is not None
+    assert found.machines.regions_by == str(weights)
+    assert found.machines.real_machine is not None
+    assert found.machines.regions_sha256 in found.machines.real_machine
+    assert found.real is not None
+    for own, real in (
+        (found.anchor_curve, found.real.anchor_curve),
+        (found.winner_curve, found.real.winner_curve),
+    ):
+        assert [(one.crf, one.rate_kbps) for one in own] == [
+            (one.crf, one.rate_kbps) for one in real
+        ]
+        assert [one.quality for one in own] != [one.quality for one in real]
+    assert found.winner.map50 is not None
+    assert not any("No machine verified" in note for note in found.notes)
+
+
+def test_the_gap_is_between_the_promise_and_the_real_machine(events: list[TuneEvent]) -> None:
+    found = outcome(events)
+
+    assert found.real is not None
+    assert found.real.quality == found.winner.real_quality
+    assert found.real.quality_gap == pytest.approx(found.real.quality - found.quality)
+    gaps = (found.quality_gap, found.real.quality_gap)
+    assert found.is_verified == (min(gaps) >= -found.tolerance)
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_nothing_is_recommended_that_the_real_machine_says_is_worse(
+    events: list[TuneEvent],
+) -> None:
+    found = outcome(events)
+
+    assert all(one.real_change is not None for one in found.contenders)
+    if found.keeps_defaults:
+        return
+    assert found.real is not None
+    for change in (found.contenders[0].change, found.real.change):
+        assert change.bd_rate is not None
+        assert max(change.percent, change.bd_rate.percent) < 0
+
+
+def test_a_second_run_searches_in_the_store_alone(
+    asked: TuneRequest, events: list[TuneEvent]
+) -> None:
+    again = list(tune_events(asked))
+
+    points = [event for event in again if isinstance(event, PointMeasured)]
+    assert all(point.is_from_store == (point.role == "search") for point in points)
+    found, first = outcome(again), outcome(events)
+    assert found.num_from_store > 0
+    assert (found.settings, found.quality) == (first.settings, first.quality)
+    assert (found.anchor_curve, found.real) == (first.anchor_curve, first.real)
+
+
+def test_faces_are_verified_by_recognising_them(asked: TuneRequest, data: Path) -> None:
+    request = dataclasses.replace(
+        asked,
+        metric="faces",
+        detector=None,
+        face_detector=str(data / "weights" / "face_detection_yunet.onnx"),
+        face_embedder=data / "weights" / "mobilefacenet.onnx",
+        num_trials=2,
+    )
+
+    found = outcome(list(tune_events(request)))
+
+    assert found.machines.metric == "faces"
+    assert found.machines.regions_by == request.face_detector
+    assert found.machines.real_machine is not None
+    assert "face-cosine" in found.machines.real_machine
+    assert found.real is not None
+    assert 0 < found.real.quality <= 1
+    assert (found.winner.map50, found.winner.precision) == (None, None)
+
+
+@pytest.mark.parametrize("tolerance", [1.0, 1e-7])
+def test_a_gap_beyond_the_tolerance_is_exit_code_3(
+    asked: TuneRequest, events: list[TuneEvent], tmp_path: Path, tolerance: float
+) -> None:
+    assert outcome(events)
+    words = [
+        "tune", asked.clip, "--metric", "objects", "--detector", asked.detector,
+        "--image-size", 128, "--preset", "veryfast", "--trials", 3, "--target-quality", 0.9,
+        "--max-seconds", 0.5, "--frames-per-second", 10, "--jobs", 2, "--store", asked.store,
+        "--out", tmp_path, "--tolerance", tolerance,
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, [str(word) for word in words])
+
+    written = json.loads((tmp_path / "recommendation.json").read_text())
+    gaps = written["quality_gap"], written["real"]["quality_gap"]
+    assert result.exit_code == (3 if min(gaps) < -tolerance else 0), result.output
+    said = " ".join(result.stdout.split())
+    for words_of_it in (
+        "metric objects (weights ",
+        f"the real machine says {written['real']['quality']:.4f}, the metric promised",
+        f"(gap {written['real']['quality_gap']:+.4f}",
+    ):
+        assert words_of_it in said
+    settings, used = read_settings(tmp_path / "recommendation.json")
+    assert used is None
+    apply_settings(settings, None, asked.clip, tmp_path / "out.mp4")
+
+
+SETTINGS = EncodeSettings(codec="x264", preset="medium", rate_control=Crf(value=30))
+
+
+def verified(
+    role: Role, measurement: MakeMeasurement, rate: float, real_rate: float | None
+) -> Verified:
+    """A candidate of which each machine sees what the anchor keeps at that share of its rate."""
+
+    def ladder(share: float) -> Candidate:
+        candidate = Candidate(settings=SETTINGS)
+        for rung in range(7):
+            losses = np.full(20, 0.01 * 1.9**rung) * np.linspace(0.9, 1.1, 20)
+            kbps = 400 * share * 0.75**rung
+            candidate.measurements[20.0 + 3 * rung] = measurement(kbps, losses.tolist())
+        return candidate
+
+    own = ladder(rate)
+    return Verified(
+        role=role,
+        crf=29.0,
+        expected=own.curve,
+        ladder=own,
+        real=Candidate(settings=SETTINGS) if real_rate is None else ladder(real_rate),
+        second=Candidate(settings=SETTINGS),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rate", "real_rate", "is_recommended"),
+    [(0.8, None, True), (0.8, 0.9, True), (0.8, 1.1, False), (1.1, 0.8, False)],
+)
+def test_both_must_save(
+    asked: TuneRequest,
+    measurement: MakeMeasurement,
+    rate: float,
+    real_rate: float | None,
+    is_recommended: bool,
+) -> None:
+    anchor = verified("anchor", measurement, 1.0, None if real_rate is None else 1.0)
+    options = verified("options", measurement, rate, real_rate)
+
+    contender = contender_of(asked, anchor, options, [options])
+    found = judge(asked, anchor, [options], [contender])
+
+    assert (found.winner is options) == is_recommended
+    assert contender.change.percent == pytest.approx((rate - 1) * 100, abs=0.5)
+    if real_rate is None:
+        assert contender.real_change is None
+        return
+    assert contender.real_change is not None
+    assert contender.real_change.percent == pytest.approx((real_rate - 1) * 100, abs=0.5)
+    is_real_to_blame = rate < 1 < real_rate
+    told = [note for note in found.notes if "saves nothing as the real machine sees it" in note]
+    assert bool(told) == is_real_to_blame
+    assert found.real_change is not None
+    assert (found.real_change.percent == 0) == (not is_recommended)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"metric": "detector"}, "metric detector needs a detector"),
+        ({"metric": "sharpness"}, "metric must be one of detector, objects"),
+        ({"metric": "faces", "detector": "y.pt"}, "detector is for metric detector or objects"),
+        ({"face_detector": "y.onnx"}, "face_detector is for metric faces, got metric objects"),
+        ({"metric": "faces", "face_embedder": Path("e")}, "face_embedder needs face_detector"),
+        ({"metric": "faces", "face_levels": "unit"}, "face_levels says how"),
+        ({"metric": "objects", "plate_detector": "p.pt"}, "plate_detector is for metric plates"),
+        (
+            {"metric": "general", "detector": "y.pt", "annotations": Path("a.json")},
+            "annotations are for metric detector, got metric general",
+        ),
+        (
+            {"metric": "plates", "second_detector": "y.pt"},
+            "second_detector judges detections, got metric plates",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_misuse(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        TuneRequest(clip=Path("clip.mp4"), **fields)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_detector_alone_is_the_metric() -> None:
+    clip = Path("clip.mp4")
+
+    assert TuneRequest(clip=clip, detector="y.pt").machine_choice.metric == "detector"
+    assert TuneRequest(clip=clip).machine_choice.metric == "objects"
