@@ -169,6 +169,11 @@ def test_bad_clip_is_one_line(
         (["--reference-score", "2"], "reference score must be between 0 and 1"),
         (["--max-seconds", "-1"], "max_seconds must be above 0"),
         (["--jobs", "-1"], "jobs must not be negative"),
+        (["--metric", "detector"], "metric detector needs a detector"),
+        (["--metric", "faces", "--detector", "y.pt"], "detector is for metric detector"),
+        (["--plate-detector", "p.pt"], "plate_detector is for metric plates, got metric objects"),
+        (["--metric", "faces", "--face-embedder", "e.onnx"], "face_embedder needs face_detector"),
+        (["--annotations", "a.json"], "annotations are for metric detector, got metric objects"),
     ],
 )
 def test_misuse_is_one_line(
