@@ -28,14 +28,17 @@ LearnedTask = Literal["objects", "faces", "plates", "general"]
 VERSION = "similarity 1"
 WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
 
-# Longest side in pixels of what the network sees. Detectors look at 640; faces and plates are read
-# at their own size.
+# Longest side in pixels of what the network sees. Detectors look at the whole picture at 640; faces
+# and plates are read at their own size, in the part of the picture that holds them all.
 _MAX_SIDES: dict[LearnedTask, int] = {
     "objects": 640,
     "general": 640,
     "faces": 1280,
     "plates": 1280,
 }
+_WHOLE_PICTURE: tuple[LearnedTask, ...] = ("objects", "general")
+# What is kept around a face or plate, as a share of its sides: as much as training showed.
+_MARGIN = 0.5
 # Levels that ``SimilarityNetwork.fine_levels`` makes.
 _NUM_FINE = 2
 # Side of the squares of a heat map, and their distance, in pixels of what the network sees.
@@ -48,11 +51,13 @@ class LearnedReference:
 
     Attributes:
         objects: The regions, in pixels of the original; scores are their weights.
+        size: Height and width of the original.
         moments: Or where they lie on disk; None where the reference comes from a store, or has no
             region.
     """
 
     objects: Detections
+    size: tuple[int, int] | None = None
     moments: Moments | Kept | None = None
 
 
@@ -105,7 +110,11 @@ class LearnedMetric:
     ) -> list[LearnedReference]:
         """Returns references with the features of their originals."""
         return [
-            replace(reference, moments=self._moments(reference.objects, picture))
+            replace(
+                reference,
+                size=picture.shape[:2],
+                moments=self._moments(reference.objects, picture),
+            )
             for reference, picture in zip(references, pictures, strict=True)
         ]
 
@@ -129,8 +138,7 @@ class LearnedMetric:
         network sees, half over its neighbours, whose score nobody knows.
         """
         height, width = original.shape[:2]
-        scale = _scale(original, self.task)
-        squares, shape = _squares(width, height, scale)
+        squares, shape = _squares(width, height, _scale(height, width, self.task))
         reference = LearnedReference(
             objects=Detections(
                 boxes=squares,
@@ -151,10 +159,9 @@ class LearnedMetric:
         if not objects.class_names:
             return None
         torch.set_num_threads(1)
-        seen = _seen(picture, self.task)
+        seen, regions = self._see(objects, picture)
         with torch.inference_mode():
-            boxes = self._regions(objects, picture).boxes
-            moments = self.network.reference(self._tensor(seen), boxes)
+            moments = self.network.reference(self._tensor(seen), regions.boxes)
         if self.feature_file is None:
             return moments
         # The first two levels are most of the numbers and little of the work: made again.
@@ -182,35 +189,34 @@ class LearnedMetric:
             return np.zeros(0)
         if reference.moments is None:
             raise ValueError("a reference from a store must be prepared with its original")
+        if picture.shape[:2] != reference.size:
+            raise ValueError(
+                f"original and distorted picture must have the same size, got {reference.size} and "
+                f"{picture.shape[:2]} lines and columns"
+            )
         torch.set_num_threads(1)
         with torch.inference_mode():
             moments = reference.moments
             if isinstance(moments, Kept):
                 moments = self._read(moments)
-            seen = self._tensor(_seen(picture, self.task))
-            wanted = moments.levels[0].shape[2:]
-            if seen.shape[2:] != wanted:
-                raise ValueError(
-                    f"original and distorted picture must have the same size, the network sees "
-                    f"{tuple(wanted)} and {tuple(seen.shape[2:])} lines and columns"
-                )
-            regions = self._regions(objects, picture)
-            quality = self.network.quality(self.task, moments, seen, regions)[0]
+            seen, regions = self._see(objects, picture)
+            quality = self.network.quality(self.task, moments, self._tensor(seen), regions)[0]
         losses: Floats = 1 - quality.cpu().numpy().astype(np.float64)
         return losses
 
     def _tensor(self, seen: Picture) -> Tensor:
         return to_tensor(seen[None]).to(self.device)
 
-    def _regions(self, objects: Detections, picture: Picture) -> Regions:
-        """Returns regions in pixels of what the network sees, at least one pixel within it.
+    def _see(self, objects: Detections, picture: Picture) -> tuple[Picture, Regions]:
+        """Returns what the network sees of a picture, and the regions in pixels of that.
 
         Raises:
-            ValueError: A region is outside the picture.
+            ValueError: A region is outside the picture, or the picture has other numbers.
         """
+        if picture.dtype != np.uint8:
+            raise ValueError(f"pictures must be uint8, got {picture.dtype}")
         height, width = picture.shape[:2]
-        limits = np.array([width, height, width, height], dtype=np.float64)
-        boxes = np.clip(objects.boxes, 0, limits)
+        boxes = np.clip(objects.boxes, 0, np.array([width, height, width, height]))
         sides = boxes[:, 2:] - boxes[:, :2]
         if not (sides > 0).all():
             outside = objects.boxes[int(np.flatnonzero((sides <= 0).any(axis=1))[0])]
@@ -218,9 +224,16 @@ class LearnedMetric:
                 f"region must be inside the picture of {width}x{height} pixels, got "
                 f"{', '.join(f'{value:g}' for value in outside)}"
             )
+        if self.task not in _WHOLE_PICTURE:
+            margins = sides * _MARGIN
+            x0, y0 = np.floor((boxes[:, :2] - margins).min(axis=0).clip(0)).astype(int)
+            x1, y1 = np.ceil((boxes[:, 2:] + margins).max(axis=0)).astype(int)
+            picture = picture[y0:y1, x0:x1]
+            boxes = boxes - np.array([x0, y0, x0, y0])
+        scale = _scale(picture.shape[0], picture.shape[1], self.task)
         is_general = self.task == "general"
-        return Regions(
-            boxes=torch.tensor(boxes * _scale(picture, self.task), dtype=torch.float32),
+        return _resized(picture, scale), Regions(
+            boxes=torch.tensor(boxes * scale, dtype=torch.float32),
             scores=torch.tensor(
                 np.zeros(len(boxes)) if is_general else objects.scores, dtype=torch.float32
             ),
@@ -294,20 +307,17 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(planes).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _seen(picture: Picture, task: LearnedTask) -> Picture:
-    """Returns the picture at the size that the network sees."""
+def _resized(picture: Picture, scale: float) -> Picture:
     import cv2
 
-    scale = _scale(picture, task)
     if scale == 1:
         return picture
     size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _scale(picture: Picture, task: LearnedTask) -> float:
-    longest: int = max(picture.shape[:2])
-    return min(1.0, _MAX_SIDES[task] / longest)
+def _scale(height: int, width: int, task: LearnedTask) -> float:
+    return min(1.0, _MAX_SIDES[task] / max(height, width))
 
 
 def _squares(width: int, height: int, scale: float) -> tuple[Floats, tuple[int, int]]:

@@ -136,6 +136,20 @@ def test_other_size_is_refused(metric, reference, photo):
         metric.losses([reference], [np.ascontiguousarray(photo[:-20])])
 
 
+def test_other_numbers_are_refused(metric, reference, photo):
+    with pytest.raises(ValueError, match="pictures must be uint8, got float32"):
+        metric.losses([reference], [photo.astype(np.float32)])
+
+
+@pytest.mark.parametrize("task", ["faces", "plates"])
+def test_only_the_part_with_the_regions_is_looked_at(task, detector, photo):
+    metric = load_learned_metric(task, detector)
+    (prepared,) = metric.prepare([boxes((200, 100, 260, 160))], [photo])
+    elsewhere = photo.copy()
+    elsewhere[:, 320:] = 0
+    assert metric.losses([prepared], [elsewhere])[0].tolist() == [0.0]
+
+
 def test_reference_from_a_store_wants_its_original(metric, reference, photo):
     stored = metric.from_json(metric.to_json(reference))
     distorted = jpeg(photo, 20)
