@@ -1,0 +1,416 @@
+"""Trains the head that proposes regions without a detector, and writes its weights and figures.
+
+``python -m benchmarks.train_proposals --data ../shared/data --cache FOLDER`` needs the pairs
+(``benchmarks.build_pairs``) and the trained network, whose features stay as they are. What the
+teachers see is cached; the rest takes some minutes on one core, less on CUDA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from ratesight.metrics.boxes import Detections, Floats
+from ratesight.metrics.coco_map import mean_average_precision
+from ratesight.metrics.detection_counts import DetectionCounts, count_detections
+from ratesight.metrics.learned import load_network, to_tensor
+from ratesight.metrics.region_proposals import (
+    BACKBONE_KEY,
+    MAX_SIDE,
+    PROPOSED,
+    Entry,
+    ProposalDetector,
+    ProposalHead,
+    backbone_sha256,
+    used_levels,
+)
+from ratesight.metrics.similarity_network import SimilarityNetwork
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.ops import generalized_box_iou_loss  # type: ignore[import-untyped]  # no types
+
+from .distortions import Picture
+from .machine import describe_machine
+from .proposal_scenes import Taught, read_taught
+from .train_metrics import load_backbone
+
+RESULTS = Path(__file__).parent / "results" / "proposals.json"
+# The score that regions count from; each class is shifted so that it is the best one.
+SCORE = 0.4
+_SEED = 0
+_VERSIONS, _EPOCHS, _BATCH, _RATE, _DECAY = 2, 6, 8, 2e-3, 0.05
+# Mostly smaller than they are: that is quicker, and what is seen from afar is what is missed.
+_SCALES, _CROPS, _MIN_SIDE = (0.35, 1.2), (0.5, 1.0), 128
+# A region of which less is left after a crop is neither there nor missed.
+_MIN_LEFT = 0.4
+# TTFNet's: how much of a box its Gaussian covers, and the weight of the boxes in the loss.
+_COVER, _BOX_WEIGHT = 0.54, 5.0
+# Scores down to which average precision and the best score are looked for.
+_FAINT = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """What the head sees of one picture, and the regions that it is to find.
+
+    Attributes:
+        features: Of each stride, (channels, height, width) in half precision.
+        boxes: (n, 4) in pixels of what the network saw.
+        classes: (n,) of ``PROPOSED``.
+        ignored: (m, 4) and their classes: neither there nor missed.
+    """
+
+    features: tuple[Tensor, ...]
+    size: tuple[int, int]
+    boxes: Tensor
+    classes: Tensor
+    ignored: Tensor
+    ignored_classes: Tensor
+
+
+def main() -> None:
+    """Trains, writes, reports."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="folder of the pairs")
+    parser.add_argument(
+        "--network", type=Path, default=Path("metrics/weights/similarity.safetensors")
+    )
+    parser.add_argument(
+        "--untrained", action="store_true", help="ImageNet's features, while there is no network"
+    )
+    parser.add_argument("--out", type=Path, default=Path("metrics/weights"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--jobs", type=int, default=1, help="processes that ask the teachers")
+    parser.add_argument("--epochs", type=int, default=_EPOCHS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(_SEED)
+    cv2.setNumThreads(1)
+    started = time.perf_counter()
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if arguments.untrained:
+        network = SimilarityNetwork(()).eval().to(device)
+        load_backbone(network, arguments.data / "weights" / "mobilenetv3_small_timm.safetensors")
+    else:
+        network, _ = load_network(arguments.network, device)
+    taught = read_taught(arguments.data, arguments.cache, arguments.jobs)
+    teaching_seconds, started = time.perf_counter() - started, time.perf_counter()
+    parts = {split: [one for one in taught if one.split == split] for split in _SPLITS}
+    head, log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
+    shift_scores(head, network, parts["validation"], device)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    partial = arguments.out / "proposals.part"
+    state = {name: value.cpu().contiguous() for name, value in head.state_dict().items()}
+    save_file(state, partial, {BACKBONE_KEY: backbone_sha256(network)})
+    partial.rename(arguments.out / "proposals.safetensors")
+    training_seconds = time.perf_counter() - started
+    figures = {
+        split: evaluate(detector_of(network, head, device), parts[split])
+        for split in ("validation", "test")
+    }
+    results = {
+        "backbone_sha256": backbone_sha256(network),
+        "pictures": {split: len(some) for split, some in parts.items()},
+        "score": SCORE,
+        "figures": figures,
+        "log": log,
+        "seed": _SEED,
+        "epochs": arguments.epochs,
+        "teaching_seconds": round(teaching_seconds),
+        "training_seconds": round(training_seconds),
+        "machine": describe_machine(),
+    }
+    arguments.results.parent.mkdir(exist_ok=True)
+    arguments.results.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(figures["test"], indent=1))
+
+
+_SPLITS = ("train", "validation", "test")
+
+
+def train(
+    network: SimilarityNetwork,
+    taught: Sequence[Taught],
+    validation: Sequence[Taught],
+    num_epochs: int,
+    device: str,
+) -> tuple[ProposalHead, list[dict[str, float]]]:
+    """Returns the head of the epoch that finds best on validation pictures, and the course."""
+    random = np.random.default_rng(_SEED)
+    started = time.perf_counter()
+    examples = list(make_examples(network, taught, random, device))
+    print(f"{len(examples)} examples in {time.perf_counter() - started:.0f} s", flush=True)
+    head = ProposalHead().to(device)
+    normalise(head, examples)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, _RATE, num_epochs * (len(examples) // _BATCH), pct_start=0.1
+    )
+    log: list[dict[str, float]] = []
+    best, state = -1.0, head.state_dict()
+    for epoch in range(num_epochs):
+        head.train()
+        losses = []
+        order = random.permutation(len(examples))
+        for start in range(0, len(order) - _BATCH + 1, _BATCH):
+            batch = [examples[index] for index in order[start : start + _BATCH]]
+            count = max(1, sum(len(one.classes) for one in batch))
+            optimizer.zero_grad()
+            total = 0.0
+            for example in batch:
+                loss = loss_of(head, example, device) / count
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+                total += float(loss.detach())
+            nn.utils.clip_grad_norm_(head.parameters(), 10.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(total)
+        found = evaluate(detector_of(network, head, device), validation)["all"]
+        precision: dict[str, float] = {kind: found[kind]["average_precision_50"] for kind in found}
+        log.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), **precision})
+        print(log[-1], f"{time.perf_counter() - started:.0f} s", flush=True)
+        if np.mean(list(precision.values())) > best:
+            best = float(np.mean(list(precision.values())))
+            state = {name: value.clone() for name, value in head.state_dict().items()}
+    head.load_state_dict(state)
+    return head.eval(), log
+
+
+def make_examples(
+    network: SimilarityNetwork, taught: Sequence[Taught], random: np.random.Generator, device: str
+) -> Iterator[Example]:
+    """Yields several versions of each picture, of other scales, crops and sides."""
+    for one in taught:
+        picture = one.picture()
+        boxes = one.regions.boxes
+        classes = np.array([PROPOSED.index(name) for name in one.regions.class_names], np.int64)
+        for _ in range(_VERSIONS):
+            changed, moved, left = varied(picture, boxes, random)
+            with torch.inference_mode():
+                features = used_levels(network.levels(to_tensor(changed[None]).to(device)))
+            is_there, is_cut = left >= _MIN_LEFT, (left > 0) & (left < _MIN_LEFT)
+            yield Example(
+                features=tuple(level[0].half() for level in features),
+                size=(changed.shape[1], changed.shape[0]),
+                boxes=torch.tensor(moved[is_there], dtype=torch.float32),
+                classes=torch.tensor(classes[is_there]),
+                ignored=torch.tensor(moved[is_cut], dtype=torch.float32),
+                ignored_classes=torch.tensor(classes[is_cut]),
+            )
+
+
+def varied(
+    picture: Picture, boxes: Floats, random: np.random.Generator
+) -> tuple[Picture, Floats, Floats]:
+    """Returns a picture scaled, cropped, mirrored and of other contrast.
+
+    Returns:
+        The picture, the boxes in it, and the share of each that is left.
+    """
+    height, width = picture.shape[:2]
+    scale = float(np.exp(random.uniform(*np.log(_SCALES))))
+    crop = random.uniform(*_CROPS, 2) if random.random() < 0.6 else np.ones(2)
+    scale = min(scale, MAX_SIDE / max(width * crop[0], height * crop[1]))
+    scale = max(scale, _MIN_SIDE / min(width * crop[0], height * crop[1]))
+    scale = min(scale, MAX_SIDE / max(width * crop[0], height * crop[1]))
+    part_width, part_height = (int(side) for side in (width * crop[0], height * crop[1]))
+    x, y = (
+        int(random.integers(side - part + 1))
+        for side, part in ((width, part_width), (height, part_height))
+    )
+    part = picture[y : y + part_height, x : x + part_width]
+    new_width, new_height = round(part_width * scale), round(part_height * scale)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    part = cv2.resize(part, (new_width, new_height), interpolation=way).astype(np.float32)
+    gain, offset = random.uniform(0.7, 1.3), random.uniform(-25, 25)
+    part = np.clip((part - 128) * gain + 128 + offset, 0, 255).astype(np.uint8)
+    ratio = np.tile([new_width / part_width, new_height / part_height], 2)
+    limits = np.array([new_width, new_height] * 2, dtype=np.float64)
+    moved = (boxes - np.array([x, y, x, y])) * ratio
+    clipped = np.clip(moved, 0, limits)
+    left = _areas(clipped) / np.maximum(_areas(moved), 1e-9)
+    if random.random() < 0.5:
+        part = np.ascontiguousarray(part[:, ::-1])
+        clipped = np.stack(
+            [new_width - clipped[:, 2], clipped[:, 1], new_width - clipped[:, 0], clipped[:, 3]], 1
+        )
+    return part, clipped, left
+
+
+def _areas(boxes: Floats) -> Floats:
+    areas: Floats = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
+    return areas
+
+
+def normalise(head: ProposalHead, examples: Sequence[Example]) -> None:
+    """Gives the head the mean and spread of the features that it is trained on."""
+    for index, entry in enumerate(head.entries):
+        sums = [
+            torch.stack([level.mean((1, 2)), (level**2).mean((1, 2))])
+            for one in examples[:: max(1, len(examples) // 500)]
+            for level in (one.features[index].float(),)
+        ]
+        mean, square = torch.stack(sums).mean(0)
+        assert isinstance(entry, Entry)
+        entry.mean.copy_(mean[:, None, None])
+        entry.spread.copy_((square - mean**2).clamp_min(1e-4).sqrt()[:, None, None])
+
+
+def loss_of(head: ProposalHead, example: Example, device: str) -> Tensor:
+    """Returns the loss of one picture, summed over its regions."""
+    centres, distances = head([level[None].float() for level in example.features])
+    height, width = centres.shape[2:]
+    total = torch.zeros((), device=device)
+    for kind in range(len(PROPOSED)):
+        boxes = example.boxes[example.classes == kind].to(device)
+        ignored = example.ignored[example.ignored_classes == kind].to(device)
+        heat = gaussians(boxes, height, width)
+        target = heat.amax(0) if len(boxes) else heat.new_zeros(height, width)
+        cut = gaussians(ignored, height, width)
+        weight = 1 - (cut.amax(0) > 0).float() if len(ignored) else torch.ones_like(target)
+        total = total + focal(centres[0, kind], target, weight)
+        if len(boxes):
+            total = total + _BOX_WEIGHT * box_loss(distances[0, kind], boxes, heat)
+    return total
+
+
+def gaussians(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Returns (n, height, width): 1 at the cell of each centre, 0 beyond the box's middle."""
+    rows = torch.arange(height, device=boxes.device) + 0.5
+    columns = torch.arange(width, device=boxes.device) + 0.5
+    shares = []
+    for axis, cells in ((1, rows), (0, columns)):
+        low, high = boxes[:, axis, None] / 8, boxes[:, axis + 2, None] / 8
+        centre = ((low + high) / 2).floor().clamp(max=len(cells) - 1) + 0.5
+        reach = (_COVER * (high - low) / 2).clamp_min(0.5)
+        away = (cells - centre).abs()
+        # Three spreads reach to the edge of what is covered.
+        share = torch.exp(-((away / (reach / 3).clamp_min(1 / 3)) ** 2) / 2)
+        shares.append(share * (away <= reach))
+    return shares[0][:, :, None] * shares[1][:, None, :]
+
+
+def focal(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Returns CenterNet's focal loss (Zhou et al., arXiv 1904.07850, equation 1), summed."""
+    score = torch.sigmoid(logits)
+    hit = -nn.functional.logsigmoid(logits) * (1 - score) ** 2
+    miss = -nn.functional.logsigmoid(-logits) * score**2 * (1 - target) ** 4
+    return torch.where(target == 1, hit, miss * weight).sum()
+
+
+def box_loss(distances: Tensor, boxes: Tensor, heat: Tensor) -> Tensor:
+    """Returns 1 - GIoU of the cells about each centre, each box counting once.
+
+    Args:
+        distances: (4, height, width) in cells.
+        boxes: (n, 4) in pixels.
+        heat: (n, height, width) of ``gaussians``.
+    """
+    # A cell that several boxes cover is the smallest one's.
+    order = torch.argsort((boxes[:, 2:] - boxes[:, :2]).prod(1), stable=True)
+    covered = heat[order] > 0
+    owned = heat[order] * (covered & (covered.cumsum(0) == 1))
+    box, row, column = torch.nonzero(owned, as_tuple=True)
+    left, top, right, bottom = distances[:, row, column].unbind(0)
+    x, y = column + 0.5, row + 0.5
+    found = torch.stack([x - left, y - top, x + right, y + bottom], 1)
+    shares = owned[box, row, column] / owned.sum((1, 2))[box]
+    losses: Tensor = generalized_box_iou_loss(found, boxes[order][box] / 8)
+    return (losses * shares).sum()
+
+
+def shift_scores(
+    head: ProposalHead, network: SimilarityNetwork, validation: Sequence[Taught], device: str
+) -> None:
+    """Makes ``SCORE`` the one of the best F1 on validation pictures, for each class."""
+    seen = look(detector_of(network, head, device), validation)
+    targets = [one.regions for one in validation]
+    assert head.centres.bias is not None
+    with torch.no_grad():
+        for index, kind in enumerate(PROPOSED):
+            values = {
+                float(score): _f1(_counts(targets, seen, kind, float(score)))
+                for score in np.arange(0.1, 0.8, 0.02)
+            }
+            best = max(values, key=lambda score: values[score])
+            head.centres.bias[index] += float(
+                np.log(SCORE / (1 - SCORE)) - np.log(best / (1 - best))
+            )
+            print(f"{kind}: best F1 {values[best]:.3f} at {best:.2f}")
+
+
+def evaluate(
+    detector: ProposalDetector, taught: Sequence[Taught]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns the figures of each group of pictures and class, against the teachers."""
+    seen = look(detector, taught)
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for group in ("all", *sorted({one.group for one in taught})):
+        chosen = [index for index, one in enumerate(taught) if group in ("all", one.group)]
+        targets = [taught[index].regions for index in chosen]
+        found = [seen[index] for index in chosen]
+        figures[group] = {}
+        for kind in PROPOSED:
+            some = [_only(one, kind) for one in targets]
+            if not any(one.class_names for one in some):
+                continue
+            counts = _counts(targets, found, kind, SCORE)
+            average = mean_average_precision(some, [_only(one, kind) for one in found])
+            figures[group][kind] = {
+                "regions": counts.num_objects,
+                "recall": round(counts.recall, 4),
+                "precision": round(counts.precision, 4),
+                "average_precision_50": round(average.map50, 4),
+                "average_precision_50_95": round(average.map50_95, 4),
+            }
+    return figures
+
+
+def look(detector: ProposalDetector, taught: Sequence[Taught]) -> list[Detections]:
+    """Returns all that is proposed on each picture."""
+    return [detector.detect([one.picture()], _FAINT)[0] for one in taught]
+
+
+def detector_of(network: SimilarityNetwork, head: ProposalHead, device: str) -> ProposalDetector:
+    """Returns a head in training as a detector."""
+    return ProposalDetector(
+        network=network,
+        head=head.eval(),
+        kinds=PROPOSED,
+        weights_sha256="",
+        network_sha256="",
+        device=device,
+    )
+
+
+def _counts(
+    targets: Sequence[Detections], seen: Sequence[Detections], kind: str, score: float
+) -> DetectionCounts:
+    wanted = [_only(one, kind) for one in targets]
+    found = [_only(one, kind).at_least(score) for one in seen]
+    return count_detections(wanted, wanted, found, score)
+
+
+def _f1(counts: DetectionCounts) -> float:
+    return 2 * counts.precision * counts.recall / max(1e-9, counts.precision + counts.recall)
+
+
+def _only(detections: Detections, kind: str) -> Detections:
+    keep = np.array([name == kind for name in detections.class_names], dtype=bool)
+    return Detections(
+        boxes=detections.boxes[keep],
+        scores=detections.scores[keep],
+        class_names=(kind,) * int(keep.sum()),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""Regions without a detector: the network of the learned metrics proposes them by itself.
+
+A small head on its features, taught by detectors, says where an object, a face or a plate is. Its
+boxes are rougher than a detector's, and an object has no class; it needs no other weights than
+ours, and the features of a reference picture are made by the metric anyway.
+
+Source: centres as peaks of a heat map for each class, and distances to the four sides at each cell,
+Liu et al., "Training-Time-Friendly Network for Real-Time Object Detection", arXiv 1909.00700.
+Deviations: strides of 8, 16 and 32 are fused at 8, not 4; each class has distances of its own,
+since a face lies in the middle of a person; boxes that overlap go by non-maximum suppression too,
+since the peaks of a large object can be several.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torchvision.ops import batched_nms  # type: ignore[import-untyped]  # it ships no types
+
+from .boxes import Detections
+from .detector import Detector, Picture
+from .errors import WeightsError
+from .learned import WEIGHTS as NETWORK_WEIGHTS
+from .learned import load_network, to_tensor
+from .similarity_network import LEVEL_CHANNELS, SimilarityNetwork
+
+Proposed = Literal["object", "face", "plate"]
+PROPOSED: tuple[Proposed, ...] = get_args(Proposed)
+VERSION = "proposals 1"
+WEIGHTS = Path(__file__).parent / "weights" / "proposals.safetensors"
+# Where the weights say which features they were trained on.
+BACKBONE_KEY = "backbone_sha256"
+# Longest side in pixels of what the network sees: what the detectors that taught it look at.
+MAX_SIDE = 640
+# The levels used, of SimilarityNetwork.levels(), by stride.
+LEVELS = {8: (3,), 16: (4, 5), 32: (6,)}
+_STRIDE = 8
+_WIDTH = 64
+_GROUPS = 8
+# Boxes of one class that overlap by more are one region, and how many peaks are looked at.
+_NMS_IOU, _MAX_PEAKS = 0.6, 500
+# A distance is at most e^5 cells: more than any picture has.
+_MAX_LOG_DISTANCE = 5.0
+
+
+class ProposalHead(nn.Module):
+    """From the features of a picture to heat maps of centres, and distances to the sides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries = nn.ModuleList(
+            Entry(sum(LEVEL_CHANNELS[index] for index in levels)) for levels in LEVELS.values()
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(_Block(dilation), _Block(1)) for dilation in (1, 1, 2)
+        )
+        self.centres = nn.Conv2d(_WIDTH, len(PROPOSED), 1)
+        self.distances = nn.Conv2d(_WIDTH, 4 * len(PROPOSED), 1)
+        # Nearly every cell is no centre; a box is some cells wide.
+        nn.init.constant_(_bias(self.centres), -4.0)
+        nn.init.normal_(self.distances.weight, std=0.01)
+        nn.init.constant_(_bias(self.distances), 1.0)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns logits of centres and distances in cells of 8 pixels.
+
+        Args:
+            features: What ``used_levels`` returns, of (batch, ...).
+
+        Returns:
+            (batch, classes, height, width) and (batch, classes, 4, height, width): left, top,
+            right, bottom of the cell's centre.
+        """
+        fused: Tensor | None = None
+        entries = zip(features, self.entries, self.blocks, strict=True)
+        for level, entry, block in reversed(list(entries)):
+            found = entry(level)
+            if fused is not None:
+                found = found + nn.functional.interpolate(
+                    fused, found.shape[2:], mode="bilinear", align_corners=False
+                )
+            fused = block(found)
+        assert fused is not None
+        distances = self.distances(fused).clamp(max=_MAX_LOG_DISTANCE).exp()
+        return self.centres(fused), distances.unflatten(1, (len(PROPOSED), 4))
+
+
+class Entry(nn.Module):
+    """Brings the features of one stride to a common width and size of numbers."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("spread", torch.ones(channels, 1, 1))
+        self.layer = nn.Conv2d(channels, _WIDTH, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns (batch, width, ...) of (batch, channels, ...)."""
+        found: Tensor = self.layer((features - self.mean) / self.spread)
+        return found
+
+
+class _Block(nn.Module):
+    """Adds what the neighbours say."""
+
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.GroupNorm(_GROUPS, _WIDTH),
+            nn.SiLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=dilation, dilation=dilation),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns features of the same shape."""
+        found: Tensor = features + self.layers(features)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalDetector:
+    """Proposes regions; safe to call from several threads at once.
+
+    Attributes:
+        kinds: What it proposes; each is the class name of its regions.
+        weights_sha256: Of the head's file.
+        network_sha256: Of the features that it looks at.
+        device: ``cpu`` or ``cuda:0``.
+    """
+
+    network: SimilarityNetwork
+    head: ProposalHead
+    kinds: tuple[Proposed, ...]
+    weights_sha256: str
+    network_sha256: str
+    device: str
+
+    def __post_init__(self) -> None:
+        if not self.kinds or not set(self.kinds) <= set(PROPOSED):
+            raise ValueError(f"kinds must be some of {', '.join(PROPOSED)}, got {self.kinds!r}")
+
+    @property
+    def version(self) -> str:
+        return (
+            f"{VERSION} {'+'.join(self.kinds)} {self.weights_sha256} on {self.network_sha256} "
+            f"torch {torch.__version__} on {self.device.partition(':')[0]}"
+        )
+
+    @property
+    def batch_size(self) -> int:
+        return 4  # It sees one picture at a time: more would only hold memory.
+
+    def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
+        """Returns the regions with at least that score on each (height, width, 3) BGR picture.
+
+        Raises:
+            ValueError: A picture has no pixels, or is not colour.
+        """
+        # For this thread: two threads of one network fight over a core that an encoder uses.
+        torch.set_num_threads(1)
+        return [self._detect(picture, min_score) for picture in pictures]
+
+    def _detect(self, picture: Picture, min_score: float) -> Detections:
+        seen = reduced(picture)
+        with torch.inference_mode():
+            levels = self.network.levels(to_tensor(seen[None]).to(self.device))
+            centres, distances = self.head(used_levels(levels))
+            size = (seen.shape[1], seen.shape[0])
+            boxes, scores, classes = decode(centres[0], distances[0], size, min_score)
+        wanted = [
+            index for index, one in enumerate(classes.tolist()) if PROPOSED[one] in self.kinds
+        ]
+        height, width = picture.shape[:2]
+        ratio = np.tile([width / seen.shape[1], height / seen.shape[0]], 2)
+        found = boxes[wanted].cpu().numpy().astype(np.float64) * ratio
+        return Detections(
+            boxes=np.clip(found, 0, np.array([width, height, width, height])),
+            scores=scores[wanted].cpu().numpy().astype(np.float64),
+            class_names=tuple(PROPOSED[int(classes[index])] for index in wanted),
+        )
+
+
+def used_levels(levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Returns the features that the head looks at, finest first."""
+    return tuple(torch.cat([levels[index] for index in some], 1) for some in LEVELS.values())
+
+
+def reduced(picture: Picture) -> Picture:
+    """Returns the picture as the network sees it, its longer side at most ``MAX_SIDE``.
+
+    Raises:
+        ValueError: It has no pixels, or is not colour.
+    """
+    import cv2
+
+    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise ValueError(f"picture must be (height, width, 3) with pixels, got {picture.shape}")
+    scale = MAX_SIDE / max(picture.shape)
+    if scale >= 1:
+        return picture
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def decode(
+    centres: Tensor, distances: Tensor, size: tuple[int, int], min_score: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns boxes, scores and classes of one picture, by falling score.
+
+    Args:
+        centres: (classes, height, width) logits.
+        distances: (classes, 4, height, width) in cells.
+        size: Width and height in pixels of what the network saw.
+
+    Returns:
+        (n, 4) within it, (n,) in [0, 1] and (n,).
+    """
+    scores = torch.sigmoid(centres)
+    is_peak = scores == nn.functional.max_pool2d(scores[None], 3, stride=1, padding=1)[0]
+    classes, rows, columns = torch.nonzero(is_peak & (scores >= min_score), as_tuple=True)
+    found = scores[classes, rows, columns]
+    order = torch.argsort(found, descending=True, stable=True)[:_MAX_PEAKS]
+    classes, rows, columns, found = (one[order] for one in (classes, rows, columns, found))
+    left, top, right, bottom = distances[classes, :, rows, columns].unbind(1)
+    x, y = columns + 0.5, rows + 0.5
+    boxes = torch.stack([x - left, y - top, x + right, y + bottom], 1) * _STRIDE
+    boxes = torch.minimum(boxes.clamp_min(0), torch.tensor(size * 2, device=boxes.device))
+    is_inside = (boxes[:, 2:] > boxes[:, :2]).all(1)  # the last cells may be beyond the picture
+    boxes, found, classes = boxes[is_inside], found[is_inside], classes[is_inside]
+    kept = batched_nms(boxes, found, classes, _NMS_IOU)
+    return boxes[kept], found[kept], classes[kept]
+
+
+def backbone_sha256(network: SimilarityNetwork) -> str:
+    """Returns what tells features apart: a head fits those that it was trained on alone."""
+    digest = hashlib.sha256()
+    for part in (network.stem, network.stages):
+        for name, value in sorted(part.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_proposal_detector(
+    kinds: Sequence[Proposed] = PROPOSED,
+    *,
+    weights: Path = WEIGHTS,
+    network_weights: Path = NETWORK_WEIGHTS,
+) -> ProposalDetector:
+    """Returns what proposes regions, on CUDA where there is one.
+
+    Args:
+        kinds: Of regions; all others are left out.
+        weights: Of the head.
+        network_weights: Of the learned metrics' network, whose features it looks at.
+
+    Raises:
+        WeightsError: One of the files is missing or damaged, or they do not belong together.
+        ValueError: A kind is unknown, or there is none.
+    """
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    network, _ = load_network(network_weights, device)
+    head, weights_sha256, trained_on = _load_head(weights, device)
+    network_sha256 = backbone_sha256(network)
+    if trained_on != network_sha256:
+        raise WeightsError(
+            f"region proposals must be trained on the features of {network_weights}, {weights} was "
+            f"on others; train them again (benchmarks/train_proposals.py)"
+        )
+    return ProposalDetector(
+        network=network,
+        head=head,
+        kinds=tuple(kinds),
+        weights_sha256=weights_sha256,
+        network_sha256=network_sha256,
+        device=device,
+    )
+
+
+@cache
+def _load_head(weights: Path, device: str) -> tuple[ProposalHead, str, str]:
+    """Returns the head, the SHA-256 of its file, and that of the features it was trained on."""
+    try:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+        with safe_open(weights, "pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+            trained_on = (file.metadata() or {}).get(BACKBONE_KEY, "")
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"weights of the region proposals must be a safetensors file, {weights}: {error}; "
+            f"install ratesight again, or train them (benchmarks/train_proposals.py)"
+        ) from error
+    head = ProposalHead()
+    try:
+        head.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"weights of the region proposals must be those of this version, {weights} holds "
+            f"others: {str(error).splitlines()[0]}"
+        ) from error
+    return head.eval().to(device), digest, trained_on
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
+
+
+if TYPE_CHECKING:
+
+    def _is_a_detector(detector: ProposalDetector) -> Detector:
+        return detector
