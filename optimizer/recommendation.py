@@ -130,7 +130,8 @@ class RealVerification:
     Attributes:
         quality: At the recommended settings.
         quality_gap: That minus what the search promised by the metric.
-        change: Of the winner against the anchor, on the real machine's own curves.
+        change: Of the winner against the anchor, on the real machine's own curves, at the quality
+            that it gives the winner; at the target rate where there is one.
         anchor_curve, winner_curve: These.
     """
 

@@ -11,11 +11,20 @@ import numpy as np
 
 from ..codecs.region import ClipRegions
 from ..metrics.boxes import Detections, Floats
-from ..metrics.detector import Detector, Picture, UltralyticsDetector, load_detector
-from ..metrics.face_detector import YuNet, load_yunet
+from ..metrics.detector import Detector, Finder, Picture, load_detector
+from ..metrics.face_detector import load_yunet
 from ..metrics.learned import LearnedMetric, LearnedReference, LearnedTask, load_learned_metric
+from ..metrics.region_proposals import PROPOSED, Proposed, load_proposal_detector
 from ..metrics.task import TaskMachine
 from .errors import RequestError
+
+# What the built-in proposals look for where no other finder was given.
+_PROPOSED: dict[LearnedTask, tuple[Proposed, ...]] = {
+    "objects": ("object",),
+    "faces": ("face",),
+    "plates": ("plate",),
+    "general": PROPOSED,
+}
 
 
 class RegionMetric(Protocol):
@@ -115,7 +124,7 @@ class GivenRegions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finders:
-    """Who finds the regions on originals.
+    """Who finds the regions on originals; our own proposals do where one is None.
 
     Attributes:
         detector: Of objects: a file, or a name that ultralytics downloads.
@@ -140,7 +149,6 @@ def load_region_metric(
     """Returns a learned metric that looks at the given regions, or at what a finder sees.
 
     Raises:
-        RequestError: There is no finder for this task.
         WeightsError: A model cannot be loaded.
     """
     if regions is not None:
@@ -150,11 +158,12 @@ def load_region_metric(
     return FoundRegions(name=task, machine=metric)
 
 
-def finder_of(task: LearnedTask, finders: Finders) -> UltralyticsDetector | YuNet:
-    """Returns who finds the regions of a task. The only place that decides it.
+def finder_of(task: LearnedTask, finders: Finders) -> Finder:
+    """Returns who finds the regions of a task: our own proposals where nobody was given.
+
+    The only place that decides it.
 
     Raises:
-        RequestError: None was given.
         WeightsError: It cannot be loaded.
     """
     if task == "faces" and finders.face_detector is not None:
@@ -163,8 +172,7 @@ def finder_of(task: LearnedTask, finders: Finders) -> UltralyticsDetector | YuNe
         return load_detector(finders.plate_detector)
     if task in ("objects", "general") and finders.detector is not None:
         return load_detector(finders.detector)
-    option = {"faces": "--face-detector", "plates": "--plate-detector"}.get(task, "--detector")
-    raise RequestError(f"{task} must have regions to look at; give {option} or --regions")
+    return load_proposal_detector(_PROPOSED[task])
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,8 +208,8 @@ def real_lines(recommendation: Recommendation) -> list[str]:
         interval = (change.low_percent, change.high_percent)
         lines.insert(
             0,
-            f"by the real machine {percent_text(change.percent, interval)} rate at the target, "
-            f"BD-rate {_bd_rate(change)}",
+            f"by the real machine {percent_text(change.percent, interval)} rate at the quality "
+            f"that it gives the tuned settings, BD-rate {_bd_rate(change)}",
         )
     return lines
 

@@ -73,8 +73,7 @@ def score(
         progress: Called with what is being done and the number of frames done.
 
     Raises:
-        RequestError: A metric is unknown or has nobody to find its regions, or a number is out of
-            range.
+        RequestError: A metric is unknown, or a number is out of range.
         ClipError: A clip cannot be read, or the two cannot be paired frame by frame.
         RegionError: The regions are malformed, or for another clip.
         WeightsError: A model cannot be loaded.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..codecs.table import ENCODERS
-from .aim import Aim, TargetQuality
+from .aim import Aim, TargetQuality, TargetRate
 from .bench import Bench, settings_json
 from .candidate import Candidate, extended
 from .curve import RdCurve
@@ -22,6 +22,9 @@ from .search import SearchResult
 # Rungs of the ladder around the recommended CRF, in steps. With five instead of seven a saving of
 # a third with SVT-AV1 read as none.
 _RUNGS = (-3, -2, -1, 0, 1, 2, 3)
+
+# Qualities are in (0, 1): what lies nearer to an end than any measurement can tell.
+_RESOLUTION = 1e-6
 
 Role = Literal["anchor", "options", "regions"]
 _CONTENDERS: tuple[Role, ...] = ("options", "regions")
@@ -178,9 +181,9 @@ def judge(
     else:
         notes.append("Nothing was better than the encoder's defaults: keep them.")
         winner = anchor
-        change, real_change = _no_change(request, anchor.ladder), None
+        change, real_change = _no_change(anchor.ladder, request.aim), None
         if anchor.real.measurements:
-            real_change = _no_change(request, anchor.real)
+            real_change = _no_change(anchor.real, _real_aim(request.aim, anchor))
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
     if isinstance(aim, TargetQuality) and end == "low":
@@ -190,6 +193,8 @@ def judge(
         )
     if change.is_clamped:
         notes.append("A verified curve ends before the target; rates are compared at its end.")
+    if real_change is not None and real_change.is_clamped:
+        notes.append("A curve of the real machine ends too early; its rates are compared there.")
     return Verification(
         anchor=anchor,
         winner=winner,
@@ -200,8 +205,19 @@ def judge(
     )
 
 
-def _no_change(request: TuneRequest, one: Candidate) -> RateChange:
-    return no_change(one.measurements, request.aim, max_crf=one.search_crf[1])
+def _no_change(one: Candidate, aim: Aim) -> RateChange:
+    return no_change(one.measurements, aim, max_crf=one.search_crf[1])
+
+
+def _real_aim(aim: Aim, one: Verified) -> Aim:
+    """Returns the quality that the real machine gives a candidate at its CRF.
+
+    The target is on the scale of the metric, and may lie beyond all that the real machine sees.
+    """
+    if isinstance(aim, TargetRate) or not one.real.measurements:
+        return aim
+    quality = one.real.curve.quality_at_crf(one.crf)
+    return TargetQuality(quality=min(max(quality, _RESOLUTION), 1 - _RESOLUTION))
 
 
 def _saves(change: RateChange) -> bool:
@@ -214,15 +230,17 @@ def _why_not(one: Contender) -> str:
     if one.real_change is not None and _saves(one.change):
         return (
             f"{_NAMES[one.role]} saves nothing as the real machine sees it "
-            f"({_changes(one.real_change)}), whatever the metric says ({_changes(one.change)})."
+            f"({one.real_change.percent:+.1f} % at the quality it gives it, "
+            f"{_bd_rate(one.real_change)} BD-rate), whatever the metric says "
+            f"({_at_target(one.change)})."
         )
     return (
         f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
-        f"({_changes(one.change)})."
+        f"({_at_target(one.change)})."
     )
 
 
-def _changes(change: RateChange) -> str:
+def _at_target(change: RateChange) -> str:
     return f"{change.percent:+.1f} % at the target, {_bd_rate(change)} BD-rate"
 
 
@@ -242,11 +260,11 @@ def contender_of(
 
     def changes(before: Verified) -> tuple[RateChange, RateChange | None, RateChange | None]:
         own, real, second = (
-            _change(request, was, now) if now.measurements else None
-            for was, now in (
-                (before.ladder, one.ladder),
-                (before.real, one.real),
-                (before.second, one.second),
+            _change(request, was, now, aim) if now.measurements else None
+            for was, now, aim in (
+                (before.ladder, one.ladder, request.aim),
+                (before.real, one.real, _real_aim(request.aim, one)),
+                (before.second, one.second, request.aim),
             )
         )
         assert own is not None
@@ -319,11 +337,11 @@ def _further(verified: Verified, aim: Aim) -> list[float]:
     return [] if further in crfs else [further]
 
 
-def _change(request: TuneRequest, before: Candidate, after: Candidate) -> RateChange:
+def _change(request: TuneRequest, before: Candidate, after: Candidate, aim: Aim) -> RateChange:
     return rate_change(
         before.measurements,
         after.measurements,
-        request.aim,
+        aim,
         max_crf=ENCODERS[request.codec].search_crf[1],
         block_frames=round(2 * request.frames_per_second),
         seed=request.seed,
