@@ -304,7 +304,8 @@ def load_learned_metric(
 def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     """Returns (batch, height, width, 3) BGR in [0, 255] as RGB in [-1, 1], channels second."""
     planes = np.ascontiguousarray(pictures[..., ::-1])
-    return torch.from_numpy(planes).permute(0, 3, 1, 2).float() / 127.5 - 1
+    # In one piece plane by plane: averages over regions take twice as long otherwise.
+    return torch.from_numpy(planes).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
 
 
 def _resized(picture: Picture, scale: float) -> Picture:
