@@ -61,7 +61,7 @@ def score(
             ``objects``, ``faces``, ``plates``, ``general`` (any). ``psnr``, ``ssim``, ``xpsnr``
             are of all frames; arrays are seen as 4:2:0, as a file would be.
         detector: Finds the regions of objects and general: a file, or a name that ultralytics
-            downloads.
+            downloads. The built-in proposals where None, as for the next two.
         face_detector: Finds those of faces: YuNet's ONNX file.
         plate_detector: Finds those of plates: as ``detector``.
         regions: Those of all learned metrics instead, for every frame: a JSON file, or ClipRegions.
