@@ -25,6 +25,7 @@ import torch
 from .feature_distances import feature_predictor
 from .ffmpeg_metrics import FfmpegPredictor
 from .labelled_groups import Bools, Floats, Group, read_groups
+from .learned_predictor import learned_predictor
 from .machine import describe_machine
 from .ordinary_metrics import ordinary_predictors
 from .pair_table import PairTable, Row, pair_table, pool
@@ -62,6 +63,7 @@ PREDICTORS: tuple[Callable[[Path], Sequence[Predictor]], ...] = (
     lambda _: ordinary_predictors(),
     lambda data: [_features(data)],
     lambda _: [FfmpegPredictor()],
+    lambda _: [learned_predictor()],
 )
 
 

@@ -52,15 +52,18 @@ class LearnedPredictor:
             seen = to_tensor(np.asarray(pictures[:, frame]))
             with torch.inference_mode():
                 reference = self.network.reference(seen[:1], known.boxes)
+                statistics = torch.cat(
+                    [
+                        self.network.statistics(reference, part)
+                        for part in torch.split(seen[1:], _BATCH)
+                    ]
+                )
                 for row, task, regions in (
                     ("ours", group.task, known),
                     ("ours, general", "general", unknown),
                 ):
-                    parts = [
-                        self.network.quality(task, reference, part, regions)
-                        for part in torch.split(seen[1:], _BATCH)
-                    ]
-                    found[row][:, here] = torch.cat(parts).numpy()
+                    quality = self.network.judge(task, reference, statistics, regions)
+                    found[row][:, here] = quality.numpy()
         return {row: Values(regions=values) for row, values in found.items()}
 
 

@@ -143,8 +143,12 @@ class SimilarityNetwork(nn.Module):
         They are relative to what the head gives the reference itself, so that the best value is
         that of no change at all.
         """
+        return self.judge(task, reference, self.statistics(reference, distorted), regions)
+
+    def judge(self, task: str, reference: Moments, statistics: Tensor, regions: Regions) -> Tensor:
+        """Returns the same from statistics of the distorted pictures."""
         head = self.head(task)
-        found = torch.sigmoid(head(self.statistics(reference, distorted), regions)).mean(-1)
+        found = torch.sigmoid(head(statistics, regions)).mean(-1)
         best = torch.sigmoid(head(identity(reference), regions)).mean(-1)
         return (found / best).clamp(max=1)
 
