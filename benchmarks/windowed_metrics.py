@@ -1,4 +1,4 @@
-"""PSNR, SSIM, MS-SSIM and VIF on luma, as piq defines them, ten times as fast.
+"""PSNR, SSIM, MS-SSIM and VIF on luma, as piq defines them, six to fifteen times as fast.
 
 piq filters with square windows; these separate them.
 """
