@@ -29,6 +29,7 @@ from ratesight.metrics.region_proposals import (
     ProposalDetector,
     ProposalHead,
     backbone_sha256,
+    load_proposal_detector,
     used_levels,
 )
 from ratesight.metrics.similarity_network import SimilarityNetwork
@@ -89,7 +90,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("metrics/weights"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--jobs", type=int, default=1, help="processes that ask the teachers")
-    parser.add_argument("--epochs", type=int, default=_EPOCHS)
+    parser.add_argument(
+        "--epochs", type=int, default=_EPOCHS, help="0 judges the weights that are there"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(_SEED)
@@ -104,7 +107,10 @@ def main() -> None:
     taught = read_taught(arguments.data, arguments.cache, arguments.jobs)
     teaching_seconds, started = time.perf_counter() - started, time.perf_counter()
     parts = {split: [one for one in taught if one.split == split] for split in _SPLITS}
-    head, log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
+    if arguments.epochs:
+        head, log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
+    else:
+        head, log = load_proposal_detector(weights=arguments.out / "proposals.safetensors").head, []
     shift_scores(head, network, parts["validation"], device)
     arguments.out.mkdir(parents=True, exist_ok=True)
     partial = arguments.out / "proposals.part"
@@ -330,21 +336,21 @@ def box_loss(distances: Tensor, boxes: Tensor, heat: Tensor) -> Tensor:
 def shift_scores(
     head: ProposalHead, network: SimilarityNetwork, validation: Sequence[Taught], device: str
 ) -> None:
-    """Makes ``SCORE`` the one of the best F1 on validation pictures, for each class."""
+    """Makes ``SCORE`` the one of the best F2 on validation pictures, for each class."""
     seen = look(detector_of(network, head, device), validation)
     targets = [one.regions for one in validation]
     assert head.centres.bias is not None
     with torch.no_grad():
         for index, kind in enumerate(PROPOSED):
             values = {
-                float(score): _f1(_counts(targets, seen, kind, float(score)))
+                float(score): _f2(_counts(targets, seen, kind, float(score)))
                 for score in np.arange(0.1, 0.8, 0.02)
             }
             best = max(values, key=lambda score: values[score])
             head.centres.bias[index] += float(
                 np.log(SCORE / (1 - SCORE)) - np.log(best / (1 - best))
             )
-            print(f"{kind}: best F1 {values[best]:.3f} at {best:.2f}")
+            print(f"{kind}: best F2 {values[best]:.3f} at {best:.2f}")
 
 
 def evaluate(
@@ -399,8 +405,9 @@ def _counts(
     return count_detections(wanted, wanted, found, score)
 
 
-def _f1(counts: DetectionCounts) -> float:
-    return 2 * counts.precision * counts.recall / max(1e-9, counts.precision + counts.recall)
+def _f2(counts: DetectionCounts) -> float:
+    """Returns F2: a region too many costs little, one that misses an object all of it."""
+    return 5 * counts.precision * counts.recall / max(1e-9, 4 * counts.precision + counts.recall)
 
 
 def _only(detections: Detections, kind: str) -> Detections:

@@ -103,7 +103,11 @@ class LearnedMetric:
     def look(self, pictures: Sequence[Picture]) -> list[LearnedReference]:
         """Returns the regions of each original, (height, width, 3) BGR, and their features."""
         found = self.finder.detect(pictures, self.min_score)
-        return self.prepare([LearnedReference(objects=objects) for objects in found], pictures)
+        inside = [
+            LearnedReference(objects=_inside(objects, picture))
+            for objects, picture in zip(found, pictures, strict=True)
+        ]
+        return self.prepare(inside, pictures)
 
     def prepare(
         self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
@@ -306,6 +310,18 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
     planes = np.ascontiguousarray(pictures[..., ::-1])
     # In one piece plane by plane: averages over regions take twice as long otherwise.
     return torch.from_numpy(planes).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
+
+
+def _inside(objects: Detections, picture: Picture) -> Detections:
+    """Returns objects that are in the picture in part: detectors draw boxes on its very edge."""
+    height, width = picture.shape[:2]
+    boxes = np.clip(objects.boxes, 0, np.array([width, height, width, height]))
+    keep = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    return Detections(
+        boxes=objects.boxes[keep],
+        scores=objects.scores[keep],
+        class_names=tuple(objects.class_names[index] for index in keep),
+    )
 
 
 def _resized(picture: Picture, scale: float) -> Picture:

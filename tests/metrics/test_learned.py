@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -112,6 +113,19 @@ def test_threads_give_the_same(metric, reference, photo):
 def test_region_outside_is_refused(metric, photo):
     with pytest.raises(ValueError, match="region must be inside the picture of 640x426 pixels"):
         metric.prepare([boxes((700, 10, 750, 90))], [photo])
+
+
+def test_finder_s_box_on_the_very_edge_is_left_out(metric, photo):
+    @dataclass(frozen=True)
+    class Finder:
+        version: str = "two boxes"
+        batch_size: int = 1
+
+        def detect(self, pictures, min_score):
+            return [boxes((10, 10, 90, 90), (640, 10, 640, 90)).objects for _ in pictures]
+
+    (found,) = replace(metric, finder=Finder()).look([photo])
+    assert found.objects.boxes.tolist() == [[10, 10, 90, 90]]
 
 
 def test_region_half_outside_is_cut(metric, photo):

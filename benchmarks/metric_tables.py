@@ -1,0 +1,151 @@
+"""The README's tables of the learned metrics. Needs nothing but the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_OURS = ("ours", "ours, general")
+_LEVELS = ("object", "frame", "setting", "within")
+_MEAN = "mean"
+_WRITTEN = {"haarpsi": "HaarPSI", "ms_ssim": "MS-SSIM", "lpips_like": "LPIPS-like",
+            "dists_like": "DISTS-like", **{name: name for name in _OURS}}  # fmt: skip
+
+
+def correlations(results: dict[str, Any]) -> str:
+    """Returns SRCC of every predictor against the mean machine, at each level, for objects."""
+    tables = results["tasks"]["objects"]
+    predictors = list(dict.fromkeys(row["predictor"] for row in _rows(tables, "object")))
+    lines = [
+        "| predictor | an object | a frame | a setting | within an object | right at equal rate or "
+        "CRF |",
+        "|---|---|---|---|---|---|",
+    ]
+    cells = {
+        name: [_best(_rows(tables, level), name, "srcc") for level in _LEVELS]
+        + [_best(_rows(tables, "within"), name, "ordered_rate_or_crf_clear")]
+        for name in predictors
+    }
+    ordinary = sorted(
+        (name for name in predictors if name not in _OURS),
+        key=lambda name: -(cells[name][0] or [0])[0],
+    )
+    for name in (*(one for one in _OURS if one in cells), *ordinary):
+        lines.append(f"| {_written(name)} | {' | '.join(map(_interval, cells[name]))} |")
+    return "\n".join(lines) + "\n"
+
+
+def generalisation(results: dict[str, Any]) -> str:
+    """Returns how the metrics hold for each task, on codecs and machines they never saw."""
+    lines = [
+        "| task | ours | general head | best ordinary metric | seen codecs | SVT-AV1, not trained "
+        "on | each machine (* not trained on) | one machine predicting another |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    unseen, held_out = results["unseen_codec"], results["held_out_machines"]
+    for task, tables in results["tasks"].items():
+        every = tables["object"]
+        rows = _rows(tables, "object")
+        ordinary = {
+            row["predictor"]: _best(rows, row["predictor"], "srcc")
+            for row in rows
+            if row["predictor"] not in _OURS
+        }
+        best = max(ordinary, key=lambda name: (ordinary[name] or [0])[0])
+        machines = [
+            f"{name}{'*' if name in held_out else ''} "
+            f"{_plain(_best(_rows(tables, 'object', name), 'ours', 'srcc'))}"
+            for name in dict.fromkeys(row["target"] for row in every)
+            if _is_machine(name)
+        ]
+        others = [
+            row["srcc"][0] for row in every if row["of"] == "machine" and row["subset"] == "all"
+            and "mean" not in row["target"] and row["srcc"]
+        ]  # fmt: skip
+        between = f"{min(others):.2f} to {max(others):.2f}" if others else ""
+        cells = [
+            task,
+            _interval(_best(rows, "ours", "srcc")),
+            _interval(_best(rows, "ours, general", "srcc")),
+            f"{_written(best)} {_plain(ordinary[best])}",
+            _plain(_best(_rows(tables, "object", _MEAN, "seen codecs"), "ours", "srcc")),
+            _plain(_best(_rows(tables, "object", _MEAN, unseen), "ours", "srcc")),
+            ", ".join(machines),
+            between,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def cost(results: dict[str, Any]) -> str:
+    """Returns milliseconds a frame of the metrics and of the machines they stand for."""
+    columns = (
+        "objects distorted", "objects reference", "yolov8n", "yolov8s", "yolov8m", "yolov8x",
+        "faces distorted", "face detector", "face embedder", "plates distorted", "plate detector",
+        "plate reader",
+    )  # fmt: skip
+    lines = [
+        f"| milliseconds a frame | {' | '.join(columns)} |",
+        "|" + "---|" * (len(columns) + 1),
+    ]
+    for row in results["rows"]:
+        taken = row["milliseconds_a_frame"]
+        lines.append(f"| {row['size']} | {' | '.join(f'{taken[name]:.0f}' for name in columns)} |")
+    return "\n".join(lines) + "\n"
+
+
+def noise(results: dict[str, Any]) -> str:
+    """Returns a sentence on the standard deviation of scores over samples of frames."""
+    ratios, rows = results["median_ratio"], results["rows"]
+    return (
+        f"Over {results['samples']} disjoint samples of frames of {len(rows)} clips the score of "
+        f"the learned metric deviates {ratios['deviation']:.2f} times as much as the detector's "
+        f"(median over clips), and {ratios['deviation_in_log_rate']:.2f} times as much when both "
+        f"are told as rates.\n"
+    )
+
+
+def proposals(results: dict[str, Any]) -> str:
+    """Returns how the built-in regions agree with those of detectors, on test pictures."""
+    lines = ["| regions | of detectors | recall | precision | AP50 |", "|---|---|---|---|---|"]
+    for kind, found in results["figures"]["test"]["all"].items():
+        lines.append(
+            f"| {kind} | {found['regions']} | {found['recall']:.2f} | {found['precision']:.2f} | "
+            f"{found['average_precision_50']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _rows(
+    tables: dict[str, Any], level: str, target: str = _MEAN, subset: str = "all"
+) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in tables[level]
+        if (row["target"], row["subset"]) == (target, subset) and row["of"] != "machine"
+    ]
+
+
+def _best(rows: Iterable[dict[str, Any]], name: str, what: str) -> list[float] | None:
+    """Returns the better of a predictor's rows: on whole frames, and on regions."""
+    found = [row[what] for row in rows if row["predictor"] == name and row.get(what)]
+    return max(found) if found else None
+
+
+def _written(predictor: str) -> str:
+    return _WRITTEN.get(predictor, predictor.upper())
+
+
+def _is_machine(target: str) -> bool:
+    return "mean" not in target and "common" not in target
+
+
+def _interval(estimate: list[float] | None) -> str:
+    if estimate is None:
+        return ""
+    value, low, high = estimate
+    return f"{value:.3f} ({low:.2f} to {high:.2f})"
+
+
+def _plain(estimate: list[float] | None) -> str:
+    return "" if estimate is None else f"{estimate[0]:.3f}"
