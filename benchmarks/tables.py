@@ -1,4 +1,4 @@
-"""Writes the README's tables from the JSON in results/: ``python benchmarks/tables.py``.
+"""Writes the README's tables from the JSON in results/: ``python -m benchmarks.tables``.
 
 Needs nothing but the standard library; with ``--check`` it only says whether they agree.
 """
@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from . import metric_tables
+
 _HERE = Path(__file__).parent
 README = _HERE.parent / "README.md"
+CARD = _HERE.parent / "metrics" / "weights" / "README.md"
 
 
 def main() -> int:
@@ -23,16 +26,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    before = README.read_text()
-    after = before
-    tuning, memory = _load("tuning"), _load("memory")
-    after = _between(after, "tuning", _tuning(tuning))
-    after = _between(after, "cost", _cost(tuning, memory))
-    after = _between(after, "regions", _regions(_load("regions")))
-    if arguments.check:
-        return 0 if after == before else 1
-    README.write_text(after)
-    return 0
+    correlation, noise = _load("correlation"), _load("metric_noise")
+    texts = {
+        README: {
+            "tuning": _tuning(_load("tuning")),
+            "cost": _cost(_load("tuning"), _load("memory")),
+            "regions": _regions(_load("regions")),
+            "correlation": metric_tables.correlations(correlation),
+            "generalisation": metric_tables.generalisation(correlation),
+            "metric cost": metric_tables.cost(_load("metric_cost")),
+            "metric noise": metric_tables.noise(noise),
+        },
+        CARD: {
+            "generalisation": metric_tables.generalisation(correlation),
+            "proposals": metric_tables.proposals(_load("proposals")),
+        },
+    }
+    agree = True
+    for file, tables in texts.items():
+        before = after = file.read_text()
+        for name, table in tables.items():
+            after = _between(after, name, table)
+        agree &= after == before
+        if not arguments.check:
+            file.write_text(after)
+    return 0 if agree or not arguments.check else 1
 
 
 def _load(name: str) -> dict[str, Any]:
@@ -44,7 +62,7 @@ def _between(text: str, name: str, table: str) -> str:
     """Returns a text with what stands between the two marks of a table replaced."""
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
-        raise SystemExit(f"{README.name} has no marks for the table {name}")
+        raise SystemExit(f"there are no marks for the table {name}")
     return pattern.sub(lambda marks: f"{marks[1]}{table}{marks[2]}", text)
 
 
