@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -65,7 +66,9 @@ class RunningEncoder:
         """
         failure: av.FFmpegError | None = None
         packets: list[VideoPacket] = []
-        with encoder_log() as log, kept_scheduling():
+        # Threads are made as the encoder opens, with its first frame.
+        opening = nullcontext() if self._context.is_open else kept_scheduling()
+        with encoder_log() as log, opening:
             try:
                 packets = self._context.encode(frame)
             except av.FFmpegError as error:
