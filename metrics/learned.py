@@ -219,10 +219,10 @@ class LearnedMetric:
         """
         if picture.dtype != np.uint8:
             raise ValueError(f"pictures must be uint8, got {picture.dtype}")
-        height, width = picture.shape[:2]
-        boxes = np.clip(objects.boxes, 0, np.array([width, height, width, height]))
+        boxes = _clipped(objects.boxes, picture)
         sides = boxes[:, 2:] - boxes[:, :2]
         if not (sides > 0).all():
+            height, width = picture.shape[:2]
             outside = objects.boxes[int(np.flatnonzero((sides <= 0).any(axis=1))[0])]
             raise ValueError(
                 f"region must be inside the picture of {width}x{height} pixels, got "
@@ -236,13 +236,16 @@ class LearnedMetric:
             boxes = boxes - np.array([x0, y0, x0, y0])
         scale = _scale(picture.shape[0], picture.shape[1], self.task)
         is_general = self.task == "general"
-        return _resized(picture, scale), Regions(
-            boxes=torch.tensor(boxes * scale, dtype=torch.float32),
+        return resized(picture, scale), Regions(
+            boxes=torch.tensor(boxes * scale, dtype=torch.float32, device=self.device),
             scores=torch.tensor(
-                np.zeros(len(boxes)) if is_general else objects.scores, dtype=torch.float32
+                np.zeros(len(boxes)) if is_general else objects.scores,
+                dtype=torch.float32,
+                device=self.device,
             ),
             classes=torch.tensor(
-                [class_number("" if is_general else name) for name in objects.class_names]
+                [class_number("" if is_general else name) for name in objects.class_names],
+                device=self.device,
             ),
         )
 
@@ -314,8 +317,7 @@ def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
 
 def _inside(objects: Detections, picture: Picture) -> Detections:
     """Returns objects that are in the picture in part: detectors draw boxes on its very edge."""
-    height, width = picture.shape[:2]
-    boxes = np.clip(objects.boxes, 0, np.array([width, height, width, height]))
+    boxes = _clipped(objects.boxes, picture)
     keep = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
     return Detections(
         boxes=objects.boxes[keep],
@@ -324,13 +326,20 @@ def _inside(objects: Detections, picture: Picture) -> Detections:
     )
 
 
-def _resized(picture: Picture, scale: float) -> Picture:
+def _clipped(boxes: Floats, picture: Picture) -> Floats:
+    height, width = picture.shape[:2]
+    clipped: Floats = np.clip(boxes, 0, np.array([width, height, width, height]))
+    return clipped
+
+
+def resized(picture: Picture, scale: float) -> Picture:
+    """Returns the picture at a scale in (0, 1], of at least a pixel."""
     import cv2
 
     if scale == 1:
         return picture
-    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _scale(height: int, width: int, task: LearnedTask) -> float:

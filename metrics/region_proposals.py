@@ -30,7 +30,7 @@ from .boxes import Detections
 from .detector import Detector, Picture
 from .errors import WeightsError
 from .learned import WEIGHTS as NETWORK_WEIGHTS
-from .learned import load_network, to_tensor
+from .learned import load_network, resized, to_tensor
 from .similarity_network import LEVEL_CHANNELS, SimilarityNetwork
 
 Proposed = Literal["object", "face", "plate"]
@@ -203,15 +203,9 @@ def reduced(picture: Picture) -> Picture:
     Raises:
         ValueError: It has no pixels, or is not colour.
     """
-    import cv2
-
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         raise ValueError(f"picture must be (height, width, 3) with pixels, got {picture.shape}")
-    scale = MAX_SIDE / max(picture.shape)
-    if scale >= 1:
-        return picture
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return resized(picture, min(1.0, MAX_SIDE / max(picture.shape[:2])))
 
 
 def decode(
