@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from ..codecs.region import read_regions
 from ..codecs.source import Segment, Source
@@ -22,6 +22,8 @@ from .measure import Measurer
 from .regions import VERSION as REGIONS_VERSION
 from .regions import RegionSource, own_regions, region_step, seen_regions
 from .store import Json
+
+T = TypeVar("T")
 
 
 def set_up_bench(
@@ -101,19 +103,15 @@ def _references(
     stored = measurer.store.get(key)
     known = None if stored is None else [machine.from_json(one) for one in _list(stored)]
 
-    def look(start: int) -> list[Any]:
-        started = time.perf_counter()
-        some = slice(start, start + machine.batch_size)
+    def look(some: slice) -> list[Any]:
         originals = _Originals(source, frames[some])
-        if known is None:
-            found = machine.look(list(originals))
-        else:
-            found = machine.prepare(known[some], originals)
-        measurer.spent.add(detect=time.perf_counter() - started)
-        return found
+        return (
+            machine.look(list(originals))
+            if known is None
+            else machine.prepare(known[some], originals)
+        )
 
-    starts = range(0, len(frames), machine.batch_size)
-    references = [one for batch in measurer.pool.map(look, starts) for one in batch]
+    references = _in_batches(len(frames), machine.batch_size, look, measurer)
     if known is None:
         measurer.store.put(key, [machine.to_json(one) for one in references])
     return references
@@ -194,18 +192,28 @@ def detect(
     stored = measurer.store.get(key)
     if stored is None:
 
-        def look(start: int) -> list[Detections]:
-            started = time.perf_counter()
-            some = _Originals(source, frames[start : start + detector.batch_size])
-            found = detector.detect(list(some), min_score)
-            measurer.spent.add(detect=time.perf_counter() - started)
-            return found
+        def look(some: slice) -> list[Detections]:
+            return detector.detect(list(_Originals(source, frames[some])), min_score)
 
-        starts = range(0, len(frames), detector.batch_size)
-        seen = [one for batch in measurer.pool.map(look, starts) for one in batch]
+        seen = _in_batches(len(frames), detector.batch_size, look, measurer)
         stored = [detections_to_json(one) for one in seen]
         measurer.store.put(key, stored)
     return [detections_from_json(value) for value in _list(stored)]
+
+
+def _in_batches(
+    num_frames: int, batch_size: int, look: Callable[[slice], list[T]], measurer: Measurer
+) -> list[T]:
+    """Returns what is found on each frame, batches side by side, their time booked."""
+
+    def timed(start: int) -> list[T]:
+        started = time.perf_counter()
+        found = look(slice(start, start + batch_size))
+        measurer.spent.add(detect=time.perf_counter() - started)
+        return found
+
+    starts = range(0, num_frames, batch_size)
+    return [one for batch in measurer.pool.map(timed, starts) for one in batch]
 
 
 def _list(stored: Json) -> list[Json]:
