@@ -234,8 +234,11 @@ def sampled_frames(
     step = max(1.0, float(source.frame_rate) / frames_per_second)
     sampled, before = set(), 0
     for segment in segments:
-        for index in range(max(1, round(segment.num_frames / step))):
-            wanted = min(math.floor((index + phase) * step), segment.num_frames - 1)
+        count = max(1, round(segment.num_frames / step))
+        for index in range(count):
+            # What would lie behind the end moves up to it, and leaves room for what comes after.
+            last = segment.num_frames - (count - index)
+            wanted = min(math.floor((index + phase) * step), last)
             near = range(max(0, wanted - int(step)), min(segment.num_frames, wanted + int(step)))
             for offset in sorted(near, key=lambda at: abs(at - wanted)):
                 frame = segment.start_frame + offset

@@ -79,6 +79,7 @@ def test_no_segments_or_too_many_are_the_whole(phone: Source, number: int, secon
 
 
 @given(lengths, frame_rates, st.floats(0.2, 100), st.floats(0, 0.99))
+@example(num_frames=179, frame_rate=Fraction(50), per_second=33.39, phase=0.875)
 def test_frames_are_evenly_spread_over_the_clip(
     phone: Source, num_frames: int, frame_rate: Fraction, per_second: float, phase: float
 ) -> None:
