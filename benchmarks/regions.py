@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ratesight.codecs.table import Codec
+from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.request import TuneRequest
 
 from .tuning import parse_arguments, run_missing
@@ -48,7 +49,7 @@ def main() -> None:
         return TuneRequest(
             clip=arguments.data / "clips" / clip,
             codec=codec,
-            detector=str(weights / "yolov8n.pt"),
+            machine=MachineChoice(detector=str(weights / "yolov8n.pt")),
             second_detector=str(weights / "yolov5n.torchscript"),
             frame_rate=FRAME_RATES.get(clip),
             max_seconds=CLIPS[clip],

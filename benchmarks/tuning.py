@@ -18,6 +18,7 @@ from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.errors import MetricError
 from ratesight.optimizer.errors import OptimizerError
 from ratesight.optimizer.events import Recommended
+from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Recommendation
 from ratesight.optimizer.report import draw_curves
 from ratesight.optimizer.request import TuneRequest
@@ -48,7 +49,7 @@ def main() -> None:
         return TuneRequest(
             clip=arguments.data / "clips" / clip,
             codec=codec,
-            detector=str(arguments.data / "weights" / "yolov8n.pt"),
+            machine=MachineChoice(detector=str(arguments.data / "weights" / "yolov8n.pt")),
             max_seconds=_SECONDS,
             num_trials=_TRIALS,
             store=arguments.store,

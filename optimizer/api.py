@@ -8,7 +8,7 @@ from ..codecs.table import Codec
 from .aim import Aim, TargetQuality, TargetRate
 from .errors import RequestError
 from .events import Recommended
-from .machine_choice import MetricName
+from .machine_choice import MachineChoice, MetricName
 from .recommendation import Recommendation
 from .request import DEFAULT_STORE, TuneRequest
 from .tune import tune_events
@@ -51,8 +51,9 @@ def tune(
         codec=codec,
         preset=preset,
         aim=aim_of(target_quality, target_rate),
-        metric=metric,
-        detector=None if detector is None else str(detector),
+        machine=MachineChoice(
+            asked_metric=metric, detector=None if detector is None else str(detector)
+        ),
         annotations=None if annotations is None else Path(annotations),
         num_trials=num_trials,
         max_seconds=max_seconds,

@@ -12,11 +12,9 @@ from typing import Literal
 
 from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
-from ..metrics.face_embedder import Levels
 from .aim import Aim, TargetQuality
-from .bench import Thresholds
 from .errors import RequestError
-from .machine_choice import MachineChoice, MetricName
+from .machine_choice import MachineChoice
 from .study import Sampler
 
 DEFAULT_STORE = Path("ratesight.sqlite")
@@ -41,8 +39,7 @@ class TuneRequest:
         codec, preset: Encoder, and its preset; the encoder's usual one where None.
         fixed_options: Options of every encode, the anchor's too; they are not searched.
         aim: Lowest rate at a quality, or best quality at a rate.
-        metric, detector, image_size, thresholds, face_detector, face_embedder, face_levels,
-            plate_detector: As in MachineChoice, ``metric`` being its ``asked_metric``.
+        machine: Which machine must still see.
         annotations: COCO JSON of what is there; the detector's view of the original where None.
             For metric ``detector`` only.
         num_trials: Settings tried, the encoder's defaults among them.
@@ -65,14 +62,7 @@ class TuneRequest:
     preset: str | None = None
     fixed_options: dict[str, OptionValue] = field(default_factory=dict)
     aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95))
-    metric: MetricName | None = None
-    detector: str | None = None
-    image_size: int = 640
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    face_detector: str | None = None
-    face_embedder: Path | None = None
-    face_levels: Levels | None = None
-    plate_detector: str | None = None
+    machine: MachineChoice = field(default_factory=MachineChoice)
     annotations: Path | None = None
     num_trials: int = 25
     regions: Path | Literal["detector"] | None = None
@@ -110,7 +100,7 @@ class TuneRequest:
         if not 0 <= self.seed < _SEEDS:
             raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
-        metric = self.machine_choice.metric
+        metric = self.machine.metric
         if self.annotations is not None and metric != "detector":
             raise RequestError(f"annotations are for metric detector, got metric {metric}")
         if self.second_detector is not None and metric in ("faces", "plates"):
@@ -130,20 +120,6 @@ class TuneRequest:
     def jobs(self) -> int:
         """Encodes side by side; as many as this process has cores where num_jobs is 0."""
         return num_jobs_here(self.num_jobs)
-
-    @property
-    def machine_choice(self) -> MachineChoice:
-        """Which machine must still see."""
-        return MachineChoice(
-            asked_metric=self.metric,
-            detector=self.detector,
-            image_size=self.image_size,
-            thresholds=self.thresholds,
-            face_detector=self.face_detector,
-            face_embedder=self.face_embedder,
-            face_levels=self.face_levels,
-            plate_detector=self.plate_detector,
-        )
 
     @property
     def anchor_settings(self) -> EncodeSettings:

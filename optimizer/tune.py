@@ -71,11 +71,11 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             frame_rate=request.frame_rate,
         )
         stack.callback(_close, loading)
-        choice = request.machine_choice
+        choice = request.machine
         machines = load_machines(choice, stack.enter_context(open_feature_file()))
         second = None
         if request.second_detector is not None:
-            detector = load_detector(request.second_detector, image_size=request.image_size)
+            detector = load_detector(request.second_detector, image_size=request.machine.image_size)
             second = object_machine(detector, choice)
         source = loading.result()
         annotations = None
@@ -177,7 +177,7 @@ def _find_regions(
     if isinstance(request.regions, Path):
         is_shortened = request.max_seconds is not None
         return given_regions(request.regions, source, is_shortened=is_shortened)
-    return find_regions(source, finder, request.thresholds, measurer)
+    return find_regions(source, finder, request.machine.thresholds, measurer)
 
 
 def _share_at_defaults(request: TuneRequest, bench: Bench) -> float | None:
@@ -315,7 +315,7 @@ def _recommend(
 
 
 def _machines_used(request: TuneRequest, machines: Machines, benches: Benches) -> MachinesUsed:
-    choice = request.machine_choice
+    choice = request.machine
     return MachinesUsed(
         metric=choice.metric,
         metric_sha256=machines.metric_sha256,
@@ -331,13 +331,13 @@ def _regions_used(
     if settings.regions is None:
         return None
     file = str(request.regions) if isinstance(request.regions, Path) else None
-    choice = request.machine_choice
+    choice = request.machine
     return RegionsUsed(
         file=file,
         metric=choice.metric,
         detector=choice.finder,
-        image_size=request.image_size,
-        match_score=request.thresholds.match,
+        image_size=request.machine.image_size,
+        match_score=request.machine.thresholds.match,
         weights_sha256=weights_sha256 if file is None else None,
     )
 
@@ -353,7 +353,7 @@ def _seconds(
 
 
 def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
-    choice = request.machine_choice
+    choice = request.machine
     return {
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "clip": str(request.clip),
@@ -370,14 +370,16 @@ def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "encoder": encoder_version(request.codec),
         "metric": choice.metric,
         "machine_version": bench.machine.version,
-        "detector": request.detector,
-        "face_detector": request.face_detector,
-        "face_embedder": str(request.face_embedder) if request.face_embedder else None,
-        "face_levels": request.face_levels,
-        "plate_detector": request.plate_detector,
-        "image_size": request.image_size,
-        "reference_score": request.thresholds.reference,
-        "match_score": request.thresholds.match,
+        "detector": request.machine.detector,
+        "face_detector": request.machine.face_detector,
+        "face_embedder": str(request.machine.face_embedder)
+        if request.machine.face_embedder
+        else None,
+        "face_levels": request.machine.face_levels,
+        "plate_detector": request.machine.plate_detector,
+        "image_size": request.machine.image_size,
+        "reference_score": request.machine.thresholds.reference,
+        "match_score": request.machine.thresholds.match,
         "annotations": str(request.annotations) if request.annotations else None,
         "num_region_trials": 0 if request.regions is None else request.num_region_trials,
         "sampler": request.sampler,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .optimizer.cli import main
+from .optimizer.commands.app import main
 
 __all__ = ["main"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from ratesight.optimizer.cli import app
+from ratesight.optimizer.commands.app import app
 from typer.testing import CliRunner, Result
 
 FAILED, MISUSED = 1, 2
@@ -433,7 +433,7 @@ def test_score_of_clips_that_do_not_pair_is_one_line(blank: Path, street: Path) 
 
 def test_help_needs_no_heavy_import() -> None:
     code = (
-        "import sys; from ratesight.optimizer.cli import app\n"
+        "import sys; from ratesight.optimizer.commands.app import app\n"
         "heavy = {'torch', 'av', 'optuna', 'ultralytics', 'matplotlib', 'scipy', 'numpy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

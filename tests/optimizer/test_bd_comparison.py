@@ -14,7 +14,7 @@ from ratesight.optimizer.bd_comparison import (
     comparison_lines,
     read_curves,
 )
-from ratesight.optimizer.cli import app
+from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import CurveError
 from typer.testing import CliRunner
 

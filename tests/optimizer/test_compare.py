@@ -13,7 +13,7 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.optimizer.bench import Measurement
 from ratesight.optimizer.candidate import Candidate
-from ratesight.optimizer.cli import app
+from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.compare import (
     ClipSkipped,
     Compared,

@@ -29,6 +29,7 @@ from ratesight.optimizer.events import (
     TuneEvent,
     VerificationStarted,
 )
+from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Recommendation, settings_from_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
@@ -55,8 +56,7 @@ def request_on(clips: Path, weights: Path, folder: Path) -> MakeRequest:
         given: dict[str, object] = {
             "clip": clips / "carphone_qcif.mp4",
             "aim": TargetQuality(quality=0.9),
-            "detector": str(weights),
-            "image_size": IMAGE_SIZE,
+            "machine": MachineChoice(detector=str(weights), image_size=IMAGE_SIZE),
             "num_trials": NUM_TRIALS,
             "max_seconds": 0.5,
             "frames_per_second": 10.0,

@@ -14,9 +14,10 @@ from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.apply import apply_settings
 from ratesight.optimizer.bench import Measurement
 from ratesight.optimizer.candidate import Candidate
-from ratesight.optimizer.cli import app
+from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, Recommended, TuneEvent
+from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Recommendation, read_settings
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
@@ -31,9 +32,7 @@ def asked(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) 
     return TuneRequest(
         clip=clips / "carphone_qcif.mp4",
         aim=TargetQuality(quality=0.9),
-        metric="objects",
-        detector=str(weights),
-        image_size=128,
+        machine=MachineChoice(asked_metric="objects", detector=str(weights), image_size=128),
         preset="veryfast",
         num_trials=3,
         max_seconds=0.5,
@@ -115,17 +114,18 @@ def test_a_second_run_searches_in_the_store_alone(
 def test_faces_are_verified_by_recognising_them(asked: TuneRequest, data: Path) -> None:
     request = dataclasses.replace(
         asked,
-        metric="faces",
-        detector=None,
-        face_detector=str(data / "weights" / "face_detection_yunet.onnx"),
-        face_embedder=data / "weights" / "mobilefacenet.onnx",
+        machine=MachineChoice(
+            asked_metric="faces",
+            face_detector=str(data / "weights" / "face_detection_yunet.onnx"),
+            face_embedder=data / "weights" / "mobilefacenet.onnx",
+        ),
         num_trials=2,
     )
 
     found = outcome(list(tune_events(request)))
 
     assert found.machines.metric == "faces"
-    assert found.machines.regions_by == request.face_detector
+    assert found.machines.regions_by == request.machine.face_detector
     assert found.machines.real_machine is not None
     assert "face-cosine" in found.machines.real_machine
     assert found.real is not None
@@ -139,7 +139,7 @@ def test_a_gap_beyond_the_tolerance_is_exit_code_3(
 ) -> None:
     assert outcome(events)
     words = [
-        "tune", asked.clip, "--metric", "objects", "--detector", asked.detector,
+        "tune", asked.clip, "--metric", "objects", "--detector", asked.machine.detector,
         "--image-size", 128, "--preset", "veryfast", "--trials", 3, "--target-quality", 0.9,
         "--max-seconds", 0.5, "--frames-per-second", 10, "--jobs", 2, "--store", asked.store,
         "--out", tmp_path, "--tolerance", tolerance,
@@ -222,30 +222,47 @@ def test_both_must_save(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"metric": "detector"}, "metric detector needs a detector"),
-        ({"metric": "sharpness"}, "metric must be one of detector, objects"),
-        ({"metric": "faces", "detector": "y.pt"}, "detector is for metric detector or objects"),
-        ({"face_detector": "y.onnx"}, "face_detector is for metric faces, got metric objects"),
-        ({"metric": "faces", "face_embedder": Path("e")}, "face_embedder needs face_detector"),
-        ({"metric": "faces", "face_levels": "unit"}, "face_levels says how"),
-        ({"metric": "objects", "plate_detector": "p.pt"}, "plate_detector is for metric plates"),
+        ({"asked_metric": "detector"}, "metric detector needs a detector"),
+        ({"asked_metric": "sharpness"}, "metric must be one of detector, objects"),
         (
-            {"metric": "general", "detector": "y.pt", "annotations": Path("a.json")},
+            {"asked_metric": "faces", "detector": "y.pt"},
+            "detector is for metric detector or objects",
+        ),
+        ({"face_detector": "y.onnx"}, "face_detector is for metric faces, got metric objects"),
+        ({"asked_metric": "faces", "face_embedder": Path("e")}, "face_embedder needs face_detec"),
+        ({"asked_metric": "faces", "face_levels": "unit"}, "face_levels says how"),
+        ({"asked_metric": "objects", "plate_detector": "p.pt"}, "plate_detector is for metric pl"),
+    ],
+)
+def test_machines_that_do_not_go_together_are_misuse(
+    fields: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        MachineChoice(**fields)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("machine", "fields", "message"),
+    [
+        (
+            MachineChoice(asked_metric="general", detector="y.pt"),
+            {"annotations": Path("a.json")},
             "annotations are for metric detector, got metric general",
         ),
         (
-            {"metric": "plates", "second_detector": "y.pt"},
+            MachineChoice(asked_metric="plates"),
+            {"second_detector": "y.pt"},
             "second_detector judges detections, got metric plates",
         ),
     ],
 )
-def test_what_does_not_go_together_is_misuse(fields: dict[str, object], message: str) -> None:
+def test_what_the_machine_has_no_use_for_is_misuse(
+    machine: MachineChoice, fields: dict[str, object], message: str
+) -> None:
     with pytest.raises(RequestError, match=message):
-        TuneRequest(clip=Path("clip.mp4"), **fields)  # type: ignore[arg-type]  # wrong on purpose
+        TuneRequest(clip=Path("clip.mp4"), machine=machine, **fields)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_detector_alone_is_the_metric() -> None:
-    clip = Path("clip.mp4")
-
-    assert TuneRequest(clip=clip, detector="y.pt").machine_choice.metric == "detector"
-    assert TuneRequest(clip=clip).machine_choice.metric == "objects"
+    assert MachineChoice(detector="y.pt").metric == "detector"
+    assert MachineChoice().metric == "objects"

@@ -21,6 +21,7 @@ from ratesight.optimizer.events import (
     TuneEvent,
     VerificationStarted,
 )
+from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import (
     Recommendation,
     read_settings,
@@ -45,9 +46,11 @@ def asked(clips: Path, data: Path, folder: Path) -> TuneRequest:
         codec="x264",
         preset="veryfast",
         aim=TargetQuality(quality=0.9),
-        detector=str(data / "weights" / "yolov8n.pt"),
+        machine=MachineChoice(
+            detector=str(data / "weights" / "yolov8n.pt"),
+            image_size=320,
+        ),
         second_detector=str(data / "weights" / "yolov5n.torchscript"),
-        image_size=320,
         num_trials=NUM_TRIALS,
         regions="detector",
         num_region_trials=NUM_REGION_TRIALS,
@@ -160,7 +163,7 @@ def with_regions(found: Recommendation, folder: Path, **used: object) -> Path:
 def test_encode_finds_the_regions_of_the_clip_and_uses_them(
     recommended: Recommended, asked: TuneRequest, tmp_path: Path, clips: Path
 ) -> None:
-    path = with_regions(recommended.recommendation, tmp_path, detector=asked.detector)
+    path = with_regions(recommended.recommendation, tmp_path, detector=asked.machine.detector)
     settings, used = read_settings(path)
     clip, said = clips / "webcam_signer_again_480p.mkv", []
 
@@ -180,7 +183,7 @@ def test_encode_refuses_other_weights_than_those_of_the_search(
 ) -> None:
     found = recommended.recommendation
     assert found.regions is None or found.regions.weights_sha256 is not None
-    path = with_regions(found, tmp_path, detector=asked.detector, weights_sha256="0123")
+    path = with_regions(found, tmp_path, detector=asked.machine.detector, weights_sha256="0123")
     settings, used = read_settings(path)
 
     with pytest.raises(WeightsError, match=r"must be those of the search, 0123, .* tune with them"):

@@ -1,0 +1,56 @@
+"""``ratesight bdrate``: BD-rate of curves measured anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import one_line_errors
+from .options import (
+    DebugOption,
+    JsonOption,
+    MethodName,
+    PolicyName,
+)
+from .output import print_json
+
+
+def bdrate(
+    anchor: Annotated[Path, typer.Argument(help="CSV with columns rate and quality.")],
+    test: Annotated[Path, typer.Argument(help="The same of what is compared with it.")],
+    method: Annotated[MethodName, typer.Option(help="Fit.")] = MethodName.PCHIP,
+    policy: Annotated[
+        PolicyName, typer.Option(help="Where quality does not rise with rate: refuse, or mend.")
+    ] = PolicyName.STRICT,
+    min_overlap: Annotated[
+        float, typer.Option(help="Least share of the anchor's quality range that both cover.")
+    ] = 0.25,
+    block_frames: Annotated[
+        int, typer.Option(help="Frames in a row that show the same, for intervals over frames.")
+    ] = 1,
+    saturation: Annotated[
+        float, typer.Option(help="Share of the range below which a gain at the top is cut off.")
+    ] = 0.005,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """BD-rate of curves measured anywhere; columns clip and frame give medians and intervals."""
+    with one_line_errors(debug):
+        from ..bd_comparison import Rules, compare, comparison_lines, read_curves
+
+        rules = Rules(
+            method=method.value,
+            policy=policy.value,
+            saturation=saturation,
+            min_overlap=min_overlap,
+            block_frames=block_frames,
+        )
+        found = compare(read_curves(anchor), read_curves(test), rules)
+        if json_lines:
+            print_json("bd_rate", dataclasses.asdict(found))
+            return
+        for line in comparison_lines(found):
+            print(line)

@@ -1,0 +1,135 @@
+"""``ratesight compare``: curves of encoders and settings, BD-rate of each pair."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import one_line_errors
+from .options import (
+    CodecName,
+    DebugOption,
+    DetectorOption,
+    FaceDetectorOption,
+    FrameRateOption,
+    FramesPerSecondOption,
+    ImageSizeOption,
+    JobsOption,
+    JsonOption,
+    MetricOption,
+    PlateDetectorOption,
+    StoreOption,
+    parse_frame_rate,
+)
+from .output import event_type, make_folder, print_json
+
+if TYPE_CHECKING:
+    from ..compare import CompareRequest
+
+
+def compare(
+    clips: Annotated[list[Path], typer.Argument(help="Video files or folders of pictures.")],
+    codec: Annotated[
+        list[CodecName] | None,
+        typer.Option(help="Encoder at its usual preset, with its defaults; repeatable."),
+    ] = None,
+    settings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="recommendation.json of a tune; repeatable."),
+    ] = None,
+    quality_range: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Task quality of interest.")
+    ] = (0.8, 0.97),
+    metric: MetricOption = None,
+    detector: DetectorOption = None,
+    face_detector: FaceDetectorOption = None,
+    plate_detector: PlateDetectorOption = None,
+    image_size: ImageSizeOption = 640,
+    max_seconds: Annotated[float | None, typer.Option(help="Cut each clip.")] = None,
+    frames_per_second: FramesPerSecondOption = 5.0,
+    frame_rate: FrameRateOption = None,
+    jobs: JobsOption = 0,
+    store: StoreOption = Path("ratesight.sqlite"),
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
+        "ratesight-out/compare"
+    ),
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare encoders and settings on clips: curves and BD-rate of each pair."""
+    with one_line_errors(debug):
+        from ..compare import CompareRequest, contestants_of
+        from ..machine_choice import MachineChoice
+
+        request = CompareRequest(
+            clips=tuple(clips),
+            contestants=contestants_of([one.value for one in codec or []], settings or []),
+            low_quality=quality_range[0],
+            high_quality=quality_range[1],
+            machine=MachineChoice(
+                asked_metric=None if metric is None else metric.value,
+                detector=detector,
+                face_detector=face_detector,
+                plate_detector=plate_detector,
+                image_size=image_size,
+            ),
+            frame_rate=parse_frame_rate(frame_rate),
+            max_seconds=max_seconds,
+            frames_per_second=frames_per_second,
+            num_jobs=jobs,
+            store=store,
+        )
+        _show(request, out, json_lines=json_lines)
+
+
+def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
+    """Runs a comparison, shows its progress, writes its results."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..compare import Compared, CurveMeasured, compare_events
+    from ..comparison_files import clip_rows, matrix_rows, write_comparison
+    from ..errors import CurveError
+    from ..report import draw_comparison
+
+    make_folder(out)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    compared: Compared | None = None
+    with console.status("measuring"):
+        for event in compare_events(request):
+            if isinstance(event, Compared):
+                compared = event
+                break
+            if isinstance(event, CurveMeasured):
+                points = [f"{one.quality:.3f} at {one.rate_kbps:.0f}" for one in event.points]
+                console.print(f"{event.clip} {event.contestant}: {', '.join(points)} kbit/s")
+            else:
+                console.print(f"{event.clip} skipped: {event.reason}")
+            if json_lines:
+                print_json(event_type(event), dataclasses.asdict(event))
+    assert compared is not None
+    if not compared.curves:
+        raise CurveError(f"no clip could be measured; {compared.skipped[0].reason}")
+    write_comparison(compared, out)
+    draw_comparison(compared, out / "curves.png")
+    if json_lines:
+        print_json("compared", dataclasses.asdict(compared))
+        return
+    names = [one.name for one in request.contestants]
+    console = Console(highlight=False, emoji=False)
+    table = Table(title="BD-rate of column against row: median over clips (95 % interval)")
+    for column in ("", *names):
+        table.add_column(column, justify="left" if not column else "right")
+    for row in matrix_rows(compared, names):
+        table.add_row(*row)
+    console.print(table)
+    table = Table(title=f"BD-rate against {names[0]}, clip by clip (95 % interval)")
+    for column in ("clip", *names[1:]):
+        table.add_column(column, justify="left" if column == "clip" else "right")
+    for row in clip_rows(compared, names):
+        table.add_row(*row)
+    console.print(table)
+    print(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'curves.png'}")

@@ -1,0 +1,71 @@
+"""``ratesight encode``: applies a recommendation to a whole file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import one_line_errors
+from .options import (
+    ClipArgument,
+    DebugOption,
+    FrameRateOption,
+    JsonOption,
+    parse_frame_rate,
+)
+from .output import print_json
+
+
+def encode(
+    recommendation: Annotated[Path, typer.Argument(help="recommendation.json of a tune.")],
+    clip: ClipArgument,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Video to write, .mp4 or .mkv.")],
+    detector: Annotated[
+        str | None, typer.Option(help="Finds the regions; that of the recommendation if not given.")
+    ] = None,
+    regions: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Regions of this clip, as JSON.")
+    ] = None,
+    frame_rate: FrameRateOption = None,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Apply a recommendation to a whole file."""
+    with one_line_errors(debug):
+        from rich.console import Console
+
+        from ..apply import apply_settings
+        from ..errors import RequestError
+        from ..recommendation import read_settings
+
+        settings, used = read_settings(recommendation)
+        if used is not None:
+            own_file = used.file if detector is None else None
+            used = dataclasses.replace(
+                used, detector=detector or used.detector, file=regions or own_file
+            )
+        elif detector or regions:
+            raise RequestError(
+                f"--detector and --regions are for settings with regions, {recommendation} has "
+                f"none; leave them out"
+            )
+        console = Console(stderr=True)
+        with console.status("encoding") as status:
+            done = apply_settings(
+                settings,
+                used,
+                clip,
+                target,
+                frame_rate=parse_frame_rate(frame_rate),
+                progress=lambda what, count: status.update(f"{what}, {count} frames"),
+            )
+        if json_lines:
+            print_json("encoded", dataclasses.asdict(done))
+        else:
+            print(
+                f"{target}: {done.num_frames} frames, {done.size_bytes} bytes, "
+                f"{done.rate_kbps:.1f} kbit/s"
+            )

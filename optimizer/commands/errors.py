@@ -1,0 +1,47 @@
+"""Every error ends in one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+
+FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED = 1, 2, 3, 130
+
+
+@contextmanager
+def one_line_errors(debug: bool) -> Iterator[None]:
+    """Turns every error into one line and an exit code."""
+    from ...codecs.errors import CodecError, SettingsError
+    from ...metrics.errors import MetricError
+    from ..errors import OptimizerError, RecommendationError, RequestError
+
+    try:
+        yield
+    except (typer.Exit, SystemExit, BrokenPipeError):
+        raise
+    except KeyboardInterrupt:
+        _fail(
+            "stopped; what was measured is kept, the same command goes on from there", INTERRUPTED
+        )
+    except (SettingsError, RequestError, RecommendationError) as error:
+        if debug:
+            raise
+        _fail(str(error), MISUSED)
+    except (CodecError, MetricError, OptimizerError) as error:
+        if debug:
+            raise
+        _fail(str(error), FAILED)
+    except Exception as error:
+        # The last resort: a fault of ours still ends in one line.
+        if debug:
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where", FAILED)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"ratesight: {' '.join(message.split())}", file=sys.stderr)
+    raise typer.Exit(code)

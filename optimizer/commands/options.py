@@ -1,0 +1,134 @@
+"""Options that commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+class CodecName(StrEnum):
+    """Rows of the encoder table; written out so that --help needs no PyAV."""
+
+    X264 = "x264"
+    X265 = "x265"
+    SVTAV1 = "svtav1"
+
+
+class SamplerName(StrEnum):
+    """Optuna's samplers that make sense for a few dozen trials."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+    GP = "gp"
+
+
+class MethodName(StrEnum):
+    """Fits of log rate over quality."""
+
+    PCHIP = "pchip"
+    AKIMA = "akima"
+    CUBIC = "cubic"
+
+
+class PolicyName(StrEnum):
+    """What to do with a curve that falls."""
+
+    STRICT = "strict"
+    PARETO = "pareto"
+    MONOTONE = "monotone"
+
+
+class MachineName(StrEnum):
+    """What must still see: a real detector, or a learned metric of a kind of machines."""
+
+    DETECTOR = "detector"
+    OBJECTS = "objects"
+    FACES = "faces"
+    PLATES = "plates"
+    GENERAL = "general"
+
+
+class LevelsName(StrEnum):
+    """How an embedder of faces wants its pictures."""
+
+    IMAGENET = "imagenet"
+    SYMMETRIC = "symmetric"
+    UNIT = "unit"
+
+
+ClipArgument = Annotated[
+    Path, typer.Argument(help="A video file, a y4m, or a folder of numbered pictures.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+FrameRateOption = Annotated[
+    str | None, typer.Option(help="Frames a second, such as 25 or 30000/1001; overrides the clip.")
+]
+MetricOption = Annotated[
+    MachineName | None,
+    typer.Option(help="What must still see; detector where one is given, else objects."),
+]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Weights file, or a model name that ultralytics downloads; with --metric objects or "
+        "general it finds their regions. Else built-in proposals do."
+    ),
+]
+FaceDetectorOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Finds faces: YuNet, ONNX. Else proposals.")
+]
+ImageSizeOption = Annotated[int, typer.Option(help="Longest side the detector sees.")]
+FramesPerSecondOption = Annotated[
+    float, typer.Option(help="Frames a second that the machine looks at.")
+]
+JobsOption = Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")]
+StoreOption = Annotated[Path, typer.Option(help="Measurements; nothing in it is measured again.")]
+PlateDetectorOption = Annotated[str | None, typer.Option(help="Finds plates. Else proposals.")]
+
+
+def parse_frame_rate(text: str | None) -> Fraction | None:
+    """Returns an exact frame rate from a text such as 30000/1001.
+
+    Raises:
+        RequestError: It is not one.
+    """
+    from ..errors import RequestError
+
+    if text is None:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise RequestError(f"frame_rate must be like 25 or 30000/1001, got {text!r}") from None
+    if rate <= 0:
+        raise RequestError(f"frame_rate must be above 0, got {text}")
+    return rate
+
+
+def parse_regions(text: str | None) -> Path | Literal["detector"] | None:
+    """Returns where regions come from: found by a detector, or a file."""
+    if text is None:
+        return None
+    return "detector" if text == "detector" else Path(text)
+
+
+def parse_segments(text: str | None) -> tuple[int, float]:
+    """Returns number and seconds of the pieces from a text such as 4x2.5; none for None.
+
+    Raises:
+        RequestError: It is not like that.
+    """
+    from ..errors import RequestError
+
+    if text is None:
+        return 0, 2.0
+    number, _, seconds = text.partition("x")
+    try:
+        return int(number), float(seconds or 2)
+    except ValueError:
+        raise RequestError(f"segments must be like 4 or 4x2.5, got {text!r}") from None

@@ -1,0 +1,40 @@
+"""``ratesight probe``: what a clip is."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+from .errors import one_line_errors
+from .options import (
+    ClipArgument,
+    DebugOption,
+    FrameRateOption,
+    JsonOption,
+    parse_frame_rate,
+)
+from .output import print_json
+
+
+def probe(
+    clip: ClipArgument,
+    frame_rate: FrameRateOption = None,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show what a clip is, by decoding it."""
+    with one_line_errors(debug):
+        from ...codecs.clip import probe as probe_clip
+
+        facts = dataclasses.asdict(probe_clip(clip, parse_frame_rate(frame_rate)))
+        facts = {
+            name: str(value) if isinstance(value, (Path, Fraction)) else value
+            for name, value in facts.items()
+        }
+        if json_lines:
+            print_json("clip", facts)
+            return
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(f"{name:<{width}}  {'-' if value is None else value}")

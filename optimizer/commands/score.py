@@ -1,0 +1,139 @@
+"""``ratesight score``: what a clip keeps of its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import one_line_errors
+from .options import (
+    ClipArgument,
+    DebugOption,
+    FrameRateOption,
+    JsonOption,
+    parse_frame_rate,
+)
+from .output import make_folder, print_json
+
+if TYPE_CHECKING:
+    from ..clip_score import Score
+    from ..score import Progress
+
+
+def score(
+    reference: ClipArgument,
+    distorted: Annotated[Path, typer.Argument(help="The same clip after compression.")],
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help="objects, faces, plates, general, psnr, ssim, xpsnr."
+        ),
+    ] = "general,psnr,ssim,xpsnr",
+    detector: Annotated[
+        str | None, typer.Option(help="Finds the regions of objects and general.")
+    ] = None,
+    face_detector: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Finds those of faces: YuNet, ONNX.")
+    ] = None,
+    plate_detector: Annotated[str | None, typer.Option(help="Finds those of plates.")] = None,
+    regions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Regions of the clip, as JSON, instead.")
+    ] = None,
+    reference_score: Annotated[
+        float, typer.Option(help="Score that makes a region of a detection on the reference.")
+    ] = 0.4,
+    frames_per_second: Annotated[
+        float, typer.Option(help="Frames a second that learned metrics look at.")
+    ] = 5.0,
+    frame_rate: FrameRateOption = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Cut both clips.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each frame's values.")
+    ] = None,
+    heat_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw where the first learned metric loses sight, on its worst frame.",
+        ),
+    ] = None,
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Score what a clip keeps of its reference, for machines and as a signal."""
+    with one_line_errors(debug):
+        from ..errors import RequestError
+        from ..score import score as score_clips
+
+        for written in (csv, heat_map):
+            if written is not None and written.resolve() in (
+                reference.resolve(),
+                distorted.resolve(),
+            ):
+                raise RequestError(f"{written} is one of the clips; write to another file")
+        _show(
+            lambda progress: score_clips(
+                reference,
+                distorted,
+                metrics=[name for name in metric.split(",") if name],
+                detector=detector,
+                face_detector=face_detector,
+                plate_detector=plate_detector,
+                regions=regions,
+                min_score=reference_score,
+                frames_per_second=frames_per_second,
+                frame_rate=parse_frame_rate(frame_rate),
+                max_seconds=max_seconds,
+                heat_map=heat_map is not None,
+                progress=progress,
+            ),
+            (reference, distorted),
+            csv=csv,
+            heat_map=heat_map,
+            json_lines=json_lines,
+        )
+
+
+def _show(
+    run: Callable[[Progress], Score],
+    clips: tuple[Path, Path],
+    *,
+    csv: Path | None,
+    heat_map: Path | None,
+    json_lines: bool,
+) -> None:
+    """Scores two clips, shows the progress, writes the files that were asked for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..report import draw_heat_map
+    from ..score_files import score_json, score_rows, write_frames
+
+    for written in (csv, heat_map):
+        if written is not None:
+            make_folder(written.parent)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    with console.status("opening") as status:
+        found = run(lambda what, count: status.update(f"{what}, {count} frames"))
+    for note in found.notes:
+        console.print(f"note: {note}")
+    if csv is not None:
+        write_frames(found, csv)
+    if heat_map is not None and found.heat_map is not None:
+        draw_heat_map(found.heat_map, heat_map)
+    if json_lines:
+        names = {"reference": str(clips[0]), "distorted": str(clips[1])}
+        print_json("score", {**names, **score_json(found)})
+        return
+    table = Table(caption="5th percentile and worst are of frames")
+    for column in ("metric", "value", "5th percentile", "worst", "frames", "regions"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for row in score_rows(found):
+        table.add_row(*row)
+    Console(highlight=False, emoji=False).print(table)
+    for written in (csv, heat_map):
+        if written is not None:
+            print(written)

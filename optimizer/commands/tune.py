@@ -1,0 +1,319 @@
+"""``ratesight tune``: searches, verifies, recommends."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import NOT_VERIFIED, one_line_errors
+from .options import (
+    ClipArgument,
+    CodecName,
+    DebugOption,
+    DetectorOption,
+    FaceDetectorOption,
+    FrameRateOption,
+    FramesPerSecondOption,
+    ImageSizeOption,
+    JobsOption,
+    JsonOption,
+    LevelsName,
+    MetricOption,
+    PlateDetectorOption,
+    SamplerName,
+    StoreOption,
+    parse_frame_rate,
+    parse_regions,
+    parse_segments,
+)
+from .output import event_type, make_folder, print_json
+
+if TYPE_CHECKING:
+    from ...codecs.region import ClipRegions
+    from ..recommendation import Recommendation
+    from ..request import TuneRequest
+
+
+def tune(
+    clip: ClipArgument,
+    codec: Annotated[CodecName, typer.Option(help="Encoder.")] = CodecName.X264,
+    preset: Annotated[str | None, typer.Option(help="Preset; the encoder's usual one.")] = None,
+    set_option: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Fix an encoder option; repeatable."),
+    ] = None,
+    metric: MetricOption = None,
+    detector: DetectorOption = None,
+    face_detector: FaceDetectorOption = None,
+    face_embedder: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --face-detector: verifies with real recognition."),
+    ] = None,
+    face_levels: Annotated[
+        LevelsName | None, typer.Option(help="How the embedder wants its pictures.")
+    ] = None,
+    plate_detector: PlateDetectorOption = None,
+    image_size: ImageSizeOption = 640,
+    reference_score: Annotated[
+        float, typer.Option(help="Score that makes an object of a detection on the original.")
+    ] = 0.4,
+    match_score: Annotated[
+        float, typer.Option(help="Score from which a detection on the encode may match.")
+    ] = 0.25,
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO JSON of what is there, instead of detections.")
+    ] = None,
+    target_quality: Annotated[
+        float | None, typer.Option(help="Lowest rate that keeps this; 0.95 if nothing is given.")
+    ] = None,
+    target_rate: Annotated[
+        float | None, typer.Option(metavar="KBPS", help="Best quality within this rate.")
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Settings to try, the defaults among them.")] = 25,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="detector|FILE",
+            help="Also try regions of interest, around what is found there or from a JSON file.",
+        ),
+    ] = None,
+    region_trials: Annotated[
+        int, typer.Option(help="Regions to try, on top of the best options without.")
+    ] = 12,
+    second_detector: Annotated[
+        str | None, typer.Option(help="Weights of another detector, to judge what is recommended.")
+    ] = None,
+    sampler: Annotated[SamplerName, typer.Option(help="Who proposes settings.")] = SamplerName.TPE,
+    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Cut the clip; what comes later is not looked at.")
+    ] = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[xS]",
+            help="Search on N pieces of S (2) seconds spread over the clip, verify on all of it.",
+        ),
+    ] = None,
+    frames_per_second: FramesPerSecondOption = 5.0,
+    frame_rate: FrameRateOption = None,
+    jobs: JobsOption = 0,
+    under_way: Annotated[
+        int,
+        typer.Option(help="Settings under way at once, at most; the result depends on it."),
+    ] = 4,
+    tolerance: Annotated[
+        float, typer.Option(help="Fall of verified below expected quality before exit code 3.")
+    ] = 0.03,
+    store: StoreOption = Path("ratesight.sqlite"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; ratesight-out/CLIP-CODEC.")
+    ] = None,
+    json_lines: JsonOption = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an encode.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Search encoder settings that keep what a machine sees at the lowest rate."""
+    with one_line_errors(debug):
+        from ...codecs.settings import parse_options
+        from ...codecs.table import ENCODERS
+        from ..api import aim_of
+        from ..bench import Thresholds
+        from ..machine_choice import MachineChoice
+        from ..request import TuneRequest
+
+        num_segments, segment_seconds = parse_segments(segments)
+        request = TuneRequest(
+            clip=clip,
+            codec=codec.value,
+            preset=preset,
+            fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
+            aim=aim_of(target_quality, target_rate),
+            machine=MachineChoice(
+                asked_metric=None if metric is None else metric.value,
+                detector=detector,
+                face_detector=face_detector,
+                face_embedder=face_embedder,
+                face_levels=None if face_levels is None else face_levels.value,
+                plate_detector=plate_detector,
+                image_size=image_size,
+                thresholds=Thresholds(reference=reference_score, match=match_score),
+            ),
+            annotations=annotations,
+            num_trials=trials,
+            regions=parse_regions(regions),
+            num_region_trials=region_trials,
+            second_detector=second_detector,
+            sampler=sampler.value,
+            seed=seed,
+            frame_rate=parse_frame_rate(frame_rate),
+            max_seconds=max_seconds,
+            num_segments=num_segments,
+            segment_seconds=segment_seconds,
+            frames_per_second=frames_per_second,
+            num_jobs=jobs,
+            num_under_way=under_way,
+            tolerance=tolerance,
+            store=store,
+        )
+        folder = out or Path("ratesight-out") / f"{clip.stem}-{codec.value}"
+        recommendation = _show(request, folder, json_lines=json_lines, verbose=verbose)
+    if not recommendation.is_verified:
+        raise typer.Exit(NOT_VERIFIED)
+
+
+def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> Recommendation:
+    """Runs a search, shows its progress, writes its results."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from ...codecs.region import write_regions
+    from ..events import (
+        ClipLoaded,
+        PointMeasured,
+        Recommended,
+        RegionsSkipped,
+        TrialFinished,
+        VerificationStarted,
+    )
+    from ..recommendation import write_json
+    from ..report import draw_curves
+    from ..tune import tune_events
+
+    make_folder(out)
+    console = Console(stderr=True, highlight=False, emoji=False)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} trials"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[best]}"),
+        console=console,
+        transient=True,
+    )
+    recommendation: Recommendation | None = None
+    clip_regions: ClipRegions | None = None
+    with progress:
+        task = progress.add_task(f"tuning {request.codec}", total=request.num_all_trials, best="")
+        for event in tune_events(request):
+            match event:
+                case Recommended(recommendation=recommendation, regions=clip_regions):
+                    break
+                case ClipLoaded():
+                    console.print(
+                        f"{request.clip.name}: {event.width}x{event.height}, "
+                        f"{event.num_frames} frames at {event.frame_rate:.3f} fps; looking for "
+                        f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
+                    )
+                    for note in event.notes:
+                        console.print(f"note: {note}")
+                case RegionsSkipped():
+                    progress.update(task, total=request.num_trials)
+                    console.print(
+                        f"regions would cover {event.region_share * 100:.0f} % of the picture: "
+                        f"only options are searched"
+                    )
+                case PointMeasured() if verbose:
+                    console.print(
+                        f"  {event.role} {'' if event.trial is None else event.trial} "
+                        f"crf {event.crf:g}: {event.rate_kbps:.1f} kbit/s, "
+                        f"quality {event.quality:.4f}{' (stored)' if event.is_from_store else ''}"
+                    )
+                case TrialFinished():
+                    left = event.elapsed_seconds / (event.trial + 1)
+                    left *= event.num_trials - event.trial - 1
+                    best = f"best {event.best_cost_percent:+.1f} %, about {left:.0f} s left"
+                    progress.update(task, completed=event.trial + 1, best=best)
+                    if event.failure:
+                        console.print(f"trial {event.trial} failed: {event.failure}")
+                    elif verbose:
+                        console.print(
+                            f"trial {event.trial}: {event.cost_percent:+.1f} %, "
+                            f"{event.num_points} encodes, {event.options}"
+                        )
+                case VerificationStarted():
+                    progress.update(task, description="verifying")
+            if json_lines:
+                print_json(event_type(event), dataclasses.asdict(event))
+    assert recommendation is not None
+    write_json(recommendation, out / "recommendation.json")
+    draw_curves(recommendation, out / "curves.png")
+    if clip_regions is not None:
+        write_regions(clip_regions, out / "regions.json")
+    if json_lines:
+        print_json("recommendation", recommendation.to_json())
+    else:
+        _print_recommendation(recommendation, out)
+    return recommendation
+
+
+def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..report import bd_rate_text, contender_lines, headline, machine_text, real_lines
+
+    console = Console(highlight=False, emoji=False)
+    table = Table()
+    for column in ("", "defaults", "tuned"):
+        table.add_column(column, justify="left" if not column else "right")
+    anchor, winner = recommendation.anchor, recommendation.winner
+    rows = [
+        (
+            "rate at target, kbit/s",
+            recommendation.anchor_rate_kbps,
+            recommendation.rate_kbps,
+            ".1f",
+        ),
+        ("CRF", anchor.crf, winner.crf, "g"),
+        ("measured there: kbit/s", anchor.rate_kbps, winner.rate_kbps, ".1f"),
+        ("task quality", anchor.quality, winner.quality, ".4f"),
+        ("task quality, 5th percentile of frames", anchor.quality_p5, winner.quality_p5, ".4f"),
+        ("the real machine's quality", anchor.real_quality, winner.real_quality, ".4f"),
+        ("mAP 50-95", anchor.map50_95, winner.map50_95, ".4f"),
+        ("mAP 50", anchor.map50, winner.map50, ".4f"),
+        ("precision", anchor.precision, winner.precision, ".4f"),
+        ("recall", anchor.recall, winner.recall, ".4f"),
+        ("PSNR, dB", anchor.psnr_db, winner.psnr_db, ".2f"),
+        ("SSIM", anchor.ssim, winner.ssim, ".4f"),
+        ("XPSNR, dB", anchor.xpsnr_db, winner.xpsnr_db, ".2f"),
+        ("encode speed, fps", anchor.encode_fps, winner.encode_fps, ".1f"),
+    ]
+    for name, of_anchor, of_winner, form in rows:
+        if of_anchor is not None and of_winner is not None:
+            table.add_row(name, format(of_anchor, form), format(of_winner, form))
+    console.print(table)
+    console.print(machine_text(recommendation.machines))
+    console.print(f"[bold]{headline(recommendation)}[/bold]")
+    if (text := bd_rate_text(recommendation)) is not None:
+        console.print(text)
+    for line in contender_lines(recommendation):
+        console.print(line)
+    console.print(
+        f"quality {recommendation.verified_quality:.4f} verified, {recommendation.quality:.4f} "
+        f"expected by the search (gap {recommendation.quality_gap:+.4f}, tolerance "
+        f"{recommendation.tolerance:g})"
+    )
+    for line in real_lines(recommendation):
+        console.print(line)
+    for note in recommendation.notes:
+        console.print(f"note: {note}")
+    # Not through rich, which wraps lines and turns ":v:" into a picture.
+    print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n")
+    print(recommendation.ffmpeg_command or _encode_command(recommendation, out))
+    if not recommendation.is_verified:
+        print("ratesight: the winner failed verification, see the gap above", file=sys.stderr)
+
+
+def _encode_command(recommendation: Recommendation, out: Path) -> str:
+    """Returns our own command that makes the same encode, quoted for a shell."""
+    clip, frame_rate = (recommendation.provenance[name] for name in ("clip", "frame_rate"))
+    words = ["ratesight", "encode", str(out / "recommendation.json"), str(clip), "OUTPUT.mkv"]
+    if frame_rate is not None:
+        words += ["--frame-rate", str(frame_rate)]
+    return shlex.join(words)
