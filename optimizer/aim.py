@@ -1,4 +1,4 @@
-"""What a search is after: the lowest rate at a quality, or the best quality at a rate."""
+"""What a search is after: the lowest rate at a quality or over many, the best quality at a rate."""
 
 from __future__ import annotations
 
@@ -44,4 +44,33 @@ class TargetRate:
         return Reading(value=self.rate_kbps)
 
 
-Aim = TargetQuality | TargetRate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityRange:
+    """The lowest rate over a range of qualities in (0, 1): BD-rate.
+
+    Attributes:
+        quality: In the range; what the recommended CRF is chosen for.
+    """
+
+    low: float = 0.8
+    high: float = 0.97
+    quality: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < 1:
+            raise RequestError(
+                f"quality_range must be low and high between 0 and 1, got {self.low:g} and "
+                f"{self.high:g}"
+            )
+        if not self.low <= self.quality <= self.high:
+            raise RequestError(
+                f"target_quality must lie in the quality_range {self.low:g} to {self.high:g}, "
+                f"got {self.quality:g}"
+            )
+
+    def rate_on(self, curve: RdCurve) -> Reading:
+        """Returns the rate in kbit/s at which a curve has the quality to recommend."""
+        return curve.rate_at(self.quality)
+
+
+Aim = TargetQuality | TargetRate | QualityRange

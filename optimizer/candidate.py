@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.table import ENCODERS
-from .aim import Aim, TargetRate
+from .aim import Aim, QualityRange, TargetRate
 from .bench import Measurement
 from .curve import RdCurve, RdPoint, fit_curve
 
@@ -27,6 +28,12 @@ _FAR_LOG_RATE = 0.35
 _QUALITY_NOISE = 0.015
 _USUAL_LOG_CHANGE = 0.3
 _SHIFTS = np.linspace(-1.5, 1.5, 601)
+# Where a candidate is measured for a range of qualities: shares of the range, in this order.
+_SPREAD = (0.5, 0.15, 0.85, 0.3, 0.7)
+# Points of a curve over a range of qualities, at most, and the distance in quality of neighbours
+# that asks for one between.
+_MOST_POINTS = 9
+_LARGEST_GAP = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +83,8 @@ def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
     Everything is compared with the anchor, so that it gets a dense curve where it meets the aim:
     with a bracket alone, a copy of it once seemed to save 12 % by being measured more often.
     """
+    if isinstance(aim, QualityRange):
+        return next_crfs(anchor, aim.low, aim.high)
     reading = aim.rate_on(anchor.curve)
     if reading.end is not None:
         low, high = anchor.search_crf
@@ -95,6 +104,38 @@ def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
     return missing if len(anchor.measurements) < _ANCHOR_POINTS else []
 
 
+def next_crfs(candidate: Candidate, low_quality: float, high_quality: float) -> list[float]:
+    """Returns where a curve is measured next: beyond its ends, then in its largest gap.
+
+    Fewer than four points are never enough; more are measured only while the range of quality is
+    not covered, or neighbours in it lie far apart.
+    """
+    low, high = (float(end) for end in candidate.search_crf)
+    crfs = sorted(candidate.measurements)
+    if len(crfs) >= _MOST_POINTS:
+        return []
+    curve = candidate.curve
+    step = float(round((high - low) / 8))
+    beyond = []
+    if curve.qualities[-1] < high_quality and crfs[0] > low:
+        beyond.append(max(low, crfs[0] - step))
+    if curve.qualities[0] > low_quality and crfs[-1] < high:
+        beyond.append(min(high, crfs[-1] + step))
+    if beyond:
+        return beyond[: _MOST_POINTS - len(crfs)]
+    gaps = [
+        (abs(curve.quality_at_crf(left) - curve.quality_at_crf(right)), left, right)
+        for left, right in itertools.pairwise(crfs)
+        if right - left >= 2
+        and curve.quality_at_crf(left) > low_quality
+        and curve.quality_at_crf(right) < high_quality
+    ]
+    if not gaps or (max(gaps)[0] <= _LARGEST_GAP and len(crfs) >= 4):
+        return []
+    _, left, right = max(gaps)
+    return [float(round((left + right) / 2))]
+
+
 def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float) -> float | None:
     """Returns where a candidate is measured next, None where it is known well enough.
 
@@ -103,6 +144,8 @@ def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float
     """
     anchor_rate = aim.rate_on(anchor.curve).value
     if not candidate.measurements:
+        if isinstance(aim, QualityRange):
+            return _spread_crf(candidate, anchor.curve, aim)
         return float(round(anchor.curve.crf_at(anchor_rate).value))
     found = cost(candidate, anchor, aim)
     num_needed = 1
@@ -123,6 +166,8 @@ def another_crf(candidate: Candidate, anchor: Candidate, aim: Aim) -> float | No
     where all near ones are known.
     """
     curve = extended(candidate, anchor)
+    if isinstance(aim, QualityRange):
+        return _spread_crf(candidate, curve, aim)
     crf = round(curve.crf_at(aim.rate_on(curve).value).value)
     low, high = candidate.search_crf
     for apart in (3, 2, 1):
@@ -134,6 +179,18 @@ def another_crf(candidate: Candidate, anchor: Candidate, aim: Aim) -> float | No
     return None
 
 
+def _spread_crf(candidate: Candidate, curve: RdCurve, aim: QualityRange) -> float | None:
+    """Returns an unmeasured CRF that spreads a candidate's points over a range of qualities."""
+    low, high = candidate.search_crf
+    for apart in (3, 2, 1):
+        for share in _SPREAD:
+            rate = curve.rate_at(aim.low + share * (aim.high - aim.low)).value
+            crf = float(min(max(round(curve.crf_at(rate).value), low), high))
+            if all(abs(crf - known) >= apart for known in candidate.measurements):
+                return crf
+    return None
+
+
 def _is_far(candidate: Candidate, anchor_rate: float) -> bool:
     distances = [abs(math.log(point.rate_kbps / anchor_rate)) for point in candidate.points]
     return min(distances) > _FAR_LOG_RATE
@@ -142,12 +199,12 @@ def _is_far(candidate: Candidate, anchor_rate: float) -> bool:
 def cost(candidate: Candidate, anchor: Candidate, aim: Aim) -> float:
     """Returns what a candidate costs against the anchor around the target; lower is better.
 
-    For a target quality it is the natural log of the rate change, for a target rate the quality
-    lost. Reading the candidate's own curve at the target would use one or two noisy points, and
-    where quality saturates a hundredth of noise is a quarter of the rate. Instead the anchor's
-    curve is shifted in log rate until it fits all points of the candidate, by least squares: a
-    point counts as much as the curve is steep there. A weak prior keeps what is hardly known
-    near 0.
+    For a quality or a range of them it is the natural log of the rate change, for a target rate
+    the quality lost. Reading the candidate's own curve at the target would use one or two noisy
+    points, and where quality saturates a hundredth of noise is a quarter of the rate. Instead the
+    anchor's curve is shifted in log rate until it fits all points of the candidate, by least
+    squares: a point counts as much as the curve is steep there. A weak prior keeps what is hardly
+    known near 0.
     """
     if candidate is anchor:
         return 0.0

@@ -20,7 +20,7 @@ from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from .bd_comparison import Comparison, FrameQualities, Rules, compare
 from .bench import Bench, Measurement, sampled_frames
-from .candidate import Candidate
+from .candidate import Candidate, next_crfs
 from .curve import RdPoint
 from .errors import CurveError, RequestError
 from .machine_choice import MachineChoice
@@ -30,10 +30,6 @@ from .recommendation import read_settings
 from .request import DEFAULT_STORE, num_jobs_here
 from .set_up import find_regions, set_up_bench
 from .store import open_store
-
-# Points of one curve, at most, and the distance in quality of neighbours that asks for one between.
-_MOST_POINTS = 9
-_LARGEST_GAP = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,38 +253,6 @@ def _measure(
 def _first_crfs(candidate: Candidate) -> list[float]:
     low, high = candidate.search_crf
     return [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7)]
-
-
-def next_crfs(candidate: Candidate, low_quality: float, high_quality: float) -> list[float]:
-    """Returns where a curve is measured next: beyond its ends, then in its largest gap.
-
-    Fewer than four points are never enough; more are measured only while the range of quality is
-    not covered, or neighbours in it lie far apart.
-    """
-    low, high = (float(end) for end in candidate.search_crf)
-    crfs = sorted(candidate.measurements)
-    if len(crfs) >= _MOST_POINTS:
-        return []
-    curve = candidate.curve
-    step = float(round((high - low) / 8))
-    beyond = []
-    if curve.qualities[-1] < high_quality and crfs[0] > low:
-        beyond.append(max(low, crfs[0] - step))
-    if curve.qualities[0] > low_quality and crfs[-1] < high:
-        beyond.append(min(high, crfs[-1] + step))
-    if beyond:
-        return beyond[: _MOST_POINTS - len(crfs)]
-    gaps = [
-        (abs(curve.quality_at_crf(left) - curve.quality_at_crf(right)), left, right)
-        for left, right in itertools.pairwise(crfs)
-        if right - left >= 2
-        and curve.quality_at_crf(left) > low_quality
-        and curve.quality_at_crf(right) < high_quality
-    ]
-    if not gaps or (max(gaps)[0] <= _LARGEST_GAP and len(crfs) >= 4):
-        return []
-    _, left, right = max(gaps)
-    return [float(round((left + right) / 2))]
 
 
 def _frame_qualities(measured: dict[float, Measurement]) -> FrameQualities:

@@ -12,7 +12,7 @@ import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.optimizer.bench import Measurement
-from ratesight.optimizer.candidate import Candidate
+from ratesight.optimizer.candidate import Candidate, next_crfs
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.compare import (
     ClipSkipped,
@@ -22,7 +22,6 @@ from ratesight.optimizer.compare import (
     CurveMeasured,
     compare_events,
     contestants_of,
-    next_crfs,
 )
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.machine_choice import MachineChoice
