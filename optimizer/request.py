@@ -55,6 +55,8 @@ class TuneRequest:
         num_under_way: Settings proposed before the first of them is known. The result depends on
             it, not on num_jobs, which cannot make use of more than that.
         tolerance: How far the verified quality may fall below what the search expects.
+        study_storage: URL of a database for Optuna's studies; a journal beside the store where
+            None.
     """
 
     clip: Path
@@ -79,6 +81,7 @@ class TuneRequest:
     num_under_way: int = 4
     tolerance: float = 0.03
     store: Path = DEFAULT_STORE
+    study_storage: str | None = None
 
     def __post_init__(self) -> None:
         if self.codec not in ENCODERS:

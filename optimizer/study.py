@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import optuna
-from optuna.storages import JournalStorage
+import sqlalchemy
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from ..codecs.roi import region_coding
 from ..codecs.table import Choice, Encoder, Floats, Ints, OptionValue
-from .errors import StoreError
+from .errors import RequestError, StoreError
 
 Sampler = Literal["tpe", "random", "gp"]
 # What a study searches: the encoder's own options, or those of regions of interest.
@@ -28,6 +29,14 @@ _IDLE_PROPOSALS = 20
 
 # What Optuna raises on a journal that is not one, or whose last line a full disk cut short.
 _JOURNAL_ERRORS = (OSError, ValueError, KeyError, TypeError)
+# What it raises on a database that does not answer, or holds tables of another version.
+_DATABASE_ERRORS = (
+    sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError,
+)  # fmt: skip
+_STORAGE_ERRORS = (*_JOURNAL_ERRORS, *_DATABASE_ERRORS)
+_CONNECT_SECONDS = 10
+# Two runs that start at once on an empty database both make its tables; one of them succeeds.
+_TABLE_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +52,28 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StudyStorage:
+    """Where finished trials are kept, for ``optuna-dashboard``.
+
+    Attributes:
+        place: File of a journal, or URL of a database without its password.
+    """
+
+    place: Path | str
+    storage: BaseStorage
+
+    def error(self, error: Exception) -> StoreError:
+        """Returns what went wrong as one line."""
+        return _storage_error(self.place, error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """A search over the options of one encoder.
 
     A run is a function of its inputs and its seed, and the store remembers what was measured. So
     a run that was killed is simply run again: the study starts afresh, proposes the same options,
-    and finds their measurements in the store. Finished trials are written to a journal that
+    and finds their measurements in the store. Finished trials are copied to a storage that
     ``optuna-dashboard`` opens.
     """
 
@@ -58,8 +83,8 @@ class Study:
     fixed: Mapping[str, OptionValue]
     idle_cost: float
     live: optuna.Study
-    journal: optuna.Study
-    journal_path: Path
+    kept: optuna.Study
+    storage: StudyStorage
 
     def ask(self) -> Proposal:
         """Returns options to try, known good starts first.
@@ -95,7 +120,7 @@ class Study:
         """Records what a proposal cost, lower is better; None where the encoder refused it.
 
         Raises:
-            StoreError: The journal cannot be written, or is damaged.
+            StoreError: The storage cannot be written, or is damaged.
         """
         for name, value in attributes.items():
             proposal.trial.set_user_attr(name, value)
@@ -103,10 +128,10 @@ class Study:
         finished = self.live.tell(proposal.trial, cost, state=state)
         num_told = sum(trial.state.is_finished() for trial in self.live.get_trials(deepcopy=False))
         try:
-            if num_told > len(self.journal.get_trials(deepcopy=False)):
-                self.journal.add_trial(finished)
-        except _JOURNAL_ERRORS as error:
-            raise _journal_error(self.journal_path, error) from error
+            if num_told > len(self.kept.get_trials(deepcopy=False)):
+                self.kept.add_trial(finished)
+        except _STORAGE_ERRORS as error:
+            raise self.storage.error(error) from error
 
     def _searched(
         self, chosen: Mapping[str, OptionValue]
@@ -131,6 +156,61 @@ class Study:
                 yield option.name, option.search
 
 
+def open_storage(place: Path | str) -> StudyStorage:
+    """Opens or creates the storage of studies.
+
+    Args:
+        place: File of Optuna's journal storage, or the URL of a database that SQLAlchemy knows.
+
+    Raises:
+        RequestError: The URL is none, or its driver is not installed.
+        StoreError: The storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if isinstance(place, str):
+        return _open_database(place)
+    try:
+        return StudyStorage(place=place, storage=JournalStorage(JournalFileBackend(str(place))))
+    except _JOURNAL_ERRORS as error:
+        raise _storage_error(place, error) from error
+
+
+def _open_database(text: str) -> StudyStorage:
+    try:
+        url = sqlalchemy.make_url(text)
+        if url.drivername == "postgresql":
+            # The driver that our optional group brings; SQLAlchemy before 2.1 meant another.
+            url = url.set(drivername="postgresql+psycopg")
+        url.get_dialect().import_dbapi()
+    except sqlalchemy.exc.ArgumentError as error:
+        raise RequestError(
+            f"study_storage must be a URL that SQLAlchemy knows, such as "
+            f"postgresql://user:password@host/database: {_first_line(error)}"
+        ) from error
+    except ImportError as error:
+        raise RequestError(
+            f"study_storage {url.drivername}:// needs a driver that is not installed, "
+            f"{error.name}; for PostgreSQL: pip install 'ratesight[postgresql]'"
+        ) from error
+    shown = url.render_as_string(hide_password=True)
+    timeout = {"connect_timeout": _CONNECT_SECONDS} if url.drivername.startswith("postgres") else {}
+    for attempt in range(_TABLE_ATTEMPTS):
+        try:
+            storage = RDBStorage(
+                url.render_as_string(hide_password=False),
+                # A connection that broke between two trials is made again.
+                engine_kwargs={"pool_pre_ping": True, "connect_args": timeout},
+            )
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
+            if attempt + 1 == _TABLE_ATTEMPTS:
+                raise _storage_error(shown, error) from error
+        except _STORAGE_ERRORS as error:
+            raise _storage_error(shown, error) from error
+        else:
+            break
+    return StudyStorage(place=shown, storage=storage)
+
+
 def open_study(
     encoder: Encoder,
     *,
@@ -139,7 +219,7 @@ def open_study(
     fixed: Mapping[str, OptionValue],
     sampler: Sampler,
     seed: int,
-    journal: Path,
+    storage: StudyStorage,
     name: str,
     idle_cost: float = 0.0,
 ) -> Study:
@@ -148,20 +228,18 @@ def open_study(
     Args:
         part: Which options are searched.
         fixed: Options that the user set; they are not searched.
-        journal: File of Optuna's journal storage.
-        name: Of the study in the journal; the same search has the same name.
+        storage: Where finished trials are kept.
+        name: Of the study in the storage; the same search has the same name.
         idle_cost: What regions without any effect cost: as much as none.
 
     Raises:
-        StoreError: The journal cannot be opened.
+        StoreError: The storage cannot be written, or is damaged.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     live = optuna.create_study(sampler=_sampler(sampler, seed))
     try:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        kept = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
-    except _JOURNAL_ERRORS as error:
-        raise _journal_error(journal, error) from error
+        kept = optuna.create_study(storage=storage.storage, study_name=name, load_if_exists=True)
+    except _STORAGE_ERRORS as error:
+        raise storage.error(error) from error
     study = Study(
         encoder=encoder,
         preset=preset,
@@ -169,8 +247,8 @@ def open_study(
         fixed=fixed,
         idle_cost=idle_cost,
         live=live,
-        journal=kept,
-        journal_path=journal,
+        kept=kept,
+        storage=storage,
     )
     starts = ((), *encoder.starts) if part == "encoder" else encoder.roi_starts
     for start in starts:
@@ -186,12 +264,25 @@ def _has_effect(part: Part, options: Mapping[str, OptionValue]) -> bool:
     return regions is None or regions.has_effect
 
 
-def _journal_error(journal: Path, error: Exception) -> StoreError:
+def _storage_error(place: Path | str, error: Exception) -> StoreError:
+    if isinstance(place, Path):
+        return StoreError(
+            f"the study's journal must be a writable file of ours, {place}: "
+            f"{type(error).__name__} {error}; no result is lost with it, remove it or give another "
+            f"--store"
+        )
+    # Optuna says little of what went wrong, and what the driver said is below.
+    cause = error.__cause__ or error
+    reason = getattr(cause, "orig", None) or cause
     return StoreError(
-        f"the study's journal must be a writable file of ours, {journal}: "
-        f"{type(error).__name__} {error}; no result is lost with it, remove it or give another "
-        f"--store"
+        f"the study's storage must be a database that answers and may be written, {place}: "
+        f"{_first_line(reason)}; what was measured is kept, start the same command again when it "
+        f"is back, or without --study-storage"
     )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _complete(study: Study, start: Mapping[str, OptionValue]) -> dict[str, OptionValue]:

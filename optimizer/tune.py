@@ -36,7 +36,7 @@ from .request import TuneRequest
 from .search import SearchResult, cost_percent, search, search_regions
 from .set_up import find_regions, given_regions, set_up_bench
 from .store import Json, key_sha256, open_store
-from .study import Part, Study, open_study
+from .study import Part, Study, StudyStorage, open_storage, open_study
 from .verification import Benches, Verification, verify
 
 # Share of the picture in regions from which on there is no background left to save in. At 91 to
@@ -62,6 +62,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
     started = time.perf_counter()
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
+        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
         measurer = stack.enter_context(open_measurer(store, request.jobs))
         # Beside the machines, whose libraries take seconds to load.
         loading = measurer.pool.submit(
@@ -136,13 +137,13 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 f"No machine verified this but the metric {choice.metric} itself, on frames that "
                 f"the search had not seen."
             )
-        study = _open_study(request, bench, "encoder", request.fixed_options)
+        study = _open_study(request, storage, bench, "encoder", request.fixed_options)
         results = [(yield from search(request, bench, study, measurer))]
         if request.regions is not None:
             fixed = {**dict(results[0].best.settings.options), "roi": 1}
             if not can_offset_qp(request.codec):
                 fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
-            study = _open_study(request, bench, "regions", fixed, results[0].best_cost)
+            study = _open_study(request, storage, bench, "regions", fixed, results[0].best_cost)
             results.append((yield from search_regions(request, bench, study, measurer, results[0])))
         verification = yield from verify(request, results, benches, measurer)
         if not unseen:
@@ -196,6 +197,7 @@ def _share_at_defaults(request: TuneRequest, bench: Bench) -> float | None:
 
 def _open_study(
     request: TuneRequest,
+    storage: StudyStorage,
     bench: Bench,
     part: Part,
     fixed: Mapping[str, OptionValue],
@@ -208,7 +210,7 @@ def _open_study(
         fixed=fixed,
         sampler=request.sampler,
         seed=request.seed,
-        journal=request.store.with_suffix(".journal"),
+        storage=storage,
         name=_study_name(request, bench, part),
         idle_cost=idle_cost,
     )

@@ -111,6 +111,10 @@ def tune(
         float, typer.Option(help="Fall of verified below expected quality before exit code 3.")
     ] = 0.03,
     store: StoreOption = Path("ratesight.sqlite"),
+    study_storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Database of Optuna's studies; a journal by the store."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; ratesight-out/CLIP-CODEC.")
     ] = None,
@@ -160,6 +164,7 @@ def tune(
             num_under_way=under_way,
             tolerance=tolerance,
             store=store,
+            study_storage=study_storage,
         )
         folder = out or Path("ratesight-out") / f"{clip.stem}-{codec.value}"
         recommendation = _show(request, folder, json_lines=json_lines, verbose=verbose)

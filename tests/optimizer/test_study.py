@@ -14,7 +14,7 @@ from ratesight.codecs.roi import RegionCoding, region_coding
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS, Codec, Floats, OptionValue
 from ratesight.optimizer.errors import StoreError
-from ratesight.optimizer.study import Part, Sampler, Study, open_study
+from ratesight.optimizer.study import Part, Sampler, Study, open_storage, open_study
 
 CODECS: tuple[Codec, ...] = tuple(ENCODERS)
 SOME_PRESETS = [
@@ -49,7 +49,7 @@ def study(
         fixed=fixed or {},
         sampler=sampler,
         seed=seed,
-        journal=folder / "study.journal",
+        storage=open_storage(folder / "study.journal"),
         name=name,
         idle_cost=idle_cost,
     )
