@@ -21,7 +21,7 @@ _ANCHOR_POINTS = 9
 _POINTS_TO_LEAD, _POINTS_TO_FOLLOW = 3, 2
 # A candidate that seems this much behind the best is given up after one point, unless that point
 # lies so far in log rate from the anchor at the target that it says little.
-_HOPELESS_COST = 0.10
+HOPELESS_COST = 0.10
 _FAR_LOG_RATE = 0.35
 # Standard deviation of a detector's quality from one CRF to the next, on a few dozen frames
 # (measured on the test clips: 0.01 to 0.02), and of what settings change in log rate.
@@ -151,7 +151,7 @@ def next_crf(candidate: Candidate, anchor: Candidate, aim: Aim, best_cost: float
     num_needed = 1
     if found < best_cost:
         num_needed = _POINTS_TO_LEAD
-    elif found < best_cost + _HOPELESS_COST or _is_far(candidate, anchor_rate):
+    elif found < best_cost + HOPELESS_COST or _is_far(candidate, anchor_rate):
         num_needed = _POINTS_TO_FOLLOW
     if len(candidate.measurements) >= num_needed:
         return None

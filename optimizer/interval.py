@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..metrics.object_iou import pooled_quality
-from .aim import Aim, TargetQuality, TargetRate
+from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .bd_rate import BdRate, bd_rate
 from .bench import Measurement
 from .curve import RdCurve, fit_arrays
@@ -69,7 +69,7 @@ def rate_change(
     curves = [_Resampled.of(anchor, max_crf), _Resampled.of(test, max_crf)]
     num_frames = len(curves[0].weights)
     fitted = [curve.fit(np.arange(num_frames)) for curve in curves]
-    point, overall_point = _change(curves, fitted, aim), bd_rate(fitted[0], fitted[1])
+    point, overall_point = _change(curves, fitted, aim), _bd_rate(fitted, aim)
     rng = np.random.default_rng(seed)
     block = min(max(1, block_frames), max(1, num_frames // 4))
     num_blocks = -(-num_frames // block)
@@ -83,7 +83,7 @@ def rate_change(
         changes.append(one.percent)
         num_floors += one.is_floor
         num_ceilings += one.is_ceiling
-        overall = bd_rate(fitted[0], fitted[1])
+        overall = _bd_rate(fitted, aim)
         if overall is not None:
             bd_rates.append(overall.percent)
     low, high = np.percentile(changes, [2.5, 97.5])
@@ -107,7 +107,8 @@ def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: floa
     """Returns the change of a curve against itself: none, on any frames."""
     curve = _Resampled.of(measurements, max_crf)
     fitted = curve.fit(np.arange(len(curve.weights)))
-    point, overall = _change([curve, curve], [fitted, fitted], aim), bd_rate(fitted, fitted)
+    both = [fitted, fitted]
+    point, overall = _change([curve, curve], both, aim), _bd_rate(both, aim)
     return RateChange(
         percent=0.0,
         rate_kbps=point.rate_kbps,
@@ -118,6 +119,13 @@ def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: floa
         bd_rate=overall,
         bd_rate_interval_percent=None if overall is None else (0.0, 0.0),
     )
+
+
+def _bd_rate(fitted: Sequence[RdCurve], aim: Aim) -> BdRate | None:
+    """Returns the BD-rate over all shared qualities, or those of the aim's range."""
+    if isinstance(aim, QualityRange):
+        return bd_rate(fitted[0], fitted[1], qualities=(aim.low, aim.high))
+    return bd_rate(fitted[0], fitted[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,11 +186,11 @@ def _change(curves: Sequence[_Resampled], fitted: Sequence[RdCurve], aim: Aim) -
     """Returns the change at the aim between the fits of anchor and test."""
     anchor, test = fitted
     at_test = aim.rate_on(test)
-    if isinstance(aim, TargetQuality):
-        at_anchor = aim.rate_on(anchor)
-    else:
+    if isinstance(aim, TargetRate):
         # At equal rates: what the anchor spends for the quality that the test has there.
         at_anchor = anchor.rate_at(test.quality_at(at_test.value).value)
+    else:
+        at_anchor = aim.rate_on(anchor)
     # The lowest rate of an encoder's whole CRF range is no clamp: there is none below it.
     is_low = [
         reading.end == "low" and not curve.reaches_max_crf

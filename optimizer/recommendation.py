@@ -157,6 +157,7 @@ class Recommendation:
             noisy than the change at one quality. None where they share none.
         bd_rate_interval_percent: Its 95 % bootstrap interval over frames.
         bd_rate_qualities: Lowest and highest quality of that.
+        quality_range: Lowest and highest quality that a search by BD-rate counted; else None.
         search_cost_percent: What the search believed of its best, on its own frames: rate change
             at the target quality, or quality lost at the target rate. The best of many noisy
             numbers is too good, which is why it is not the headline.
@@ -189,6 +190,7 @@ class Recommendation:
     search_cost_percent: float
     target_quality: float | None
     target_rate_kbps: float | None
+    quality_range: tuple[float, float] | None
     quality: float
     verified_quality: float
     quality_gap: float
@@ -269,6 +271,7 @@ def settings_from_json(data: dict[str, Any]) -> EncodeSettings:
         rate_control=_rate_control(data["rate_control"]),
         options=sorted_options(data["options"]),
         num_threads=data["num_threads"],
+        height=data.get("height"),
     )
 
 

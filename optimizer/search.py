@@ -1,4 +1,4 @@
-"""The search: the anchor's curve first, then candidates, judged on curves."""
+"""The search: the anchor's curve first, then entrants, judged on curves, on one clip or many."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from dataclasses import dataclass, field, replace
 
 from ..codecs.errors import EncodeError
 from ..codecs.settings import sorted_options
-from .aim import TargetQuality
+from .aim import QualityRange, TargetRate
 from .bench import Bench
-from .candidate import Candidate, anchor_ladder, another_crf, cost, next_anchor_crfs, next_crf
+from .candidate import (
+    HOPELESS_COST,
+    Candidate,
+    anchor_ladder,
+    another_crf,
+    next_anchor_crfs,
+    next_crf,
+)
+from .entrant import Entrant, entrant, total_cost
 from .errors import UnreachableError
 from .events import PointMeasured, TrialFinished, TuneEvent
 from .measure import Measurer
@@ -31,7 +39,7 @@ class SearchResult:
     Attributes:
         anchor: The encoder's defaults.
         first: Where it set out from: the anchor, or for regions the best options without them.
-        best: The candidate of the lowest cost; ``first`` itself where none is better than the
+        best: The entrant of the lowest cost; ``first`` itself where none is better than the
             anchor. It need not be better than ``first``, whose cost is a lucky one: the
             verification tells.
         best_cost: Against the anchor; negative is better.
@@ -40,9 +48,9 @@ class SearchResult:
         finished: Trials that the encoder did not refuse.
     """
 
-    anchor: Candidate
-    first: Candidate
-    best: Candidate
+    anchor: Entrant
+    first: Entrant
+    best: Entrant
     best_cost: float
     cost_before: float
     started: float
@@ -51,43 +59,72 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
-    """A candidate being explored, and what comes of it."""
+    """An entrant being explored, and what comes of it."""
 
     number: int
     proposal: Proposal
-    candidate: Candidate
+    entrant: Entrant
     exploration: Future[_Exploration]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Exploration:
-    """Points of one candidate in the order measured, and why it failed if it did."""
+    """Points of one entrant in the order measured, and why it failed if it did."""
 
     points: list[PointMeasured]
     failure: str | None = None
 
 
-def search(
-    request: TuneRequest, bench: Bench, study: Study, measurer: Measurer
-) -> Generator[TuneEvent, None, SearchResult]:
-    """Searches the encoder's options; the first trial is the anchor.
+def measure_anchor(
+    request: TuneRequest, bench: Bench, measurer: Measurer
+) -> Generator[TuneEvent, None, Candidate]:
+    """Measures the encoder's defaults on one clip, densely where they meet the aim.
 
     Raises:
         EncodeError: The encoder fails with its own defaults.
         UnreachableError: Its defaults cannot reach the target on this clip.
     """
-    started = time.perf_counter()
     anchor = Candidate(settings=request.anchor_settings)
-    yield from _measure_anchor(request, bench, anchor, measurer)
+    crfs: Sequence[float] = anchor_ladder(anchor.settings)
+    while crfs:
+        yield from measurer.pool.map(lambda crf: _point(bench, anchor, crf, 0, measurer), crfs)
+        crfs = next_anchor_crfs(anchor, request.aim)
+    _check_target(request, anchor)
+    return anchor
+
+
+def search(
+    request: TuneRequest,
+    benches: Sequence[Bench],
+    anchors: Sequence[Candidate],
+    study: Study,
+    measurer: Measurer,
+) -> Generator[TuneEvent, None, SearchResult]:
+    """Searches the encoder's options; the first trial is the anchor.
+
+    Args:
+        benches: One a clip.
+        anchors: The encoder's defaults as measured on each.
+    """
+    anchor = Entrant(settings=request.anchor_settings, clips=tuple(anchors))
     result = SearchResult(
-        anchor=anchor, first=anchor, best=anchor, best_cost=0.0, cost_before=0.0, started=started
+        anchor=anchor,
+        first=anchor,
+        best=anchor,
+        best_cost=0.0,
+        cost_before=0.0,
+        started=time.perf_counter(),
     )
-    yield from _run_trials(request, bench, study, measurer, result, range(request.num_trials))
+    yield from _run_trials(request, benches, study, measurer, result, range(request.num_trials))
     return result
 
 
 def search_regions(
-    request: TuneRequest, bench: Bench, study: Study, measurer: Measurer, plain: SearchResult
+    request: TuneRequest,
+    benches: Sequence[Bench],
+    study: Study,
+    measurer: Measurer,
+    plain: SearchResult,
 ) -> Generator[TuneEvent, None, SearchResult]:
     """Searches regions of interest on top of the best options found without them.
 
@@ -103,13 +140,13 @@ def search_regions(
         started=plain.started,
     )
     numbers = range(request.num_trials, request.num_trials + request.num_region_trials)
-    yield from _run_trials(request, bench, study, measurer, result, numbers)
+    yield from _run_trials(request, benches, study, measurer, result, numbers)
     return result
 
 
 def _run_trials(
     request: TuneRequest,
-    bench: Bench,
+    benches: Sequence[Bench],
     study: Study,
     measurer: Measurer,
     result: SearchResult,
@@ -124,43 +161,49 @@ def _run_trials(
     for number in numbers:
         proposal = study.ask()
         settings = replace(request.anchor_settings, options=sorted_options(proposal.options))
-        candidate = Candidate(settings=settings) if number else result.anchor
+        one = entrant(settings, len(benches)) if number else result.anchor
         exploration = measurer.pool.submit(
-            _explore, request, bench, candidate, result, result.best_cost, number, measurer
+            _explore, request, benches, one, result, result.best_cost, number, measurer
         )
         under_way.append(
-            _Trial(number=number, proposal=proposal, candidate=candidate, exploration=exploration)
+            _Trial(number=number, proposal=proposal, entrant=one, exploration=exploration)
         )
         if len(under_way) == request.num_under_way:
             yield from _finish(request, under_way.popleft(), study, result)
     while under_way:
         yield from _finish(request, under_way.popleft(), study, result)
-    yield from _play_off(request, bench, result, measurer)
+    yield from _play_off(request, benches, result, measurer)
 
 
 def cost_percent(request: TuneRequest, found: float) -> float:
     """Returns a cost as percent of rate, or for a target rate as points of quality."""
-    if isinstance(request.aim, TargetQuality):
-        return (math.exp(found) - 1) * 100
-    return found * 100
+    if isinstance(request.aim, TargetRate):
+        return found * 100
+    return (math.exp(found) - 1) * 100
 
 
 def _explore(
     request: TuneRequest,
-    bench: Bench,
-    candidate: Candidate,
+    benches: Sequence[Bench],
+    one: Entrant,
     result: SearchResult,
     best_cost: float,
     number: int,
     measurer: Measurer,
 ) -> _Exploration:
-    """Measures one candidate, point after point; runs in a thread of the measurer."""
+    """Measures one entrant, clip after clip; runs in a thread of the measurer.
+
+    What is far behind the best on the clips so far is not tried on the others.
+    """
     exploration = _Exploration(points=[])
-    if candidate is result.first:
+    if one is result.first:
         return exploration
     try:
-        while (crf := next_crf(candidate, result.anchor, request.aim, best_cost)) is not None:
-            exploration.points.append(_point(bench, candidate, crf, number, measurer))
+        for bench, candidate, anchor in zip(benches, one.clips, result.anchor.clips, strict=True):
+            while (crf := next_crf(candidate, anchor, request.aim, best_cost)) is not None:
+                exploration.points.append(_point(bench, candidate, crf, number, measurer))
+            if total_cost(one, result.anchor, request.aim) > best_cost + HOPELESS_COST:
+                break
     except EncodeError as error:
         exploration.failure = str(error)
     return exploration
@@ -173,11 +216,13 @@ def _finish(
     yield from exploration.points
     found = None
     if exploration.failure is None:
-        found = cost(trial.candidate, result.anchor, request.aim)
-        result.finished.append(trial)
-        if found < result.best_cost:
-            result.best, result.best_cost = trial.candidate, found
-    num_points = len(trial.candidate.measurements)
+        found = total_cost(trial.entrant, result.anchor, request.aim)
+        is_complete = all(one.measurements for one in trial.entrant.clips)
+        if is_complete:
+            result.finished.append(trial)
+        if is_complete and found < result.best_cost:
+            result.best, result.best_cost = trial.entrant, found
+    num_points = trial.entrant.num_points
     study.tell(trial.proposal, found, {"num_points": num_points})
     yield TrialFinished(
         trial=trial.number,
@@ -192,7 +237,7 @@ def _finish(
 
 
 def _play_off(
-    request: TuneRequest, bench: Bench, result: SearchResult, measurer: Measurer
+    request: TuneRequest, benches: Sequence[Bench], result: SearchResult, measurer: Measurer
 ) -> Generator[TuneEvent, None, None]:
     """Measures the leaders at more CRFs and picks the best again.
 
@@ -200,43 +245,40 @@ def _play_off(
     """
 
     def price(trial: _Trial) -> float:
-        return cost(trial.candidate, result.anchor, request.aim)
+        return total_cost(trial.entrant, result.anchor, request.aim)
 
-    def submit(trial: _Trial) -> Future[PointMeasured] | None:
-        crf = another_crf(trial.candidate, result.anchor, request.aim)
-        if crf is None or len(trial.candidate.measurements) >= _LEADER_POINTS:
+    def submit(trial: _Trial, clip: int) -> Future[PointMeasured] | None:
+        candidate, anchor = trial.entrant.clips[clip], result.anchor.clips[clip]
+        crf = another_crf(candidate, anchor, request.aim)
+        if crf is None or len(candidate.measurements) >= _LEADER_POINTS:
             return None
-        return measurer.pool.submit(_point, bench, trial.candidate, crf, trial.number, measurer)
+        return measurer.pool.submit(_point, benches[clip], candidate, crf, trial.number, measurer)
 
     leaders = sorted(result.finished, key=price)[:_LEADERS]
-    leaders = [trial for trial in leaders if trial.candidate is not result.first]
+    leaders = [trial for trial in leaders if trial.entrant is not result.first]
     # Each goes its own way, so that no core waits for the slowest.
-    under_way = {future: trial for trial in leaders if (future := submit(trial))}
+    under_way = {
+        future: (trial, clip)
+        for trial in leaders
+        for clip in range(len(benches))
+        if (future := submit(trial, clip))
+    }
     while under_way:
         done, _ = wait(under_way, return_when=FIRST_COMPLETED)
         for future in done:
-            trial = under_way.pop(future)
+            trial, clip = under_way.pop(future)
             try:
                 yield future.result()
             except EncodeError:
-                leaders.remove(trial)  # the encoder refuses a CRF that nobody tried before
+                if trial in leaders:
+                    leaders.remove(trial)  # the encoder refuses a CRF that nobody tried before
             else:
-                if further := submit(trial):
-                    under_way[further] = trial
+                if further := submit(trial, clip):
+                    under_way[further] = trial, clip
     result.best, result.best_cost = result.first, 0.0
     for trial in leaders:
         if price(trial) < result.best_cost:
-            result.best, result.best_cost = trial.candidate, price(trial)
-
-
-def _measure_anchor(
-    request: TuneRequest, bench: Bench, anchor: Candidate, measurer: Measurer
-) -> Generator[TuneEvent, None, None]:
-    crfs: Sequence[float] = anchor_ladder(anchor.settings)
-    while crfs:
-        yield from measurer.pool.map(lambda crf: _point(bench, anchor, crf, 0, measurer), crfs)
-        crfs = next_anchor_crfs(anchor, request.aim)
-    _check_target(request, anchor)
+            result.best, result.best_cost = trial.entrant, price(trial)
 
 
 def _point(
@@ -257,15 +299,20 @@ def _point(
 def _check_target(request: TuneRequest, anchor: Candidate) -> None:
     aim, points = request.aim, anchor.points
     end = aim.rate_on(anchor.curve).end
-    if isinstance(aim, TargetQuality):
-        if end == "high":
+    if isinstance(aim, TargetRate):
+        if end is not None:
             raise UnreachableError(
-                f"target_quality {aim.quality:g} is out of reach: {request.codec} keeps "
-                f"{anchor.curve.qualities[-1]:.3f} at CRF {points[0].crf:g} and "
-                f"{points[0].rate_kbps:.0f} kbit/s; ask for less"
+                f"target_rate {aim.rate_kbps:g} kbit/s is out of reach: {request.codec} gives "
+                f"{points[-1].rate_kbps:.0f} to {points[0].rate_kbps:.0f} kbit/s on this clip"
             )
-    elif end is not None:
+    elif end == "high":
         raise UnreachableError(
-            f"target_rate {aim.rate_kbps:g} kbit/s is out of reach: {request.codec} gives "
-            f"{points[-1].rate_kbps:.0f} to {points[0].rate_kbps:.0f} kbit/s on this clip"
+            f"target_quality {aim.quality:g} is out of reach: {request.codec} keeps "
+            f"{anchor.curve.qualities[-1]:.3f} at CRF {points[0].crf:g} and "
+            f"{points[0].rate_kbps:.0f} kbit/s; ask for less"
+        )
+    if isinstance(aim, QualityRange) and anchor.curve.qualities[0] >= aim.high:
+        raise UnreachableError(
+            f"quality_range {aim.low:g} to {aim.high:g} is out of reach: {request.codec} keeps "
+            f"{anchor.curve.qualities[0]:.3f} even at CRF {points[-1].crf:g}; ask for more"
         )

@@ -24,7 +24,7 @@ from ..metrics.detector import Detector, load_detector
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from ..metrics.task import TaskMachine
-from .aim import TargetQuality
+from .aim import QualityRange, TargetRate
 from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
 from .close_look import examine
 from .events import ClipLoaded, Recommended, RegionsSkipped, TuneEvent
@@ -33,7 +33,7 @@ from .measure import Measurer, open_measurer
 from .recommendation import MachinesUsed, RealVerification, Recommendation, RegionsUsed
 from .regions import RegionSource, object_regions
 from .request import TuneRequest
-from .search import SearchResult, cost_percent, search, search_regions
+from .search import SearchResult, cost_percent, measure_anchor, search, search_regions
 from .set_up import find_regions, given_regions, set_up_bench
 from .store import Json, key_sha256, open_store
 from .study import Part, Study, StudyStorage, open_storage, open_study
@@ -138,13 +138,16 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 f"the search had not seen."
             )
         study = _open_study(request, storage, bench, "encoder", request.fixed_options)
-        results = [(yield from search(request, bench, study, measurer))]
+        anchor = yield from measure_anchor(request, bench, measurer)
+        results = [(yield from search(request, [bench], [anchor], study, measurer))]
         if request.regions is not None:
             fixed = {**dict(results[0].best.settings.options), "roi": 1}
             if not can_offset_qp(request.codec):
                 fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
             study = _open_study(request, storage, bench, "regions", fixed, results[0].best_cost)
-            results.append((yield from search_regions(request, bench, study, measurer, results[0])))
+            results.append(
+                (yield from search_regions(request, [bench], study, measurer, results[0]))
+            )
         verification = yield from verify(request, results, benches, measurer)
         if not unseen:
             notes.append(
@@ -287,8 +290,9 @@ def _recommend(
             None if overall is None else (overall.low_quality, overall.high_quality)
         ),
         search_cost_percent=cost_percent(request, min(one.best_cost for one in results)),
-        target_quality=aim.quality if isinstance(aim, TargetQuality) else None,
-        target_rate_kbps=None if isinstance(aim, TargetQuality) else aim.rate_kbps,
+        target_quality=None if isinstance(aim, TargetRate) else aim.quality,
+        target_rate_kbps=aim.rate_kbps if isinstance(aim, TargetRate) else None,
+        quality_range=(aim.low, aim.high) if isinstance(aim, QualityRange) else None,
         quality=expected_quality,
         verified_quality=winner_examined.quality,
         quality_gap=gap,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from ..codecs.table import ENCODERS
-from .aim import Aim, TargetQuality, TargetRate
+from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .bench import Bench, settings_json
 from .candidate import Candidate, extended
 from .curve import RdCurve
@@ -107,9 +109,9 @@ def verify(
     # next to no change, it said -15, -9, -6 and +21 % against options alone on four clips. The
     # better of two such numbers would be reported some 5 % better than it is, on the very frames
     # that are there to keep the search honest.
-    anchor = _expect("anchor", results[0].anchor, results[0], request.aim)
+    anchor = _expect("anchor", results[0].anchor.only, results[0], request.aim)
     contenders = [
-        _expect(role, result.best, result, request.aim)
+        _expect(role, result.best.only, result, request.aim)
         for role, result in zip(_CONTENDERS, results, strict=False)
         if result.best is not result.first
     ]
@@ -120,14 +122,14 @@ def verify(
             for one in verified
         )
     )
-    todo = [(one, crf) for one in verified for crf in _ladder(one)]
+    todo = [(one, crf) for one in verified for crf in ladder(one, request.aim)]
     while todo:
         yield from measurer.pool.map(
-            lambda rung: _measure_rung(rung[0], rung[1], benches, measurer), todo
+            lambda rung: measure_rung(rung[0], rung[1], benches, measurer), todo
         )
-        todo = [(one, crf) for one in verified for crf in _further(one, request.aim)]
+        todo = [(one, crf) for one in verified for crf in further(one, request.aim)]
     for one in verified:
-        one.crf = _crf_for(request.aim, one.ladder, one.ladder.curve)
+        one.crf = crf_for(request.aim, one.ladder, one.ladder.curve)
 
     def compare(one: Verified) -> Contender:
         regions = benches.own.clip_regions(one.ladder.settings)
@@ -137,7 +139,8 @@ def verify(
     return judge(request, anchor, contenders, list(measurer.pool.map(compare, contenders)))
 
 
-def _measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measurer) -> PointMeasured:
+def measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measurer) -> PointMeasured:
+    """Measures one CRF of what is verified by a fresh encode, for all who look at it."""
     pairs = [(benches.own, one.ladder), (benches.real, one.real), (benches.second, one.second)]
     looking = [(bench, candidate) for bench, candidate in pairs if bench is not None]
     measured = measurer.measure_afresh([bench for bench, _ in looking], one.ladder.at(crf))
@@ -170,10 +173,12 @@ def judge(
         number: one.change.bd_rate.percent
         for number, one in enumerate(contenders)
         if one.change.bd_rate is not None
-        and _saves(one.change)
-        and (one.real_change is None or _saves(one.real_change))
+        and saves(one.change, request.aim)
+        and (one.real_change is None or saves(one.real_change, request.aim))
     }
-    notes = [_why_not(one) for number, one in enumerate(contenders) if number not in saving]
+    notes = [
+        _why_not(one, request.aim) for number, one in enumerate(contenders) if number not in saving
+    ]
     if saving:
         best = min(saving, key=lambda number: saving[number])  # of equals the one without regions
         winner = verified[best]
@@ -186,7 +191,7 @@ def judge(
             real_change = _no_change(anchor.real, _real_aim(request.aim, anchor))
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
-    if isinstance(aim, TargetQuality) and end == "low":
+    if not isinstance(aim, TargetRate) and end == "low":
         notes.append(
             f"The target is met even at CRF {points[-1].crf:g}, with quality "
             f"{points[-1].quality:.3f}: the rate there is the lowest there is."
@@ -220,14 +225,17 @@ def _real_aim(aim: Aim, one: Verified) -> Aim:
     return TargetQuality(quality=min(max(quality, _RESOLUTION), 1 - _RESOLUTION))
 
 
-def _saves(change: RateChange) -> bool:
-    """Returns whether it saves both over all qualities and at the target."""
-    return change.bd_rate is not None and max(change.bd_rate.percent, change.percent) < 0
+def saves(change: RateChange, aim: Aim) -> bool:
+    """Returns whether it saves over all qualities, and at the target where there is one."""
+    if change.bd_rate is None:
+        return False
+    at_target = -math.inf if isinstance(aim, QualityRange) else change.percent
+    return max(change.bd_rate.percent, at_target) < 0
 
 
-def _why_not(one: Contender) -> str:
+def _why_not(one: Contender, aim: Aim) -> str:
     """Returns why a contender is not recommended although its search was for it."""
-    if one.real_change is not None and _saves(one.change):
+    if one.real_change is not None and saves(one.change, aim):
         return (
             f"{_NAMES[one.role]} saves nothing as the real machine sees it "
             f"({one.real_change.percent:+.1f} % at the quality it gives it, "
@@ -292,10 +300,10 @@ def contender_of(
 
 def _expect(role: Role, candidate: Candidate, result: SearchResult, aim: Aim) -> Verified:
     """Returns where the search expects a candidate to meet the aim; nothing measured yet."""
-    curve = extended(candidate, result.anchor)
+    curve = extended(candidate, result.anchor.only)
     return Verified(
         role=role,
-        crf=_crf_for(aim, candidate, curve),
+        crf=crf_for(aim, candidate, curve),
         expected=curve,
         ladder=Candidate(settings=candidate.settings),
         real=Candidate(settings=candidate.settings),
@@ -303,10 +311,10 @@ def _expect(role: Role, candidate: Candidate, result: SearchResult, aim: Aim) ->
     )
 
 
-def _crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
+def crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
     """Returns the CRF where a curve meets the aim, in half steps towards the safe side."""
     crf = curve.crf_at(aim.rate_on(curve).value).value
-    halves = math.floor(crf * 2) if isinstance(aim, TargetQuality) else math.ceil(crf * 2)
+    halves = math.ceil(crf * 2) if isinstance(aim, TargetRate) else math.floor(crf * 2)
     low, high = candidate.search_crf
     return float(min(max(halves / 2, low), high))
 
@@ -316,25 +324,33 @@ def _step(candidate: Candidate) -> float:
     return float(round((high - low) / 20))
 
 
-def _ladder(verified: Verified) -> list[float]:
-    """Returns the CRFs around the recommended one that the encoder takes."""
-    low, high = verified.ladder.search_crf
-    crfs = (verified.crf + rung * _step(verified.ladder) for rung in _RUNGS)
-    return sorted({min(max(crf, float(low)), float(high)) for crf in crfs})
+def ladder(verified: Verified, aim: Aim) -> list[float]:
+    """Returns the CRFs to verify at: around the recommended one, or over a range of qualities."""
+    low, high = (float(end) for end in verified.ladder.search_crf)
+    if isinstance(aim, QualityRange):
+        ends = [
+            crf_for(replace(aim, quality=quality), verified.ladder, verified.expected)
+            for quality in (aim.high, aim.low)
+        ]
+        crfs = [round(2 * crf) / 2 for crf in np.linspace(ends[0], ends[1], len(_RUNGS))]
+    else:
+        crfs = [verified.crf + rung * _step(verified.ladder) for rung in _RUNGS]
+    return sorted({min(max(float(crf), low), high) for crf in crfs})
 
 
-def _further(verified: Verified, aim: Aim) -> list[float]:
-    """Returns one more CRF where the aim lies beyond the ladder."""
+def further(verified: Verified, aim: Aim) -> list[float]:
+    """Returns one more CRF where the aim, or an end of its range, lies beyond the ladder."""
     low, high = verified.ladder.search_crf
-    crfs = verified.ladder.measurements
-    match aim.rate_on(verified.ladder.curve).end:
-        case "high":
-            further = max(min(crfs) - _step(verified.ladder), float(low))
-        case "low":
-            further = min(max(crfs) + _step(verified.ladder), float(high))
-        case None:
-            return []
-    return [] if further in crfs else [further]
+    crfs, curve = verified.ladder.measurements, verified.ladder.curve
+    ends = [aim.rate_on(curve).end]
+    if isinstance(aim, QualityRange):
+        ends = [curve.rate_at(quality).end for quality in (aim.low, aim.high)]
+    wanted = set()
+    if "high" in ends:
+        wanted.add(max(min(crfs) - _step(verified.ladder), float(low)))
+    if "low" in ends:
+        wanted.add(min(max(crfs) + _step(verified.ladder), float(high)))
+    return sorted(wanted - crfs.keys())
 
 
 def _change(request: TuneRequest, before: Candidate, after: Candidate, aim: Aim) -> RateChange:

@@ -93,6 +93,7 @@ def recommendation() -> MakeRecommendation:
             "search_cost_percent": -20.0,
             "target_quality": 0.9,
             "target_rate_kbps": None,
+            "quality_range": None,
             "quality": 0.905,
             "verified_quality": 0.9,
             "quality_gap": -0.005,

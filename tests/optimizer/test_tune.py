@@ -268,7 +268,7 @@ def test_annotations_of_the_detector_s_own_view_change_little(
 ) -> None:
     plain = request_on("annotated")
     with load_source(plain.clip, max_seconds=plain.max_seconds) as source:
-        detector = load_detector(plain.detector, image_size=IMAGE_SIZE)
+        detector = load_detector(plain.machine.detector, image_size=IMAGE_SIZE)
         seen = detector.detect([source.bgr(n) for n in range(source.num_frames)], 0.4)
     coco = {
         "images": [{"id": n, "frame_index": n} for n in range(len(seen))],
