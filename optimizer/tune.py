@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..codecs.command import ffmpeg_command
 from ..codecs.encoder import encoder_version
 from ..codecs.region_encoder import can_offset_qp
-from ..codecs.settings import EncodeSettings, sorted_options
+from ..codecs.settings import sorted_options
 from ..codecs.source import Segment, Source, load_source
 from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.annotations import load_annotations
@@ -30,7 +27,8 @@ from .close_look import examine
 from .events import ClipLoaded, Recommended, RegionsSkipped, TuneEvent
 from .machines import Machines, load_machines, object_machine
 from .measure import Measurer, open_measurer
-from .recommendation import MachinesUsed, RealVerification, Recommendation, RegionsUsed
+from .provenance import machines_used, provenance, regions_used
+from .recommendation import RealVerification, Recommendation
 from .regions import RegionSource, object_regions
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, measure_anchor, search, search_regions
@@ -42,10 +40,6 @@ from .verification import Benches, Verification, verify
 # Share of the picture in regions from which on there is no background left to save in. At 91 to
 # 100 % the verification saw what regions do as anything from -15 to +21 % on four clips: noise.
 _NEARLY_ALL = 0.8
-
-_DISTRIBUTIONS = (
-    "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",
-)  # fmt: skip
 
 
 def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
@@ -62,7 +56,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
     started = time.perf_counter()
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
-        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
+        place = request.study_storage or request.store.with_suffix(".journal")
+        storage = stack.enter_context(open_storage(place))
         measurer = stack.enter_context(open_measurer(store, request.jobs))
         # Beside the machines, whose libraries take seconds to load.
         loading = measurer.pool.submit(
@@ -298,7 +293,7 @@ def _recommend(
         quality_gap=gap,
         tolerance=request.tolerance,
         is_verified=min(gaps) >= -request.tolerance,
-        machines=_machines_used(request, machines, benches),
+        machines=machines_used(request, machines, benches),
         real=real,
         winner=winner_examined,
         anchor=anchor_examined,
@@ -310,41 +305,13 @@ def _recommend(
         num_from_store=measurer.spent.num_from_store,
         seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
         notes=(*bench.source.notes, *verification.notes),
-        regions=_regions_used(request, settings, machines.finder.weights_sha256),
+        regions=regions_used(request, settings, machines.finder.weights_sha256),
         ffmpeg_command=None
         if settings.regions is not None
         else ffmpeg_command(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
         ),
-        provenance=_provenance(request, bench),
-    )
-
-
-def _machines_used(request: TuneRequest, machines: Machines, benches: Benches) -> MachinesUsed:
-    choice = request.machine
-    return MachinesUsed(
-        metric=choice.metric,
-        metric_sha256=machines.metric_sha256,
-        regions_by=choice.finder or "built-in proposals",
-        regions_sha256=machines.finder.weights_sha256,
-        real_machine=None if benches.real is None else benches.real.machine.version,
-    )
-
-
-def _regions_used(
-    request: TuneRequest, settings: EncodeSettings, weights_sha256: str
-) -> RegionsUsed | None:
-    if settings.regions is None:
-        return None
-    file = str(request.regions) if isinstance(request.regions, Path) else None
-    choice = request.machine
-    return RegionsUsed(
-        file=file,
-        metric=choice.metric,
-        detector=choice.finder,
-        image_size=request.machine.image_size,
-        match_score=request.machine.thresholds.match,
-        weights_sha256=weights_sha256 if file is None else None,
+        provenance=provenance(request, bench),
     )
 
 
@@ -356,43 +323,3 @@ def _seconds(
     seconds["decode"] = seconds.get("decode", 0.0) + source.decode_seconds
     rest = wall_seconds * request.jobs - sum(seconds.values())
     return {"wall": wall_seconds, **seconds, "rest": max(0.0, rest)}
-
-
-def _provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
-    choice = request.machine
-    return {
-        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "clip": str(request.clip),
-        "clip_content_sha256": bench.source.content_sha256,
-        "num_frames": bench.source.num_frames,
-        "frame_rate": None if request.frame_rate is None else str(request.frame_rate),
-        "max_seconds": request.max_seconds,
-        "num_segments": request.num_segments,
-        "segment_seconds": request.segment_seconds,
-        "frames_per_second": request.frames_per_second,
-        "verified_frames": list(bench.frames),
-        "second_detector": request.second_detector,
-        "num_objects": bench.num_objects,
-        "encoder": encoder_version(request.codec),
-        "metric": choice.metric,
-        "machine_version": bench.machine.version,
-        "detector": request.machine.detector,
-        "face_detector": request.machine.face_detector,
-        "face_embedder": str(request.machine.face_embedder)
-        if request.machine.face_embedder
-        else None,
-        "face_levels": request.machine.face_levels,
-        "plate_detector": request.machine.plate_detector,
-        "image_size": request.machine.image_size,
-        "reference_score": request.machine.thresholds.reference,
-        "match_score": request.machine.thresholds.match,
-        "annotations": str(request.annotations) if request.annotations else None,
-        "num_region_trials": 0 if request.regions is None else request.num_region_trials,
-        "sampler": request.sampler,
-        "seed": request.seed,
-        "num_under_way": request.num_under_way,
-        "num_jobs": request.jobs,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
-    }
