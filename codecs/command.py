@@ -6,6 +6,7 @@ import shlex
 
 from .container import picture_pattern
 from .encoder import ffmpeg_options
+from .scaling import FLAGS, scaled_size
 from .settings import EncodeSettings
 from .source import Source
 from .table import ENCODERS
@@ -30,6 +31,9 @@ def ffmpeg_command(
         input_name: Path of the clip, or of the folder of pictures.
         output_name: File to write.
         num_frames: Stops after so many frames; the whole clip where None.
+
+    Raises:
+        SettingsError: The height does not fit the source.
     """
     encoder = ENCODERS[settings.codec]
     words = ["ffmpeg", *_input(source, input_name), "-map", "0:V:0"]
@@ -38,6 +42,10 @@ def ffmpeg_command(
         filters.append("scale=out_range=tv")
     if source.is_cut:
         filters.append(f"crop={source.width}:{source.height}:0:0")
+    if settings.height is not None:
+        width, height = scaled_size(source.width, source.height, settings.height)
+        # The format first, else frames of another one would be converted and scaled in one go.
+        filters += [f"format={source.pix_fmt}", f"scale={width}:{height}:flags={FLAGS}"]
     if filters:
         words += ["-vf", ",".join(filters)]
     if source.is_uneven and source.given_frame_rate is None:

@@ -16,6 +16,7 @@ from .encoder import encoder_version, video_context
 from .errors import EncodeError
 from .region import ClipRegions
 from .region_encoder import RegionEncoder, require_regions
+from .scaling import Scaler
 from .settings import EncodeSettings
 from .source import Segment, Source, to_bgr
 from .table import ENCODERS
@@ -29,6 +30,7 @@ class Encoding:
         streams: One list of packets for each segment, in decoding order.
         size_bytes: Sum of the packet sizes, without any container.
         encode_seconds: Time inside the encoder, and in feeding it.
+        width, height: Of the source; its frames are encoded at the height of the settings.
         encoder_version: Name, version and build of the library.
     """
 
@@ -39,6 +41,8 @@ class Encoding:
     rate_kbps: float
     encode_seconds: float
     encoder_version: str
+    width: int
+    height: int
 
 
 def encode(
@@ -58,6 +62,7 @@ def encode(
     Raises:
         EncodeError: The encoder failed or ignored an option.
         RegionError: Regions are missing, or are another clip's.
+        SettingsError: The height does not fit the source.
     """
     started = time.perf_counter()
     require_regions(settings, regions)
@@ -77,6 +82,8 @@ def encode(
         rate_kbps=float(size_bytes * 8 / 1000 / (num_frames / source.frame_rate)),
         encode_seconds=time.perf_counter() - started,
         encoder_version=encoder_version(settings.codec),
+        width=source.width,
+        height=source.height,
     )
 
 
@@ -93,7 +100,7 @@ def _encode_segment(
 
 
 def decode(encoding: Encoding) -> Iterator[av.VideoFrame]:
-    """Yields the decoded frames of an encode, in order of the source.
+    """Yields the decoded frames of an encode, in order of the source, at the encoded size.
 
     Raises:
         EncodeError: There are fewer or more frames than went in, so that they cannot be paired.
@@ -133,12 +140,14 @@ def decode_bgr(
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yields the wanted frames, by position in the encode, as (height, width, 3) BGR.
 
-    All frames are decoded and counted; only the wanted ones are converted.
+    All frames are decoded and counted; only the wanted ones are converted. What was encoded at
+    another height is brought back to the source's size, so that a machine compares at the size of
+    the original; a detector that letterboxes every picture to a size of its own sees about that.
     """
-    reformatter = VideoReformatter()
+    reformatter, scaler = VideoReformatter(), Scaler(encoding.width, encoding.height)
     for position, frame in enumerate(decode(encoding)):
         if position in wanted:
-            yield to_bgr(frame, color_space, reformatter)
+            yield to_bgr(scaler.scale(frame), color_space, reformatter)
 
 
 def ffmpeg_version() -> str:

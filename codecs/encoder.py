@@ -161,6 +161,8 @@ def _text(value: OptionValue) -> str:
 def describe(settings: EncodeSettings) -> str:
     """Returns settings as one readable line."""
     options = ffmpeg_options(settings)
+    if settings.height is not None:
+        options["height"] = f"{settings.height}"
     return " ".join(f"{name}={value}" for name, value in options.items())
 
 

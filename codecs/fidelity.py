@@ -13,6 +13,7 @@ from av.filter import Graph
 from .encode import Encoding, decode
 from .errors import ClipError
 from .frames import FrameFormat, Planes, plane
+from .scaling import Scaler
 from .source import Segment, Source
 
 # FFmpeg prints a frame's mean squared error with six decimals, so that beyond about 100 dB it
@@ -62,6 +63,8 @@ def fidelity(
 ) -> Fidelity:
     """Returns PSNR, SSIM and XPSNR of an encode, frames paired by index.
 
+    What was encoded at another height is compared at the source's size.
+
     Args:
         source: What was encoded.
         encoding: The encode.
@@ -84,8 +87,9 @@ def fidelity(
             f"segments must be those of the encode: they have {len(indices)} frames, "
             f"the encode has {encoding.num_frames}"
         )
+    scaler = Scaler(encoding.width, encoding.height)
     pairs = (
-        (source.planes(indices[position]), _stacked(decoded))
+        (source.planes(indices[position]), _stacked(scaler.scale(decoded)))
         for position, decoded in enumerate(decode(encoding))
     )
     return pooled(list(frame_errors(source, pairs)))

@@ -16,6 +16,7 @@ from .errors import RegionError
 from .frames import FrameFormat, Planes, video_frame
 from .region import ClipRegions, Region, weight_map
 from .roi import RegionCoding
+from .scaling import Scaler, scaled_format
 from .settings import EncodeSettings
 from .table import ENCODERS, Codec
 
@@ -61,13 +62,21 @@ def filter_version() -> str:
 
 
 class RegionEncoder:
-    """Encodes planes; where the settings have regions on, filtered and with QP offsets."""
+    """Encodes planes, at the height that the settings ask for.
+
+    Where they have regions on, the planes are filtered and QP offsets told.
+    """
 
     def __init__(
         self, form: FrameFormat, settings: EncodeSettings, context: VideoCodecContext | None = None
     ) -> None:
-        """Prepares an encoder for one stream; arguments as of RunningEncoder."""
-        self._form = form
+        """Prepares an encoder for one stream; arguments as of RunningEncoder.
+
+        Raises:
+            SettingsError: The height does not fit the frames.
+        """
+        self._form = form = scaled_format(form, settings.height)
+        self._scaler = Scaler(form.width, form.height)
         self._block = ENCODERS[settings.codec].roi_block
         self._coding = coding = settings.regions
         # Even where the library encodes: a muxer asks FFmpeg's context for the stream's header.
@@ -105,7 +114,8 @@ class RegionEncoder:
             EncodeError: The encoder failed or ignored an option.
         """
         if self._coding is None:
-            return self._running.encode(video_frame(planes, self._form, index))
+            frame = video_frame(planes, self._form, index)
+            return self._running.encode(self._scaler.scale(frame))
         if self._filter is not None:
             planes = self._filter.apply(planes, regions)
         frame = video_frame(planes, self._form, index)

@@ -10,6 +10,9 @@ from .errors import SettingsError
 from .roi import RegionCoding, region_coding
 from .table import ENCODERS, Codec, Encoder, OptionValue
 
+# The largest block of x265 and SVT-AV1, of which there must be one.
+MIN_SIDE = 64
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crf:
@@ -46,6 +49,8 @@ class EncodeSettings:
         options: (name, value) pairs, sorted by name; names and ranges as in the table.
         num_threads: Threads of this encode. It belongs to the settings because x264's and
             x265's output depends on it.
+        height: Lines of the encoded picture, to which frames are scaled; the clip's own where
+            None.
 
     Raises:
         SettingsError: A value is unknown, out of range, or its condition is not met.
@@ -56,6 +61,7 @@ class EncodeSettings:
     rate_control: RateControl
     options: tuple[tuple[str, OptionValue], ...] = ()
     num_threads: int = 1
+    height: int | None = None
 
     def __post_init__(self) -> None:
         if self.codec not in ENCODERS:
@@ -74,6 +80,13 @@ class EncodeSettings:
         check_options(encoder, self.preset, dict(self.options))
         if self.regions is not None and self.regions.has_qp_offsets:
             _check_takes_offsets(encoder, self.rate_control)
+        if self.height is not None:
+            _check_height(self.height)
+            if self.regions is not None:
+                raise SettingsError(
+                    f"height {self.height} and regions of interest (roi=1) exclude each other: "
+                    f"regions lie on the clip's own pixels; leave one of them out"
+                )
 
     @property
     def regions(self) -> RegionCoding | None:
@@ -152,6 +165,13 @@ def _check_rate_control(encoder: Encoder, rate_control: RateControl) -> None:
         case Bitrate(rate_kbps=rate_kbps):
             if not (math.isfinite(rate_kbps) and rate_kbps > 0):
                 raise SettingsError(f"rate_kbps must be a positive number, got {rate_kbps:g}")
+
+
+def _check_height(height: int) -> None:
+    if type(height) is not int or height < MIN_SIDE or height % 2:
+        raise SettingsError(
+            f"height must be an even number of at least {MIN_SIDE} lines, got {height}"
+        )
 
 
 def _check_takes_offsets(encoder: Encoder, rate_control: RateControl) -> None:

@@ -20,6 +20,7 @@ from .errors import EncodeError, TargetError
 from .frames import FrameReader, Planes
 from .region import ClipRegions, Region
 from .region_encoder import RegionEncoder, require_regions
+from .scaling import scaled_format
 from .settings import EncodeSettings
 from .sound import Sound
 from .table import ENCODERS
@@ -78,6 +79,7 @@ def transcode(
         ClipError: The clip is unreadable, truncated, interlaced, or changes its size.
         TargetError: The target cannot be written.
         EncodeError: The encoder failed, ignored an option, or lost a frame.
+        SettingsError: The height does not fit the clip.
     """
     require_regions(settings, regions)
     clip_path, target_path = Path(clip_path), Path(target_path)
@@ -254,6 +256,7 @@ class _File:
         stream.time_base = self._clock.time_base
         ratio = self._reader.sample_aspect_ratio
         if ratio is not None:
+            ratio *= self._reshaped
             stream.codec_context.sample_aspect_ratio = ratio
             if (codec, muxer) == ("svtav1", "matroska") and ratio != 1:
                 # AV1 itself has no pixel shape, and PyAV cannot set the container's.
@@ -264,6 +267,12 @@ class _File:
         if self._sound is not None:
             self._sound.attach(self._output)
         return stream
+
+    @property
+    def _reshaped(self) -> Fraction:
+        """How much wider pixels are by scaling to an even width, as FFmpeg's filter has it."""
+        reader, form = self._reader, scaled_format(self._reader, self._settings.height)
+        return Fraction(reader.width * form.height, reader.height * form.width)
 
     def _mux(self, packets: Sequence[VideoPacket]) -> None:
         assert self._stream is not None

@@ -15,6 +15,7 @@ from ..codecs.encode import Encoding, decode_bgr, encode, ffmpeg_version
 from ..codecs.encoder import encoder_version, ffmpeg_options
 from ..codecs.region import ClipRegions
 from ..codecs.region_encoder import filter_version
+from ..codecs.scaling import FLAGS
 from ..codecs.settings import EncodeSettings
 from ..codecs.source import Segment, Source
 from ..codecs.table import ENCODERS
@@ -118,6 +119,7 @@ class Bench:
                 if settings.regions is not None and settings.regions.has_filter
                 else {}
             ),
+            **({} if settings.height is None else {"scaling": FLAGS}),
             "kind": "measurement",
             "settings": settings_json(settings),
             "ffmpeg_options": dict(ffmpeg_options(settings)),
@@ -182,6 +184,8 @@ def settings_json(settings: EncodeSettings) -> dict[str, Json]:
         "rate_control": {name: value},
         "options": dict(settings.options),
         "num_threads": settings.num_threads,
+        # Only where it is set: older stores know no heights.
+        **({} if settings.height is None else {"height": settings.height}),
     }
 
 

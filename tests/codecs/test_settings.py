@@ -56,6 +56,13 @@ class TestEncodeSettings:
                 {"preset": "superfast", "options": (("mbtree", 1),)},
                 r"mbtree is ignored or refused at preset superfast of x264; remove it",
             ),
+            ({"height": 63}, r"height must be an even number of at least 64 lines, got 63"),
+            ({"height": 101}, r"height must be an even number of at least 64 lines, got 101"),
+            ({"height": 540.0}, r"height must be an even number .* got 540.0"),
+            (
+                {"height": 540, "options": (("roi", 1),)},
+                r"height 540 and regions of interest \(roi=1\) exclude each other.*; leave one",
+            ),
             ({"options": (("qcomp", 0.5), ("aq-mode", 1))}, r"options must be sorted by name"),
             ({"options": (("qcomp", 0.5), ("qcomp", 0.6))}, r"options must be .* each given once"),
         ],

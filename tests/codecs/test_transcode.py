@@ -1,12 +1,13 @@
 import shutil
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 from ratesight.codecs.encode import decode, encode
-from ratesight.codecs.errors import ClipError, RegionError, TargetError
+from ratesight.codecs.errors import ClipError, RegionError, SettingsError, TargetError
 from ratesight.codecs.region import ClipRegions, Region
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.source import load_source
@@ -177,6 +178,35 @@ def test_pixel_shape_is_kept(codec, clips, tmp_path):
     transcode(settings(codec), clips / "carphone_qcif.mp4", tmp_path / "out.mp4")
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(128, 117)
+
+
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_file_has_the_height_that_is_asked_for(codec, clips, ffmpeg, tmp_path):
+    clip, target = tmp_path / "clip.mkv", tmp_path / "out.mp4"
+    words = ("-frames:v", 9, "-vf", "setsar=12/11", "-c:v", "ffv1")
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *words, clip)
+    asked = replace(settings(codec), height=96)
+    transcode(asked, clip, target)
+    with load_source(clip) as source:
+        expected = [frame.to_ndarray() for frame in decode(encode(source, asked))]
+    _, pictures = frames_of(target)
+    np.testing.assert_array_equal(pictures, expected)
+    with av.open(str(target)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (118, 96)
+        # The picture is as wide on screen as before.
+        shape = stream.sample_aspect_ratio * Fraction(118, 96)
+        assert shape == Fraction(12, 11) * Fraction(176, 144)
+
+
+def test_height_above_the_clips_own_leaves_nothing_behind(clips, tmp_path):
+    with pytest.raises(SettingsError, match=r"at most the clip's own, 144, got 720"):
+        transcode(
+            replace(settings("x264"), height=720),
+            clips / "carphone_qcif.mp4",
+            tmp_path / "out.mp4",
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_pixel_shape_that_is_lost_is_told(clips, tmp_path):

@@ -207,6 +207,13 @@ def test_settings_are_kept_by_name(rate_control: RateControl, written: dict[str,
     }
 
 
+def test_a_height_is_kept_only_where_there_is_one() -> None:
+    order = EncodeSettings(codec="x264", preset="medium", rate_control=Crf(value=30))
+
+    assert "height" not in settings_json(order)
+    assert settings_json(dataclasses.replace(order, height=96))["height"] == 96
+
+
 def test_a_measurement_comes_back_as_it_was(measurement: MakeMeasurement) -> None:
     before = measurement(123.456, [0.1, 0.0, 1.0], [0.9, 0.0, 1 / 3])
 

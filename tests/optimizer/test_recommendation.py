@@ -60,6 +60,7 @@ def orders(draw: st.DrawFn) -> EncodeSettings:
         rate_control=draw(crfs if has_offsets else st.one_of(crfs, *others)),
         options=sorted_options(options),
         num_threads=draw(st.integers(1, 64)),
+        height=None if regions is not None else draw(st.none() | st.sampled_from([64, 540, 2160])),
     )
 
 
