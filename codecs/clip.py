@@ -10,7 +10,8 @@ import av
 
 from .container import open_container, reason, stream_frame_rate, video_stream
 from .errors import ClipError
-from .frames import is_uneven, orientation
+from .frames import decoded, is_uneven, orientation
+from .limits import ClipLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,28 +56,32 @@ _COLOR_SPACES = {
     6: "smpte170m",
     9: "bt2020nc",
 }
+_USUAL = ClipLimits()
 _COLOR_RANGES = {0: "unspecified", 1: "limited", 2: "full"}
 
 
-def probe(path: Path | str, frame_rate: Fraction | None = None) -> Clip:
+def probe(
+    path: Path | str, frame_rate: Fraction | None = None, limits: ClipLimits = _USUAL
+) -> Clip:
     """Returns the facts about a clip; decodes it once, from end to end.
 
     Args:
         path: A video file, a y4m, or a folder of numbered pictures.
         frame_rate: Overrides the clip's own; needed where it has none.
+        limits: What the clip may cost.
 
     Raises:
-        ClipError: The clip cannot be opened, or no frame of it decodes.
+        ClipError: The clip cannot be opened, exceeds a limit, or no frame of it decodes.
     """
     path = Path(path)
-    with open_container(path, frame_rate) as container:
+    with open_container(path, frame_rate, limits) as container:
         stream = video_stream(container, path)
         first = None
         timestamps: list[int | None] = []
         num_interlaced = 0
         decode_error = None
         try:
-            for frame in container.decode(stream):
+            for frame in decoded(container, stream, path, limits):
                 first = first or frame
                 timestamps.append(frame.pts)
                 num_interlaced += frame.interlaced_frame

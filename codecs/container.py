@@ -1,69 +1,135 @@
-"""Opens what a user calls a clip: a video file, a y4m, or a folder of numbered pictures."""
+"""Opens what a user calls a clip: a video file, a y4m, or a folder of numbered pictures.
+
+Clips are untrusted: a file is opened only in a container that stands alone, so that a playlist, or
+a file that says that it is a video, reads no other file and no host.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.logging
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from .address import network_address
 from .errors import ClipError
+from .limits import ClipLimits
+from .log import encoder_log
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DEFAULT_PICTURE_RATE = Fraction(25)
+_USUAL = ClipLimits()
 
 # A decoder's threads must not log: PyAV's log callback waits for the interpreter lock, which the
 # thread that frees the decoder holds while it waits for them. The offset lifts every line above
 # the level at which PyAV looks at it.
 _QUIET_DECODER = {"log_level_offset": "100"}
 
+# Demuxers of containers and streams that hold all of a video. Left out are those that open what a
+# file names (hls, dash, concat, imf, sdp, vobsub, webm_dash_manifest, image2 with its patterns),
+# scripts, devices, and formats of games, which few have ever looked at.
+_DEMUXERS = (
+    "mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "nut", "mxf", "gxf", "dv",
+    "ivf", "yuv4mpegpipe", "gif", "apng", "rm", "wtv", "dhav", "h261", "h263", "h264", "hevc",
+    "vvc", "av1", "obu", "m4v", "mpegvideo", "mjpeg", "vc1", "dirac", "dnxhd", "png_pipe",
+    "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe", "ppm_pipe", "pgm_pipe",
+)  # fmt: skip
+_NETWORK_PROTOCOLS = "http,https,tcp,tls,httpproxy,rtsp,rtp,udp"
+
+# FFmpeg's decoders refuse pictures in coded size, which is larger by blocks that are cut off: this
+# is the last line, for pictures that no header told of. The first is ``check_pixels``.
+_CODED_PER_SHOWN, _MOST_PIXELS = 2, 2**31 - 1
 
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS in libavformat/avformat.h; PyAV's own name has no type
 
 
 @contextmanager
-def open_container(path: Path, frame_rate: Fraction | None = None) -> Iterator[InputContainer]:
+def open_container(
+    path: Path, frame_rate: Fraction | None = None, limits: ClipLimits = _USUAL
+) -> Iterator[InputContainer]:
     """Opens a clip for reading and checks that it has a video stream.
 
     Args:
         path: A file that FFmpeg reads, or a folder of pictures named with running numbers.
         frame_rate: Of a folder of pictures; 25 where None.
+        limits: What it may cost, and whether it may be the address of a clip on a network.
 
     Raises:
-        ClipError: The path is missing, empty, unreadable, or has no video in it.
+        ClipError: The path is missing, empty, unreadable, too large, or has no video in it.
     """
-    if not path.exists():
+    address = None if path.exists() else network_address(path)
+    if address is not None and not limits.allow_network:
+        raise ClipError(f"clip must be on this machine, {address} is not; give --allow-network")
+    if address is None and not path.exists():
         raise ClipError(f"clip must be a file or a folder of pictures, {path} does not exist")
-    # Only local files: a playlist must not make us read another host.
-    options = {"protocol_whitelist": "file"}
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_DEMUXERS)}
     # A relative name with a colon in it, such as a time, would be taken for a protocol.
     file, demuxer = str(path.absolute()), None
-    if path.is_dir():
+    if address is not None:
+        # What comes from a host must not name our files.
+        file = address
+        options["protocol_whitelist"] = _NETWORK_PROTOCOLS
+        options["format_whitelist"] += ",rtsp"
+    elif path.is_dir():
         name, start_number = picture_pattern(path)
         file = f"{file.replace('%', '%%')}/{name}"
-        demuxer = "image2"
+        demuxer = options["format_whitelist"] = "image2"
         options["start_number"] = str(start_number)
         options["framerate"] = str(frame_rate or DEFAULT_PICTURE_RATE)
+        limits.check_size(sum(one.stat().st_size for one in path.iterdir() if one.is_file()), path)
+    elif not path.is_file():
+        raise ClipError(f"clip must be a file or a folder of pictures, {path} is neither")
     elif path.stat().st_size == 0:
         raise ClipError(f"clip must hold at least one frame, {path} is an empty file")
-    try:
-        container = av.open(file, format=demuxer, options=options)
-    except (av.FFmpegError, OSError) as error:
-        raise ClipError(
-            f"clip must be a video that FFmpeg reads, {path} is not: {reason(error)}"
-        ) from error
-    with container:
+    else:
+        limits.check_size(path.stat().st_size, path)
+    max_pixels = str(int(min(limits.pixels * _CODED_PER_SHOWN, _MOST_PIXELS)))
+    with _open(path, file, demuxer, {**options, "max_pixels": max_pixels}, limits) as container:
         stream = video_stream(container, path)
-        stream.codec_context.options = dict(_QUIET_DECODER)
+        limits.check_pixels(stream.codec_context.width, stream.codec_context.height, path)
+        stream.codec_context.options = {**_QUIET_DECODER, "max_pixels": max_pixels}
         # Frame threads hand a frame out before they know whether it is damaged.
         stream.thread_type = "SLICE"
         yield container
+
+
+def _open(
+    path: Path, file: str, demuxer: str | None, options: dict[str, str], limits: ClipLimits
+) -> InputContainer:
+    """Opens a file as FFmpeg does.
+
+    Raises:
+        ClipError: It cannot be opened, its host does not answer, or it is in a container that is
+            not opened.
+    """
+    try:
+        return av.open(file, format=demuxer, options=options, timeout=limits.stall_seconds)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        # A name with a zero byte in it is the ValueError.
+        refused = isinstance(error, av.ArgumentError) and _refused_format(file, demuxer, options)
+        if refused:
+            raise ClipError(
+                f"clip must be a video that stands alone, such as mp4, mkv, avi, ts or y4m, "
+                f"{path} is taken for {refused}, which may name other files or hosts; "
+                f"if it is trusted: ffmpeg -i IN -c copy OUT.mkv"
+            ) from error
+        raise ClipError(
+            f"clip must be a video that FFmpeg reads, {path} is not: {reason(error)}"
+        ) from error
+
+
+def _refused_format(file: str, demuxer: str | None, options: dict[str, str]) -> str | None:
+    """Returns the format that FFmpeg would open a file in if it was let; it says so in its log."""
+    with encoder_log(av.logging.ERROR) as log, suppress(av.FFmpegError):
+        av.open(file, format=demuxer, options=options).close()
+    return next((name for _, name, line in log if "not on whitelist" in line), None)
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -132,4 +198,8 @@ def picture_pattern(folder: Path) -> tuple[str, int]:
 
 def reason(error: Exception) -> str:
     """Returns FFmpeg's own words for an error, without the call that failed."""
+    if isinstance(error, av.error.ExitError):
+        return (
+            "it does not answer in time; if it is trusted, wait longer with --limit stall-seconds=N"
+        )
     return str(error.strerror) if isinstance(error, av.FFmpegError) else str(error)

@@ -16,6 +16,10 @@ class ClipError(CodecError, ValueError):
     """The clip cannot be read, or cannot be paired frame by frame."""
 
 
+class LimitError(CodecError, ValueError):
+    """A limit on clips is none."""
+
+
 class SettingsError(CodecError, ValueError):
     """Encoder settings are outside of what the encoder takes."""
 

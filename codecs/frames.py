@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ from av.video.stream import VideoStream
 
 from .container import reason, stream_frame_rate, video_stream
 from .errors import ClipError
+from .limits import ClipLimits
 
 Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -33,6 +35,8 @@ _TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 # So many frames that are all interlaced spare decoding the rest.
 _SURELY_INTERLACED = 100
+
+_USUAL = ClipLimits()
 
 # swscale turns RGB into Y'CbCr with BT.601's matrix, so that is what the encode is tagged with
 # (SMPTE 170M in ITU-T H.273, table 4). The clip's own tag, 0 for RGB, fits 4:4:4 only: SVT-AV1
@@ -98,8 +102,10 @@ class FrameReader:
         *,
         frame_rate: Fraction | None = None,
         max_frames: int | None = None,
+        limits: ClipLimits = _USUAL,
     ) -> None:
         self.path = path
+        self.limits = limits
         self.stream: VideoStream = video_stream(container, path)
         self.frame_rate = frame_rate or stream_frame_rate(self.stream, path)
         self.given_frame_rate = frame_rate
@@ -200,7 +206,7 @@ class FrameReader:
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Yields decoded frames; one that is damaged is an error, not a grey picture."""
         try:
-            for frame in self._container.decode(self.stream):
+            for frame in decoded(self._container, self.stream, self.path, self.limits):
                 if frame.is_corrupt:
                     raise ClipError(
                         f"frame {len(self.timestamps)} of {self.path} is damaged; {self._remedy()}"
@@ -280,6 +286,32 @@ class FrameReader:
         if seconds <= 0:
             return "repair the file"
         return f"repair the file, or use --max-seconds {seconds:.2f} to take what is good"
+
+
+def decoded(
+    container: InputContainer, stream: VideoStream, path: Path, limits: ClipLimits
+) -> Iterator[av.VideoFrame]:
+    """Yields the frames of a stream as they decode, within the limits.
+
+    Raises:
+        ClipError: A limit is exceeded.
+        av.FFmpegError: A frame does not decode.
+    """
+    num_frames, seconds = 0, 0.0
+    packets = container.demux(stream)
+    is_open = True
+    while is_open:
+        started = time.monotonic()
+        packet = next(packets, None)
+        frames = [] if packet is None else packet.decode()
+        is_open = packet is not None
+        seconds += time.monotonic() - started
+        limits.check_decode_seconds(seconds, path)
+        for frame in frames:
+            num_frames += 1
+            limits.check_frames(num_frames, path)
+            limits.check_pixels(frame.width, frame.height, path)
+            yield frame
 
 
 def video_frame(planes: Planes, form: FrameFormat, index: int) -> av.VideoFrame:

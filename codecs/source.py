@@ -23,6 +23,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from .container import open_container
 from .errors import ClipError, ScratchError
 from .frames import FrameReader, Planes, video_frame
+from .limits import ClipLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +138,15 @@ def to_bgr(
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
 
 
+_USUAL = ClipLimits()
+
+
 def load_source(
-    path: Path | str, *, max_seconds: float | None = None, frame_rate: Fraction | None = None
+    path: Path | str,
+    *,
+    max_seconds: float | None = None,
+    frame_rate: Fraction | None = None,
+    limits: ClipLimits = _USUAL,
 ) -> Source:
     """Decodes a clip into a scratch file.
 
@@ -149,24 +157,29 @@ def load_source(
         path: A video file, a y4m, or a folder of numbered pictures.
         max_seconds: Cuts the clip; what comes later is not looked at.
         frame_rate: Overrides the clip's own.
+        limits: What the clip may cost.
 
     Raises:
-        ClipError: The clip is unreadable, truncated, interlaced, or changes its size.
+        ClipError: The clip is unreadable, truncated, interlaced, changes its size, or exceeds a
+            limit.
         ScratchError: There is no room for the decoded frames.
     """
     path = Path(path)
     if max_seconds is not None and not max_seconds > 0:
         raise ClipError(f"max_seconds must be above 0, got {max_seconds:g}")
     started = time.perf_counter()
-    with ExitStack() as cleanup, open_container(path, frame_rate) as container:
-        reader = FrameReader(container, path, frame_rate=frame_rate)
+    with ExitStack() as cleanup, open_container(path, frame_rate, limits) as container:
+        reader = FrameReader(container, path, frame_rate=frame_rate, limits=limits)
         if max_seconds is not None:
             reader.max_frames = max(1, math.ceil(max_seconds * reader.frame_rate))
         scratch = cleanup.enter_context(_new_scratch())
         digest = hashlib.sha256()
         for planes in reader:
             if len(reader.timestamps) == 1:
-                _check_room(planes.nbytes * (reader.num_expected or 1), path)
+                num_bytes = planes.nbytes * (reader.num_expected or 1)
+                _check_room(num_bytes, path)
+                limits.check_scratch(num_bytes, path)
+            limits.check_scratch(planes.nbytes * len(reader.timestamps), path)
             digest.update(planes.data)
             _write(scratch, planes.data, path)
         digest.update(

@@ -1,0 +1,185 @@
+"""Clips that nobody should trust: they name other files and hosts, or lie about themselves."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from ratesight.codecs.clip import probe
+from ratesight.codecs.errors import ClipError
+from ratesight.codecs.limits import ClipLimits
+from ratesight.codecs.source import load_source
+
+NETWORK = ClipLimits(allow_network=True)
+
+
+class Host:
+    """A real web server on this machine that writes down what it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.requests: list[str] = []
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                host.requests.append(self.path)
+                file = folder / self.path.lstrip("/").partition("?")[0]
+                if self.path == "/elsewhere.mp4":
+                    self.send_response(302)
+                    self.send_header("Location", (folder / "clip.mp4").as_uri())
+                    self.end_headers()
+                    return
+                self.send_response(200 if file.is_file() else 404)
+                content = file.read_bytes() if file.is_file() else b""
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture(scope="module")
+def folder(
+    clips: Path, tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., str]
+) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    # In the order that a host can send it in.
+    words = ("-c", "copy", "-movflags", "+faststart")
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *words, folder / "clip.mp4")
+    ffmpeg("-i", folder / "clip.mp4", "-c", "copy", "-frames:v", 20, folder / "clip.ts")
+    ffmpeg("-i", folder / "clip.mp4", "-frames:v", 1, folder / "f1.png")
+    return folder
+
+
+@pytest.fixture
+def host(folder: Path) -> Iterator[Host]:
+    host = Host(folder)
+    thread = threading.Thread(target=host.server.serve_forever, args=(0.05,))
+    thread.start()
+    yield host
+    host.server.shutdown()
+    host.server.server_close()
+    thread.join()
+
+
+def m3u8(address: str) -> str:
+    return f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1.0,\n{address}\n#EXT-X-ENDLIST\n"
+
+
+def ffconcat(address: str) -> str:
+    return f"ffconcat version 1.0\nfile '{address}'\n"
+
+
+def dash(address: str) -> str:
+    return (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="video/mp4">'
+        f'<Representation id="0" bandwidth="1"><BaseURL>{address}</BaseURL></Representation>'
+        "</AdaptationSet></Period></MPD>"
+    )
+
+
+def sdp(address: str) -> str:
+    port = address.partition("127.0.0.1:")[2].partition("/")[0] or "9"
+    return f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video {port} RTP/AVP 96\n"
+
+
+PLAYLISTS = {
+    "list.m3u8": m3u8,
+    "list.mp4": m3u8,
+    "list.ffconcat": ffconcat,
+    "concat.mp4": ffconcat,
+    "list.mpd": dash,
+    "dash.mp4": dash,
+    "list.sdp": sdp,
+    "sdp.mp4": sdp,
+}
+
+
+@pytest.mark.parametrize("limits", [ClipLimits(), NETWORK])
+@pytest.mark.parametrize("name", PLAYLISTS)
+def test_a_playlist_reads_no_file_and_asks_no_host(
+    name: str, limits: ClipLimits, folder: Path, host: Host, tmp_path: Path
+) -> None:
+    shutil.copy(folder / "clip.ts", tmp_path / "clip.ts")
+    for address in ("clip.ts", str(folder / "clip.ts"), f"{host.address}/clip.ts"):
+        playlist = tmp_path / name
+        playlist.write_text(PLAYLISTS[name](address))
+        for open_clip in (probe, load_source):
+            with pytest.raises(ClipError, match=r"clip must be a video that") as caught:
+                open_clip(playlist, limits=limits)
+            assert "\n" not in str(caught.value)
+    assert host.requests == []
+
+
+def test_what_a_playlist_is_taken_for_is_said(tmp_path: Path, folder: Path) -> None:
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(m3u8(str(folder / "clip.ts")))
+    with pytest.raises(ClipError, match=r"stands alone, .*list.m3u8 is taken for hls, .*OUT.mkv"):
+        probe(playlist)
+
+
+def test_a_name_with_a_pattern_is_one_file(folder: Path, tmp_path: Path) -> None:
+    # FFmpeg would take f%d.png for a sequence, and read f1.png.
+    shutil.copy(folder / "f1.png", tmp_path / "f1.png")
+    (tmp_path / "f%d.png").write_bytes(b"no picture")
+    with pytest.raises(ClipError, match=r"clip must be a video that"):
+        probe(tmp_path / "f%d.png")
+
+
+def test_a_picture_is_a_clip_of_one_frame(folder: Path) -> None:
+    assert probe(folder / "f1.png").num_frames == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "rtsp"])
+def test_a_clip_on_a_network_needs_leave(scheme: str, host: Host) -> None:
+    address = f"{host.address.replace('http', scheme)}/clip.mp4"
+    for open_clip in (probe, load_source):
+        with pytest.raises(ClipError, match=rf"{address} is not; give --allow-network"):
+            open_clip(address)
+    assert host.requests == []
+
+
+def test_with_leave_it_is_the_same_clip(folder: Path, host: Host) -> None:
+    address = f"{host.address}/clip.mp4?hour=3"
+    assert probe(address, limits=NETWORK).num_frames == 120
+    with (
+        load_source(address, max_seconds=0.5, limits=NETWORK) as remote,
+        load_source(folder / "clip.mp4", max_seconds=0.5) as local,
+    ):
+        assert remote.content_sha256 == local.content_sha256
+    assert set(host.requests) == {"/clip.mp4?hour=3"}
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.ffconcat", "elsewhere.mp4", "missing.mp4"])
+def test_a_host_names_no_file_of_ours_and_no_other_host(
+    name: str, folder: Path, host: Host
+) -> None:
+    if name in PLAYLISTS:
+        (folder / name).write_text(PLAYLISTS[name](f"{host.address}/clip.ts"))
+    with pytest.raises(ClipError, match=r"clip must be a video that"):
+        probe(f"{host.address}/{name}", limits=NETWORK)
+    assert f"/{name}" in host.requests
+    assert "/clip.ts" not in host.requests
+
+
+def test_a_host_that_does_not_answer_is_left(folder: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/clip.mp4"
+        limits = ClipLimits(allow_network=True, stall_seconds=0.3)
+        with pytest.raises(ClipError, match=r"does not answer in time; .*stall-seconds=N"):
+            probe(address, limits=limits)
+
+
+def test_what_is_no_file_is_not_read() -> None:
+    with pytest.raises(ClipError, match=r"/dev/zero is neither"):
+        probe("/dev/zero")
