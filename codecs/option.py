@@ -143,6 +143,7 @@ class Encoder:
         roi_rate_control: Kinds of rate control at which the encoder heeds QP offsets.
         roi_block: Side in pixels of the smallest block that has a QP offset of its own.
         presets_without_aq: Presets at which adaptive quantisation is off, the carrier of regions.
+        join_options: With which streams of any CRF have equal headers, so that they can be joined.
     """
 
     codec: Codec
@@ -166,6 +167,7 @@ class Encoder:
     roi_rate_control: tuple[Literal["crf", "qp", "bitrate"], ...]
     roi_block: int
     presets_without_aq: tuple[str, ...] = ()
+    join_options: tuple[tuple[str, OptionValue], ...] = ()
 
     def option(self, name: str) -> Option:
         """Returns the option of that name.

@@ -108,6 +108,8 @@ _X264 = Encoder(
         Option(name="scenecut", default=40, values=Ints(0, 100), doc="scene change threshold"),
         Option(name="keyint", default=250, values=Ints(1, 1000),
                doc="longest distance of keyframes, in frames"),
+        Option(name="stitchable", default=0, values=_FLAG,
+               doc="headers that do not depend on the CRF, so that streams can be joined"),
         *roi_options(1),
     ),
     starts=(
@@ -121,6 +123,7 @@ _X264 = Encoder(
     roi_rate_control=("crf", "bitrate"),
     roi_block=16,
     presets_without_aq=("ultrafast",),
+    join_options=(("stitchable", 1),),
 )  # fmt: skip
 
 _X265_FAST = ("ultrafast", "superfast", "veryfast", "faster", "fast")

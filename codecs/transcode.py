@@ -22,6 +22,7 @@ from .region import ClipRegions, Region
 from .region_encoder import RegionEncoder, require_regions
 from .scaling import scaled_format
 from .settings import EncodeSettings
+from .shots import ShotCrf, ShotEncoder
 from .sound import Sound
 from .table import ENCODERS
 
@@ -59,6 +60,7 @@ def transcode(
     *,
     frame_rate: Fraction | None = None,
     regions: ClipRegions | None = None,
+    shots: Sequence[ShotCrf] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Transcoded:
     """Encodes a whole clip into a file; sound is copied where the container takes it.
@@ -72,10 +74,13 @@ def transcode(
         target_path: File to write, ending in .mp4, .mov or .mkv; replaced if it exists.
         frame_rate: Overrides the clip's own; then its time stamps and sound are left out.
         regions: Of every frame of the clip, where the settings have regions on.
+        shots: All of the clip, each of which starts a new stream with a CRF of its own; one CRF,
+            that of the settings, where None.
         progress: Called with the number of frames read so far.
 
     Raises:
         RegionError: Regions are missing, or are another clip's.
+        SettingsError: Shots are not those of the clip.
         ClipError: The clip is unreadable, truncated, interlaced, or changes its size.
         TargetError: The target cannot be written.
         EncodeError: The encoder failed, ignored an option, or lost a frame.
@@ -100,7 +105,7 @@ def transcode(
         if frame_rate is None and not clip_path.is_dir():
             # Opened once more, so that neither pictures nor sound pile up waiting for the other.
             sound = Sound(cleanup.enter_context(open_container(clip_path)), clip_path)
-        file = _File(settings, reader, clock, output, sound, target_path, regions)
+        file = _File(settings, reader, clock, output, sound, target_path, regions, shots)
         for planes in reader:
             file.write(planes)
             if progress is not None:
@@ -201,6 +206,7 @@ class _File:
         sound: Sound | None,
         target_path: Path,
         regions: ClipRegions | None,
+        shots: Sequence[ShotCrf] | None,
     ) -> None:
         self.size_bytes = 0
         self.encode_seconds = 0.0
@@ -212,8 +218,9 @@ class _File:
         self._target_path = target_path
         self._clock = clock
         self._stream: VideoStream | None = None
-        self._encoder: RegionEncoder | None = None
+        self._encoder: RegionEncoder | ShotEncoder | None = None
         self._regions = regions
+        self._shots = shots
 
     def write(self, planes: Planes) -> None:
         """Encodes the reader's newest frame."""
@@ -228,7 +235,10 @@ class _File:
             self._regions.check_fit(self._reader.width, self._reader.height, num_frames)
             here = self._regions.frames[index]
         started = time.perf_counter()
-        packets = self._encoder.encode(planes, index, here)
+        if isinstance(self._encoder, ShotEncoder):
+            packets = self._encoder.encode(planes, index)
+        else:
+            packets = self._encoder.encode(planes, index, here)
         self.encode_seconds += time.perf_counter() - started
         self._mux(packets)
 
@@ -239,7 +249,10 @@ class _File:
             num_frames = len(self._reader.timestamps)
             self._regions.check_fit(self._reader.width, self._reader.height, num_frames)
         started = time.perf_counter()
-        packets = self._encoder.finish()
+        if isinstance(self._encoder, ShotEncoder):
+            packets = self._encoder.finish(len(self._reader.timestamps))
+        else:
+            packets = self._encoder.finish()
         self.encode_seconds += time.perf_counter() - started
         self._mux(packets)
         with _writing(self._target_path):
@@ -263,7 +276,12 @@ class _File:
                 self.notes.append(f"pixel shape {ratio} left out; write .mp4 to keep it")
         if (codec, muxer) in _TAGS:
             stream.codec_context.codec_tag = _TAGS[codec, muxer]
-        self._encoder = RegionEncoder(self._reader, self._settings, stream.codec_context)
+        if self._shots is None:
+            self._encoder = RegionEncoder(self._reader, self._settings, stream.codec_context)
+        else:
+            self._encoder = ShotEncoder(
+                self._reader, self._settings, self._shots, stream.codec_context
+            )
         if self._sound is not None:
             self._sound.attach(self._output)
         return stream
