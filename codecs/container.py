@@ -38,8 +38,7 @@ _QUIET_DECODER = {"log_level_offset": "100"}
 _DEMUXERS = (
     "mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "nut", "mxf", "gxf", "dv",
     "ivf", "yuv4mpegpipe", "gif", "apng", "rm", "wtv", "dhav", "h261", "h263", "h264", "hevc",
-    "vvc", "av1", "obu", "m4v", "mpegvideo", "mjpeg", "vc1", "dirac", "dnxhd", "png_pipe",
-    "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe", "ppm_pipe", "pgm_pipe",
+    "vvc", "av1", "obu", "m4v", "mpegvideo", "mjpeg", "vc1", "dirac", "dnxhd",
 )  # fmt: skip
 _NETWORK_PROTOCOLS = "http,https,tcp,tls,httpproxy,rtsp,rtp,udp"
 
@@ -90,6 +89,10 @@ def open_container(
         raise ClipError(f"clip must hold at least one frame, {path} is an empty file")
     else:
         limits.check_size(path.stat().st_size, path)
+        if path.suffix.lower() in PICTURES:
+            demuxer = options["format_whitelist"] = "image2"
+            # Else a name with a % or a * in it would be that of other files.
+            options["pattern_type"] = "none"
     max_pixels = str(int(min(limits.pixels * _CODED_PER_SHOWN, _MOST_PIXELS)))
     with _open(path, file, demuxer, {**options, "max_pixels": max_pixels}, limits) as container:
         stream = video_stream(container, path)

@@ -82,6 +82,15 @@ class Orientation:
         return plane
 
 
+# By quarter turns counter-clockwise.
+_QUARTER_TURNS = (
+    Orientation(),
+    Orientation(True, False, True),
+    Orientation(False, True, True),
+    Orientation(True, True, False),
+)
+
+
 class FrameReader:
     """Decodes the frames of a clip in order, upright, of even size, as limited-range 4:2:0.
 
@@ -344,7 +353,12 @@ def orientation(frame: av.VideoFrame, path: Path) -> Orientation:
     Raises:
         ClipError: It wants an angle between the quarter turns.
     """
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
+    try:
+        data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
+    except ValueError:
+        # PyAV knows not all that FFmpeg attaches to a frame, such as a photo's Exif, and then
+        # shows nothing of it. The angle it does show; of mirrors it says nothing.
+        return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
     if data is None:
         return Orientation()
     # 16.16 fixed point, rows (a b u) (c d v) (x y w): x' = a x + c y, y' = b x + d y

@@ -429,3 +429,30 @@ class TestDiskFull:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
         with pytest.raises(ScratchError, match=r"no file for the decoded frames: .*set TMPDIR to"):
             load_source(carphone)
+
+
+class TestPictures:
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff", ".webp"])
+    def test_one_picture_is_a_clip_of_one_frame(self, suffix, clips, tmp_path):
+        from PIL import Image
+
+        path = tmp_path / f"one{suffix}"
+        with Image.open(clips / PICTURES / "f001.png") as picture:
+            picture.convert("RGB").save(path)
+        with load_source(path) as source:
+            assert (source.num_frames, source.width, source.height) == (1, 416, 240)
+
+    @pytest.mark.parametrize(("number", "quarter_turns"), [(1, 0), (6, 3), (3, 2), (8, 1)])
+    def test_a_photo_stands_as_its_exif_says(self, number, quarter_turns, clips, tmp_path):
+        from PIL import ExifTags, Image
+
+        path = tmp_path / "photo.jpg"
+        with Image.open(clips / PICTURES / "f001.png") as picture:
+            exif = Image.Exif()
+            exif[ExifTags.Base.Orientation] = number
+            picture.convert("RGB").save(path, exif=exif, quality=95)
+            expected = np.rot90(np.asarray(picture.convert("RGB"))[..., ::-1], quarter_turns)
+        with load_source(path) as source:
+            shown = source.bgr(0).astype(int)
+        assert shown.shape == expected.shape
+        assert np.abs(shown - expected).mean() < 6
