@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..codecs.table import Codec
-from .aim import Aim, TargetQuality, TargetRate
+from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .errors import RequestError
 from .events import Recommended
 from .machine_choice import MachineChoice, MetricName
 from .recommendation import Recommendation
 from .request import DEFAULT_STORE, TuneRequest
 from .tune import tune_events
+
+_USUAL_QUALITY = 0.95
 
 
 def tune(
@@ -24,6 +26,7 @@ def tune(
     annotations: Path | str | None = None,
     target_quality: float | None = None,
     target_rate: float | None = None,
+    quality_range: tuple[float, float] | None = None,
     num_trials: int = 25,
     max_seconds: float | None = None,
     num_segments: int = 0,
@@ -41,6 +44,7 @@ def tune(
             which needs no weights but our own.
         target_quality: Lowest rate that keeps this, in (0, 1); 0.95 where no target is given.
         target_rate: Best quality within this rate in kbit/s.
+        quality_range: Lowest BD-rate over these qualities.
 
     Raises:
         RequestError, SettingsError: What is asked makes no sense.
@@ -50,7 +54,7 @@ def tune(
         clip=Path(clip),
         codec=codec,
         preset=preset,
-        aim=aim_of(target_quality, target_rate),
+        aim=aim_of(target_quality, target_rate, quality_range),
         machine=MachineChoice(
             asked_metric=metric, detector=None if detector is None else str(detector)
         ),
@@ -69,14 +73,27 @@ def tune(
     raise AssertionError("a search ends with a recommendation or an error")
 
 
-def aim_of(target_quality: float | None, target_rate: float | None) -> Aim:
-    """Returns the aim of a pair of which at most one is given.
+def aim_of(
+    target_quality: float | None = None,
+    target_rate: float | None = None,
+    quality_range: tuple[float, float] | None = None,
+) -> Aim:
+    """Returns the aim that a user's targets make; a quality of 0.95 where there are none.
+
+    Args:
+        quality_range: Lowest and highest quality of a search by BD-rate. A target quality is then
+            what the recommended CRF is chosen for, 0.95 or the nearest in the range if not given.
 
     Raises:
-        RequestError: Both are given, or the one given is out of range.
+        RequestError: What is given does not go together, or is out of range.
     """
-    if target_rate is None:
-        return TargetQuality(quality=0.95 if target_quality is None else target_quality)
-    if target_quality is not None:
-        raise RequestError("give target_quality or target_rate, not both")
-    return TargetRate(rate_kbps=target_rate)
+    if target_rate is not None:
+        if target_quality is not None or quality_range is not None:
+            raise RequestError("give target_quality or target_rate, not both")
+        return TargetRate(rate_kbps=target_rate)
+    if quality_range is not None:
+        low, high = quality_range
+        if target_quality is None:
+            target_quality = min(max(_USUAL_QUALITY, low), high)
+        return QualityRange(low=low, high=high, quality=target_quality)
+    return TargetQuality(quality=_USUAL_QUALITY if target_quality is None else target_quality)

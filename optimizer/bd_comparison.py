@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 _NUM_RESAMPLES = 2000
 # Above this share of resamples without a number, those that have one are a choice, not a sample.
 _NOT_AVAILABLE_ALLOWED = 0.025
+# The median of five clips lies outside of all their values with a probability of 2 / 2^5 = 6 %.
+_LEAST_CLIPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,8 @@ class Comparison:
 
     Attributes:
         bd_rate_percent: The median over the clips that have a number.
-        interval_percent: Its 95 % bootstrap interval over clips; over frames for a single clip
-            that has them; else None.
+        interval_percent: Its 95 % bootstrap interval over clips, of six or more; over frames for a
+            single clip that has them; else None.
         quartiles_percent: First and third over clips, None for a single one.
         overlap: Median over clips of the shared share of the anchor's quality range.
         num_not_available: Clips without a number.
@@ -146,7 +148,7 @@ def compare(
     interval, quartiles = clips[0].interval_percent, None
     if len(clips) > 1:
         interval = None
-        if len(found) > 1:
+        if len(found) >= _LEAST_CLIPS:
             medians = np.median(rng.choice(found, (_NUM_RESAMPLES, len(found))), axis=1)
             interval = _ends(medians)
         low, high = np.percentile(found, [25, 75])

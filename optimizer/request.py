@@ -42,10 +42,13 @@ class TuneRequest:
         machine: Which machine must still see.
         annotations: COCO JSON of what is there; the detector's view of the original where None.
             For metric ``detector`` only.
+        min_fps: Slowest encode that is recommended, in frames a second on one thread, as measured
+            beside the other encodes of the run; any speed for None.
         num_trials: Settings tried, the encoder's defaults among them.
         regions: Also tries regions of interest: around what is found on the original, or a user's
             own from a file; not at all for None.
         num_region_trials: Settings of regions tried, on top of the best of the others.
+        per_shot: Also tries a CRF for each shot, with the settings that won.
         second_detector: Judges the verification too, without having steered the search.
         max_seconds: Cuts the clip; what comes later does not exist for this run.
         num_segments, segment_seconds: The search looks at that many pieces spread evenly over the
@@ -66,9 +69,11 @@ class TuneRequest:
     aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95))
     machine: MachineChoice = field(default_factory=MachineChoice)
     annotations: Path | None = None
+    min_fps: float | None = None
     num_trials: int = 25
     regions: Path | Literal["detector"] | None = None
     num_region_trials: int = 12
+    per_shot: bool = False
     second_detector: str | None = None
     sampler: Sampler = "tpe"
     seed: int = 0
@@ -94,6 +99,7 @@ class TuneRequest:
             ("frames_per_second", self.frames_per_second),
             ("tolerance", self.tolerance),
             ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
+            ("min_fps", 1.0 if self.min_fps is None else self.min_fps),
         ):
             if not 0 < value < math.inf:
                 raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
@@ -108,6 +114,11 @@ class TuneRequest:
             raise RequestError(f"annotations are for metric detector, got metric {metric}")
         if self.second_detector is not None and metric in ("faces", "plates"):
             raise RequestError(f"second_detector judges detections, got metric {metric}")
+
+        if self.per_shot and self.needs_regions:
+            raise RequestError(
+                "per_shot and regions of interest exclude each other; leave one of them out"
+            )
 
     @property
     def num_all_trials(self) -> int:

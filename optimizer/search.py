@@ -217,13 +217,16 @@ def _finish(
     found = None
     if exploration.failure is None:
         found = total_cost(trial.entrant, result.anchor, request.aim)
-        is_complete = all(one.measurements for one in trial.entrant.clips)
-        if is_complete:
+        is_measured = all(one.measurements for one in trial.entrant.clips)
+        if is_measured and _is_fast_enough(request, trial.entrant):
             result.finished.append(trial)
-        if is_complete and found < result.best_cost:
-            result.best, result.best_cost = trial.entrant, found
+            if found < result.best_cost:
+                result.best, result.best_cost = trial.entrant, found
     num_points = trial.entrant.num_points
-    study.tell(trial.proposal, found, {"num_points": num_points})
+    attributes: dict[str, float] = {"num_points": num_points}
+    if exploration.failure is None:
+        attributes["encode_fps"] = trial.entrant.encode_fps
+    study.tell(trial.proposal, found, attributes)
     yield TrialFinished(
         trial=trial.number,
         num_trials=request.num_all_trials,
@@ -234,6 +237,10 @@ def _finish(
         failure=exploration.failure,
         elapsed_seconds=time.perf_counter() - result.started,
     )
+
+
+def _is_fast_enough(request: TuneRequest, one: Entrant) -> bool:
+    return request.min_fps is None or one.encode_fps >= request.min_fps
 
 
 def _play_off(
@@ -277,7 +284,7 @@ def _play_off(
                     under_way[further] = trial, clip
     result.best, result.best_cost = result.first, 0.0
     for trial in leaders:
-        if price(trial) < result.best_cost:
+        if price(trial) < result.best_cost and _is_fast_enough(request, trial.entrant):
             result.best, result.best_cost = trial.entrant, price(trial)
 
 

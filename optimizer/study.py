@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from ..codecs.roi import region_coding
 from ..codecs.table import Choice, Encoder, Floats, Ints, OptionValue
 from .errors import RequestError, StoreError
 
-Sampler = Literal["tpe", "random", "gp"]
+Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2"]
 # What a study searches: the encoder's own options, or those of regions of interest.
 Part = Literal["encoder", "regions"]
 
@@ -82,6 +82,7 @@ class Study:
     part: Part
     fixed: Mapping[str, OptionValue]
     idle_cost: float
+    min_fps: float | None
     live: optuna.Study
     kept: optuna.Study
     storage: StudyStorage
@@ -124,6 +125,8 @@ class Study:
         """
         for name, value in attributes.items():
             proposal.trial.set_user_attr(name, value)
+        if self.min_fps is not None and "encode_fps" in attributes:
+            proposal.trial.set_constraint("encode_fps", self.min_fps - attributes["encode_fps"])
         state = optuna.trial.TrialState.FAIL if cost is None else None
         finished = self.live.tell(proposal.trial, cost, state=state)
         num_told = sum(trial.state.is_finished() for trial in self.live.get_trials(deepcopy=False))
@@ -198,8 +201,9 @@ def _open_database(text: str) -> StudyStorage:
         try:
             storage = RDBStorage(
                 url.render_as_string(hide_password=False),
-                # A connection that broke between two trials is made again.
-                engine_kwargs={"pool_pre_ping": True, "connect_args": timeout},
+                # Trials are minutes apart: a connection kept open between them would only break,
+                # and many runs would use up what the server has.
+                engine_kwargs={"poolclass": sqlalchemy.pool.NullPool, "connect_args": timeout},
             )
         except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
             if attempt + 1 == _TABLE_ATTEMPTS:
@@ -222,6 +226,8 @@ def open_study(
     storage: StudyStorage,
     name: str,
     idle_cost: float = 0.0,
+    warm_starts: Sequence[Mapping[str, OptionValue]] = (),
+    min_fps: float | None = None,
 ) -> Study:
     """Returns a new study with known good starts queued, the encoder's defaults first of all.
 
@@ -231,6 +237,10 @@ def open_study(
         storage: Where finished trials are kept.
         name: Of the study in the storage; the same search has the same name.
         idle_cost: What regions without any effect cost: as much as none.
+        warm_starts: Options that won on other clips, to try before the encoder's own starts. Those
+            that are not searched here are left out.
+        min_fps: Slower encodes break a constraint that the sampler learns to keep; their speed is
+            the attribute ``encode_fps``.
 
     Raises:
         StoreError: The storage cannot be written, or is damaged.
@@ -246,15 +256,19 @@ def open_study(
         part=part,
         fixed=fixed,
         idle_cost=idle_cost,
+        min_fps=min_fps,
         live=live,
         kept=kept,
         storage=storage,
     )
-    starts = ((), *encoder.starts) if part == "encoder" else encoder.roi_starts
-    for start in starts:
-        values = _complete(study, dict(start))
+    own = [dict(start) for start in (encoder.starts if part == "encoder" else encoder.roi_starts)]
+    defaults: list[Mapping[str, OptionValue]] = [{}] if part == "encoder" else []
+    queued: list[Mapping[str, OptionValue]] = []
+    for start in (*defaults, *warm_starts, *own):
+        values = _complete(study, start)
         # Where only filters work, a start without one is none.
-        if _has_effect(part, {**fixed, **values}):
+        if values not in queued and _has_effect(part, {**fixed, **values}):
+            queued.append(values)
             live.enqueue_trial(values)
     return study
 
@@ -303,6 +317,13 @@ def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
             return optuna.samplers.RandomSampler(seed=seed)
         case "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+        case "cmaes":
+            # It knows numbers only; choices are drawn at random.
+            return optuna.samplers.CmaEsSampler(
+                seed=seed, n_startup_trials=_STARTUP_TRIALS, warn_independent_sampling=False
+            )
+        case "nsga2":
+            return optuna.samplers.NSGAIISampler(seed=seed, population_size=_STARTUP_TRIALS)
 
 
 def _suggest(trial: optuna.Trial, name: str, values: Ints | Floats | Choice) -> OptionValue:

@@ -27,8 +27,9 @@ from .close_look import examine
 from .events import ClipLoaded, Recommended, RegionsSkipped, TuneEvent
 from .machines import Machines, load_machines, object_machine
 from .measure import Measurer, open_measurer
+from .per_shot import share_bits
 from .provenance import machines_used, provenance, regions_used
-from .recommendation import RealVerification, Recommendation
+from .recommendation import PerShot, RealVerification, Recommendation
 from .regions import RegionSource, object_regions
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, measure_anchor, search, search_regions
@@ -56,8 +57,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
     started = time.perf_counter()
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
-        place = request.study_storage or request.store.with_suffix(".journal")
-        storage = stack.enter_context(open_storage(place))
+        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
         measurer = stack.enter_context(open_measurer(store, request.jobs))
         # Beside the machines, whose libraries take seconds to load.
         loading = measurer.pool.submit(
@@ -154,9 +154,14 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 f"filter was tried."
             )
         verification.notes += notes
+        per_shot = None
+        if request.per_shot:
+            per_shot = yield from share_bits(
+                request, verification, bench, benches, annotations, measurer
+            )
         yield Recommended(
             recommendation=_recommend(
-                request, results, verification, benches, machines, measurer, started
+                request, results, verification, per_shot, benches, machines, measurer, started
             ),
             regions=None
             if regions is None or verification.winner.ladder.settings.regions is None
@@ -211,6 +216,7 @@ def _open_study(
         storage=storage,
         name=_study_name(request, bench, part),
         idle_cost=idle_cost,
+        min_fps=request.min_fps,
     )
 
 
@@ -236,6 +242,7 @@ def _study_name(request: TuneRequest, bench: Bench, part: Part) -> str:
         "sampler": request.sampler,
         "seed": request.seed,
         "under_way": request.num_under_way,
+        "min_fps": request.min_fps,
         **({} if regions is None else {"regions": regions.key, "trials": request.num_trials}),
     }
     what = request.codec if part == "encoder" else f"{request.codec} regions"
@@ -246,6 +253,7 @@ def _recommend(
     request: TuneRequest,
     results: Sequence[SearchResult],
     verification: Verification,
+    per_shot: PerShot | None,
     benches: Benches,
     machines: Machines,
     measurer: Measurer,
@@ -312,6 +320,8 @@ def _recommend(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
         ),
         provenance=provenance(request, bench),
+        shots=None if per_shot is None else per_shot.recommended,
+        per_shot=per_shot,
     )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from ..aim import Aim
 
 
 class CodecName(StrEnum):
@@ -24,6 +27,16 @@ class SamplerName(StrEnum):
     TPE = "tpe"
     RANDOM = "random"
     GP = "gp"
+    CMAES = "cmaes"
+    NSGA2 = "nsga2"
+
+
+class AimName(StrEnum):
+    """What a search is after."""
+
+    RATE = "rate"
+    QUALITY = "quality"
+    BD_RATE = "bd-rate"
 
 
 class MethodName(StrEnum):
@@ -89,6 +102,37 @@ FramesPerSecondOption = Annotated[
 JobsOption = Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")]
 StoreOption = Annotated[Path, typer.Option(help="Measurements; nothing in it is measured again.")]
 PlateDetectorOption = Annotated[str | None, typer.Option(help="Finds plates. Else proposals.")]
+
+
+def parse_aim(
+    name: AimName | None,
+    target_quality: float | None,
+    target_rate: float | None,
+    quality_range: tuple[float, float] | None,
+) -> Aim:
+    """Returns the aim that name and targets make.
+
+    Raises:
+        RequestError: They do not go together.
+    """
+    from ..aim import QualityRange, TargetQuality, TargetRate
+    from ..api import aim_of
+    from ..errors import RequestError
+
+    if name is AimName.BD_RATE and quality_range is None:
+        quality_range = (QualityRange().low, QualityRange().high)
+    if name is AimName.QUALITY and target_rate is None:
+        raise RequestError("aim quality needs a target_rate in kbit/s")
+    made = aim_of(target_quality, target_rate, quality_range)
+    kinds = {
+        AimName.RATE: TargetQuality, AimName.QUALITY: TargetRate, AimName.BD_RATE: QualityRange,
+    }  # fmt: skip
+    if name is not None and not isinstance(made, kinds[name]):
+        raise RequestError(
+            f"aim {name} does not go with these targets: rate takes target_quality, quality takes "
+            f"target_rate, bd-rate takes quality_range"
+        )
+    return made
 
 
 def parse_frame_rate(text: str | None) -> Fraction | None:

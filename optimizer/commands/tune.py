@@ -12,7 +12,7 @@ import typer
 
 from .errors import NOT_VERIFIED, one_line_errors
 from .options import (
-    ClipArgument,
+    AimName,
     CodecName,
     DebugOption,
     DetectorOption,
@@ -27,6 +27,7 @@ from .options import (
     PlateDetectorOption,
     SamplerName,
     StoreOption,
+    parse_aim,
     parse_frame_rate,
     parse_regions,
     parse_segments,
@@ -40,7 +41,13 @@ if TYPE_CHECKING:
 
 
 def tune(
-    clip: ClipArgument,
+    clips: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A video file, a y4m, or a folder of numbered pictures; several, to find settings "
+            "that suit them all."
+        ),
+    ],
     codec: Annotated[CodecName, typer.Option(help="Encoder.")] = CodecName.X264,
     preset: Annotated[str | None, typer.Option(help="Preset; the encoder's usual one.")] = None,
     set_option: Annotated[
@@ -73,6 +80,18 @@ def tune(
     ] = None,
     target_rate: Annotated[
         float | None, typer.Option(metavar="KBPS", help="Best quality within this rate.")
+    ] = None,
+    quality_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Lowest BD-rate over these qualities."),
+    ] = None,
+    aim: Annotated[
+        AimName | None,
+        typer.Option(help="What to search for; as the targets say, lowest rate if there are none."),
+    ] = None,
+    min_fps: Annotated[
+        float | None,
+        typer.Option(help="Slowest encode that is recommended, frames a second on one thread."),
     ] = None,
     trials: Annotated[int, typer.Option(help="Settings to try, the defaults among them.")] = 25,
     regions: Annotated[
@@ -126,18 +145,18 @@ def tune(
     with one_line_errors(debug):
         from ...codecs.settings import parse_options
         from ...codecs.table import ENCODERS
-        from ..api import aim_of
         from ..bench import Thresholds
         from ..machine_choice import MachineChoice
         from ..request import TuneRequest
 
         num_segments, segment_seconds = parse_segments(segments)
         request = TuneRequest(
-            clip=clip,
+            clip=clips[0],
             codec=codec.value,
             preset=preset,
             fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
-            aim=aim_of(target_quality, target_rate),
+            aim=parse_aim(aim, target_quality, target_rate, quality_range),
+            min_fps=min_fps,
             machine=MachineChoice(
                 asked_metric=None if metric is None else metric.value,
                 detector=detector,
@@ -166,7 +185,13 @@ def tune(
             store=store,
             study_storage=study_storage,
         )
-        folder = out or Path("ratesight-out") / f"{clip.stem}-{codec.value}"
+        if len(clips) > 1:
+            from .tune_set import show_set
+
+            folder = out or Path("ratesight-out") / f"{len(clips)}-clips-{codec.value}"
+            show_set(request, clips, folder, json_lines=json_lines, verbose=verbose)
+            return
+        folder = out or Path("ratesight-out") / f"{clips[0].stem}-{codec.value}"
         recommendation = _show(request, folder, json_lines=json_lines, verbose=verbose)
     if not recommendation.is_verified:
         raise typer.Exit(NOT_VERIFIED)

@@ -72,12 +72,21 @@ def test_over_clips_the_median_counts_and_what_has_no_number_is_counted() -> Non
     assert found.bd_rate_percent == pytest.approx(-20)
     assert found.num_not_available == 1
     assert found.quartiles_percent == pytest.approx((-45, -15))
-    assert found.interval_percent is not None
-    low, high = found.interval_percent
-    assert -70.01 < low <= -20 <= high < -9.99
+    assert found.interval_percent is None  # three clips say nothing about a median
     lines = comparison_lines(found)
     assert lines[3].startswith("d: n/a, curves must share at least 0.25")
     assert lines[-2].startswith("median of 3 clips: -20.00 %")
+
+
+def test_six_clips_give_the_median_an_interval() -> None:
+    anchor = {name: one_curve() for name in "abcdef"}
+    test = {name: one_curve(0.4 + number / 10) for number, name in enumerate("abcdef")}
+
+    found = compare(anchor, test, Rules())
+
+    assert found.interval_percent is not None
+    low, high = found.interval_percent
+    assert -60.01 < low < found.bd_rate_percent < high < -9.99
 
 
 def test_frames_give_an_interval_around_the_truth() -> None:

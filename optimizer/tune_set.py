@@ -1,0 +1,382 @@
+"""Tunes one encoder for many clips: the settings that save most on the median clip."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from ..codecs.errors import ClipError, EncodeError
+from ..codecs.settings import Crf
+from ..codecs.source import load_source
+from ..codecs.table import ENCODERS
+from ..metrics.errors import NoObjectsError
+from ..metrics.feature_file import open_feature_file
+from .aim import QualityRange, TargetRate
+from .bd_comparison import Comparison, Rules, compare
+from .bench import Bench, sampled_frames, settings_json, spread_segments
+from .candidate import Candidate
+from .compare import ClipSkipped, frame_qualities
+from .errors import CurveError, RequestError, UnreachableError
+from .events import TuneEvent
+from .interval import RateChange
+from .machines import Machines, load_machines
+from .measure import Measurer, open_measurer
+from .provenance import machines_used, provenance
+from .recommendation import MachinesUsed
+from .request import TuneRequest
+from .search import SearchResult, cost_percent, measure_anchor, search
+from .set_up import set_up_bench
+from .store import Json, key_sha256, open_store
+from .study import open_storage, open_study
+from .verification import Benches, Verified, contender_of, expect, measure_ladders, saves
+
+# Of what a result depended on, these are said clip by clip.
+_OF_ONE_CLIP = ("clip", "clip_content_sha256", "num_frames", "verified_frames", "num_objects")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipOutcome:
+    """What the settings do on one clip, verified.
+
+    Attributes:
+        crf, anchor_crf: Where tuned settings and defaults meet the aim.
+        change, real_change: Against the defaults, by the machine of the search and the real one.
+    """
+
+    clip: str
+    clip_content_sha256: str
+    crf: float
+    anchor_crf: float
+    change: RateChange
+    real_change: RateChange | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRecommendation:
+    """What a search over many clips found.
+
+    Attributes:
+        settings: As in EncodeSettings, as JSON; its CRF is the median over the clips.
+        keeps_defaults: What was found does not save on the median clip, by the machine of the
+            search or by the real one: the settings are the encoder's defaults.
+        comparison, real_comparison: BD-rate of what was found against the defaults, clip by clip
+            and in the median, by each of them; None where there is none.
+        clips: Of what was found, recommended or not; empty where nothing was.
+        num_not_saving: Clips on which it saves nothing.
+        search_cost_percent: What the search believed, on its own frames.
+        The others as in Recommendation.
+    """
+
+    codec: str
+    preset: str
+    settings: dict[str, Json]
+    keeps_defaults: bool
+    target_quality: float | None
+    target_rate_kbps: float | None
+    quality_range: tuple[float, float] | None
+    comparison: Comparison | None
+    real_comparison: Comparison | None
+    clips: tuple[ClipOutcome, ...]
+    num_not_saving: int
+    skipped: tuple[ClipSkipped, ...]
+    search_cost_percent: float
+    machines: MachinesUsed
+    num_trials: int
+    num_encodes: int
+    num_from_store: int
+    wall_seconds: float
+    notes: tuple[str, ...]
+    provenance: dict[str, Json]
+    regions: None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values, of the form that ``read_settings`` reads."""
+        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        return fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipReady:
+    """A clip takes part: it is decoded, and the defaults are measured on it."""
+
+    clip: str
+    num_frames: int
+    num_objects: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRecommended:
+    """The search is done."""
+
+    recommendation: SetRecommendation
+
+
+SetEvent = TuneEvent | ClipReady | ClipSkipped | SetRecommended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OnClip:
+    """One clip of the set, ready to be searched on and to be verified on."""
+
+    name: str
+    bench: Bench
+    benches: Benches
+    anchor: Candidate
+
+
+def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[SetEvent]:
+    """Runs a search over many clips and yields what happens; the last event has the outcome.
+
+    A clip that cannot be used, on which the machine sees nothing or the defaults miss the target,
+    is skipped and said.
+
+    Args:
+        request: What is asked, the same of each clip; its own ``clip`` is one of them.
+
+    Raises:
+        RequestError: What is asked is for one clip only, or names come twice.
+        WeightsError: There is nothing to measure quality with.
+        UnreachableError, ClipError, EncodeError, NoObjectsError: No clip is left: why the last
+            one is not.
+        ScratchError, StoreError: There is no room.
+    """
+    _check(request, clips)
+    started = time.perf_counter()
+    skipped: list[ClipSkipped] = []
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(request.store))
+        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
+        measurer = stack.enter_context(open_measurer(store, request.jobs))
+        machines = load_machines(request.machine, stack.enter_context(open_feature_file()))
+        ready: list[_OnClip] = []
+        for clip in clips:
+            try:
+                with ExitStack() as of_clip:
+                    one = yield from _set_up(request, clip, machines, measurer, of_clip)
+                    stack.push(of_clip.pop_all())
+            except (ClipError, EncodeError, NoObjectsError, UnreachableError) as error:
+                skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
+                yield skipped[-1]
+                if len(skipped) == len(clips):
+                    raise
+                continue
+            ready.append(one)
+            yield ClipReady(
+                clip=one.name,
+                num_frames=one.bench.source.num_frames,
+                num_objects=one.bench.num_objects,
+            )
+        study = open_study(
+            ENCODERS[request.codec],
+            preset=request.anchor_settings.preset,
+            part="encoder",
+            fixed=request.fixed_options,
+            sampler=request.sampler,
+            seed=request.seed,
+            storage=storage,
+            name=_study_name(request, ready),
+            min_fps=request.min_fps,
+        )
+        result = yield from search(
+            request, [one.bench for one in ready], [one.anchor for one in ready], study, measurer
+        )
+        verified: list[tuple[Verified, Verified]] = []
+        if result.best is not result.first:
+            for number, one in enumerate(ready):
+                pair = (
+                    expect("anchor", one.anchor, one.anchor, request.aim),
+                    expect("options", result.best.clips[number], one.anchor, request.aim),
+                )
+                yield from measure_ladders(pair, request.aim, one.benches, measurer)
+                verified.append(pair)
+        yield SetRecommended(
+            recommendation=_recommend(
+                request, result, ready, verified, machines, measurer, skipped, started
+            )
+        )
+
+
+def _check(request: TuneRequest, clips: Sequence[Path]) -> None:
+    names = [clip.stem for clip in clips]
+    if len(set(names)) < len(names):
+        raise RequestError(f"clips must have different names, got {', '.join(names)}")
+    for name, given in (
+        ("annotations", request.annotations),
+        ("regions", request.regions),
+        ("second_detector", request.second_detector),
+    ):
+        if given is not None:
+            raise RequestError(f"{name} is for one clip, got {len(clips)} clips")
+
+
+def _set_up(
+    request: TuneRequest, clip: Path, machines: Machines, measurer: Measurer, stack: ExitStack
+) -> Generator[TuneEvent, None, _OnClip]:
+    source = stack.enter_context(
+        load_source(clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate)
+    )
+
+    segments = spread_segments(source, request.num_segments, request.segment_seconds)
+    rate = request.frames_per_second
+    sample = sampled_frames(source, segments, rate, phase=0.25)
+    searched = {frame for frame, _ in sample}
+    dense = sampled_frames(source, source.whole, rate * 2, phase=0)
+    unseen = [pair for pair in dense if pair[0] not in searched] or dense
+    bench, own, real = (
+        None
+        if machine is None
+        else set_up_bench(
+            source,
+            machine,
+            segments=of,
+            sample=frames,
+            annotations=None,
+            regions=None,
+            measurer=measurer,
+        )
+        for machine, of, frames in (
+            (machines.own, segments, sample),
+            (machines.own, source.whole, unseen),
+            (machines.real, source.whole, unseen),
+        )
+    )
+    assert bench is not None
+    assert own is not None
+    anchor = yield from measure_anchor(request, bench, measurer)
+    return _OnClip(name=clip.stem, bench=bench, benches=Benches(own=own, real=real), anchor=anchor)
+
+
+def _study_name(request: TuneRequest, ready: Sequence[_OnClip]) -> str:
+    """Returns one name for one search: the same on every start."""
+    search_key: Json = {
+        "benches": [one.bench.key for one in ready],
+        "anchor": settings_json(request.anchor_settings),
+        "aim": str(request.aim),
+        "sampler": request.sampler,
+        "seed": request.seed,
+        "under_way": request.num_under_way,
+        "min_fps": request.min_fps,
+    }
+    return f"{len(ready)} clips {request.codec} {key_sha256(search_key)[:12]}"
+
+
+def _recommend(
+    request: TuneRequest,
+    result: SearchResult,
+    ready: Sequence[_OnClip],
+    verified: Sequence[tuple[Verified, Verified]],
+    machines: Machines,
+    measurer: Measurer,
+    skipped: Sequence[ClipSkipped],
+    started: float,
+) -> SetRecommendation:
+    aim, notes = request.aim, list[str]()
+    outcomes: tuple[ClipOutcome, ...] = ()
+    comparisons: list[Comparison | None] = [None, None]
+    if verified:
+        outcomes = tuple(
+            measurer.pool.map(lambda one, pair: _outcome(request, one, *pair), ready, verified)
+        )
+        comparisons = [
+            _compare(request, ready, [(one.ladder, two.ladder) for one, two in verified], notes),
+            None
+            if machines.real is None
+            else _compare(request, ready, [(one.real, two.real) for one, two in verified], notes),
+        ]
+    own, real = comparisons
+    is_better = bool(verified) and _is_better(request, own, [one.change for one in outcomes])
+    if is_better and machines.real is not None:
+        seen = [one.real_change for one in outcomes if one.real_change is not None]
+        is_better = _is_better(request, real, seen)
+    if verified and not is_better:
+        notes.append("The best that was found saves nothing on the median clip, on unseen frames.")
+    if not is_better:
+        notes.append("Nothing was better than the encoder's defaults: keep them.")
+    winner = result.best if is_better else result.anchor
+    if verified:
+        crfs = [two.crf if is_better else one.crf for one, two in verified]
+    else:
+        crfs = [one.curve.crf_at(aim.rate_on(one.curve).value).value for one in result.anchor.clips]
+    middle = Crf(value=math.floor(median(crfs) * 2) / 2)
+    return SetRecommendation(
+        codec=request.codec,
+        preset=winner.settings.preset,
+        settings=settings_json(winner.settings.at(middle)),
+        keeps_defaults=not is_better,
+        target_quality=None if isinstance(aim, TargetRate) else aim.quality,
+        target_rate_kbps=aim.rate_kbps if isinstance(aim, TargetRate) else None,
+        quality_range=(aim.low, aim.high) if isinstance(aim, QualityRange) else None,
+        comparison=own,
+        real_comparison=real,
+        clips=outcomes,
+        num_not_saving=sum(not saves(one.change, aim) for one in outcomes),
+        skipped=tuple(skipped),
+        search_cost_percent=cost_percent(request, result.best_cost),
+        machines=machines_used(request, machines, ready[0].benches),
+        num_trials=request.num_trials,
+        num_encodes=measurer.spent.num_encodes,
+        num_from_store=measurer.spent.num_from_store,
+        wall_seconds=time.perf_counter() - started,
+        notes=tuple(notes),
+        provenance={
+            name: value
+            for name, value in provenance(request, ready[0].benches.own).items()
+            if name not in _OF_ONE_CLIP
+        },
+    )
+
+
+def _outcome(request: TuneRequest, one: _OnClip, anchor: Verified, tuned: Verified) -> ClipOutcome:
+    contender = contender_of(request, anchor, tuned, [tuned])
+    return ClipOutcome(
+        clip=one.name,
+        clip_content_sha256=one.bench.source.content_sha256,
+        crf=tuned.crf,
+        anchor_crf=anchor.crf,
+        change=contender.change,
+        real_change=contender.real_change,
+    )
+
+
+def _compare(
+    request: TuneRequest,
+    ready: Sequence[_OnClip],
+    ladders: Sequence[tuple[Candidate, Candidate]],
+    notes: list[str],
+) -> Comparison | None:
+    """Returns the BD-rate over the clips; a note where there is none."""
+    aim = request.aim
+    rules = Rules(
+        policy="monotone",
+        qualities=((aim.low, aim.high) if isinstance(aim, QualityRange) else (-math.inf, math.inf)),
+        block_frames=max(1, round(2 * request.frames_per_second)),
+        seed=request.seed,
+    )
+    sides = [
+        {
+            one.name: frame_qualities(pair[side].measurements)
+            for one, pair in zip(ready, ladders, strict=True)
+        }
+        for side in (0, 1)
+    ]
+    try:
+        return compare(sides[0], sides[1], rules)
+    except CurveError as error:
+        notes.append(f"No BD-rate: {error}.")
+        return None
+
+
+def _is_better(
+    request: TuneRequest, comparison: Comparison | None, changes: Sequence[RateChange]
+) -> bool:
+    """Returns whether the median clip gains in BD-rate, and at the target where there is one."""
+    if comparison is None or comparison.bd_rate_percent >= 0:
+        return False
+    return isinstance(request.aim, QualityRange) or median(one.percent for one in changes) < 0

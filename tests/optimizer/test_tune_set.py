@@ -1,0 +1,197 @@
+"""Settings that suit several clips, searched for and verified with real encodes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import pytest
+from ratesight.codecs.errors import ClipError
+from ratesight.codecs.settings import Crf
+from ratesight.optimizer.aim import QualityRange, TargetQuality
+from ratesight.optimizer.bench import Measurement
+from ratesight.optimizer.candidate import Candidate
+from ratesight.optimizer.commands.app import app
+from ratesight.optimizer.entrant import Entrant, total_cost
+from ratesight.optimizer.errors import RequestError
+from ratesight.optimizer.events import PointMeasured, TrialFinished
+from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.recommendation import read_settings
+from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.tune_set import (
+    ClipReady,
+    ClipSkipped,
+    SetEvent,
+    SetRecommendation,
+    SetRecommended,
+    tune_set_events,
+)
+from typer.testing import CliRunner
+
+MakeMeasurement = Callable[..., Measurement]
+
+NUM_TRIALS = 3
+NAMES = ["carphone_qcif", "highway_cam_240p"]
+
+
+@pytest.fixture(scope="module")
+def paths(clips: Path) -> list[Path]:
+    return [clips / "carphone_qcif.mp4", clips / "highway_cam_240p.avi", clips / "SOURCES.mp4"]
+
+
+@pytest.fixture(scope="module")
+def asked(
+    paths: list[Path], weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> TuneRequest:
+    return TuneRequest(
+        clip=paths[0],
+        preset="veryfast",
+        aim=QualityRange(low=0.6, high=0.9, quality=0.8),
+        machine=MachineChoice(detector=str(weights), image_size=192),
+        num_trials=NUM_TRIALS,
+        max_seconds=0.5,
+        frames_per_second=10.0,
+        num_jobs=2,
+        store=tmp_path_factory.mktemp("set") / "store.sqlite",
+    )
+
+
+@pytest.fixture(scope="module")
+def events(asked: TuneRequest, paths: list[Path]) -> list[SetEvent]:
+    return list(tune_set_events(asked, paths))
+
+
+@pytest.fixture(scope="module")
+def found(events: list[SetEvent]) -> SetRecommendation:
+    assert isinstance(events[-1], SetRecommended)
+    return events[-1].recommendation
+
+
+def test_a_clip_that_cannot_be_used_is_skipped_and_the_others_go_on(
+    events: list[SetEvent], found: SetRecommendation
+) -> None:
+    assert [event.clip for event in events if isinstance(event, ClipReady)] == NAMES
+    assert [one.clip for one in found.skipped] == ["SOURCES"]
+    assert [event for event in events if isinstance(event, ClipSkipped)] == list(found.skipped)
+
+
+def test_each_trial_is_measured_on_both_clips_unless_it_is_hopeless(
+    events: list[SetEvent],
+) -> None:
+    finished = [event for event in events if isinstance(event, TrialFinished)]
+
+    assert [event.trial for event in finished] == list(range(NUM_TRIALS))
+    for event in finished[1:]:
+        assert event.cost_percent is not None
+        is_hopeless = event.cost_percent > event.best_cost_percent + 10
+        assert event.num_points >= (1 if is_hopeless else 2)
+
+
+def test_what_is_recommended_gains_on_the_median_of_unseen_frames(
+    found: SetRecommendation,
+) -> None:
+    if not found.clips:  # nothing that was tried was better in the search
+        assert found.keeps_defaults
+        return
+    assert [one.clip for one in found.clips] == NAMES
+    assert found.comparison is not None
+    of_clips = [one.result.percent for one in found.comparison.clips if one.result is not None]
+    assert found.comparison.bd_rate_percent == pytest.approx(median(of_clips))
+    assert found.keeps_defaults == (found.comparison.bd_rate_percent >= 0)
+    assert (found.settings["options"] == {}) == found.keeps_defaults
+    assert found.real_comparison is None
+
+
+def test_the_file_is_one_that_other_commands_read(found: SetRecommendation, tmp_path: Path) -> None:
+    path = tmp_path / "recommendation.json"
+    path.write_text(json.dumps(found.to_json()))
+
+    settings, regions = read_settings(path)
+
+    assert regions is None
+    assert dict(settings.options) == found.settings["options"]
+    assert isinstance(settings.rate_control, Crf)
+
+
+def test_a_second_run_measures_only_the_verification(
+    asked: TuneRequest, paths: list[Path], events: list[SetEvent], found: SetRecommendation
+) -> None:
+    again = list(tune_set_events(dataclasses.replace(asked, num_jobs=1), paths))
+
+    points = [event for event in again if isinstance(event, PointMeasured)]
+    assert all(point.is_from_store == (point.role == "search") for point in points)
+    assert isinstance(again[-1], SetRecommended)
+    other = again[-1].recommendation
+    assert (other.settings, other.clips) == (found.settings, found.clips)
+
+
+def test_the_command_line_takes_several_clips(
+    asked: TuneRequest, paths: list[Path], found: SetRecommendation, tmp_path: Path
+) -> None:
+    words = [
+        "tune", *paths[:2], "--preset", "veryfast", "--aim", "bd-rate", "--quality-range", 0.6, 0.9,
+        "--target-quality", 0.8, "--detector", asked.machine.detector, "--image-size", 192,
+        "--trials", NUM_TRIALS, "--max-seconds", 0.5, "--frames-per-second", 10, "--jobs", 2,
+        "--store", asked.store, "--out", tmp_path,
+    ]  # fmt: skip
+
+    result = CliRunner().invoke(app, [str(word) for word in words])
+
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "recommendation.json").read_text())
+    assert written["settings"] == found.settings
+    assert "ratesight encode" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"annotations": Path("a.json")}, "annotations is for one clip, got 3 clips"),
+        ({"regions": "detector"}, "regions is for one clip"),
+        ({"second_detector": "y.pt"}, "second_detector is for one clip"),
+    ],
+)
+def test_what_is_for_one_clip_is_misuse(
+    asked: TuneRequest, paths: list[Path], fields: dict[str, object], rule: str
+) -> None:
+    request = dataclasses.replace(asked, **fields)  # type: ignore[arg-type]  # one of its fields
+
+    with pytest.raises(RequestError, match=rule):
+        list(tune_set_events(request, paths))
+
+
+def test_names_must_differ(asked: TuneRequest, paths: list[Path]) -> None:
+    with pytest.raises(RequestError, match="clips must have different names"):
+        list(tune_set_events(asked, [paths[0], paths[0]]))
+
+
+def test_no_usable_clip_is_an_error(asked: TuneRequest, tmp_path: Path) -> None:
+    with pytest.raises(ClipError):
+        list(tune_set_events(asked, [tmp_path / "a.mp4", tmp_path / "b.mp4"]))
+
+
+def test_an_entrant_costs_the_median_over_the_clips_it_is_measured_on(
+    asked: TuneRequest, measurement: MakeMeasurement
+) -> None:
+    settings = asked.anchor_settings
+
+    def candidate(factor: float) -> Candidate:
+        ladder = {20.0: (800, 0.02), 26.0: (400, 0.05), 32.0: (200, 0.15), 38.0: (100, 0.4)}
+        return Candidate(
+            settings=settings,
+            measurements={
+                crf: measurement(rate * factor, [loss] * 4) for crf, (rate, loss) in ladder.items()
+            },
+        )
+
+    aim = TargetQuality(quality=0.9)
+    anchor = Entrant(settings=settings, clips=tuple(candidate(1) for _ in range(4)))
+    unmeasured = Candidate(settings=settings)
+    one = Entrant(
+        settings=settings, clips=(candidate(0.8), candidate(3.0), candidate(0.9), unmeasured)
+    )
+
+    assert total_cost(one, anchor, aim) == pytest.approx(-0.105, abs=0.02)  # log of 0.9
