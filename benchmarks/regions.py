@@ -56,6 +56,7 @@ def main() -> None:
             num_trials=_TRIALS,
             regions="detector",
             num_region_trials=_REGION_TRIALS,
+            num_warm_starts=0,  # or rows would depend on the order they were made in
             store=arguments.store,
         )
 

@@ -52,6 +52,7 @@ def main() -> None:
             machine=MachineChoice(detector=str(arguments.data / "weights" / "yolov8n.pt")),
             max_seconds=_SECONDS,
             num_trials=_TRIALS,
+            num_warm_starts=0,  # or rows would depend on the order they were made in
             store=arguments.store,
         )
 

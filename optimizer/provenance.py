@@ -84,6 +84,7 @@ def provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "num_region_trials": 0 if request.regions is None else request.num_region_trials,
         "sampler": request.sampler,
         "seed": request.seed,
+        "num_warm_starts": request.num_warm_starts,
         "num_under_way": request.num_under_way,
         "num_jobs": request.jobs,
         "python": platform.python_version(),

@@ -45,6 +45,8 @@ class TuneRequest:
         min_fps: Slowest encode that is recommended, in frames a second on one thread, as measured
             beside the other encodes of the run; any speed for None.
         num_trials: Settings tried, the encoder's defaults among them.
+        num_warm_starts: Trials, at most, that set out from what won on other clips like this one,
+            as the store remembers it.
         regions: Also tries regions of interest: around what is found on the original, or a user's
             own from a file; not at all for None.
         num_region_trials: Settings of regions tried, on top of the best of the others.
@@ -71,6 +73,7 @@ class TuneRequest:
     annotations: Path | None = None
     min_fps: float | None = None
     num_trials: int = 25
+    num_warm_starts: int = 2
     regions: Path | Literal["detector"] | None = None
     num_region_trials: int = 12
     per_shot: bool = False
@@ -103,7 +106,11 @@ class TuneRequest:
         ):
             if not 0 < value < math.inf:
                 raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
-        for name, count in (("segments", self.num_segments), ("jobs", self.num_jobs)):
+        for name, count in (
+            ("segments", self.num_segments),
+            ("jobs", self.num_jobs),
+            ("warm_starts", self.num_warm_starts),
+        ):
             if count < 0:
                 raise RequestError(f"{name} must not be negative, got {count}")
         if not 0 <= self.seed < _SEEDS:

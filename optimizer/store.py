@@ -58,6 +58,16 @@ class Store:
                 row,
             )
 
+    def of_kind(self, kind: str) -> list[tuple[Json, Json]]:
+        """Returns (key, value) of all that is stored under keys of a kind, oldest first."""
+        with _sqlite_errors(self.path), self.lock:
+            rows = self.connection.execute(
+                "SELECT key_json, value_json FROM results "
+                "WHERE json_extract(key_json, '$.kind') = ? ORDER BY rowid",
+                (kind,),
+            ).fetchall()
+        return [(json.loads(key), json.loads(value)) for key, value in rows]
+
 
 @contextmanager
 def open_store(path: Path) -> Iterator[Store]:

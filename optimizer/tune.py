@@ -37,6 +37,7 @@ from .set_up import find_regions, given_regions, set_up_bench
 from .store import Json, key_sha256, open_store
 from .study import Part, Study, StudyStorage, open_storage, open_study
 from .verification import Benches, Verification, verify
+from .warm_start import clip_features, remember_winner, similar_winners
 
 # Share of the picture in regions from which on there is no background left to save in. At 91 to
 # 100 % the verification saw what regions do as anything from -15 to +21 % on four clips: noise.
@@ -132,7 +133,21 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 f"No machine verified this but the metric {choice.metric} itself, on frames that "
                 f"the search had not seen."
             )
-        study = _open_study(request, storage, bench, "encoder", request.fixed_options)
+        features = clip_features(bench)
+        warm = similar_winners(
+            store, bench, features, request.anchor_settings, request.num_warm_starts
+        )
+        if warm:
+            names = ", ".join(one.clip for one in warm)
+            notes.append(f"The search set out from what won on clips like this one: {names}.")
+        study = _open_study(
+            request,
+            storage,
+            bench,
+            "encoder",
+            request.fixed_options,
+            warm_starts=[one.options for one in warm],
+        )
         anchor = yield from measure_anchor(request, bench, measurer)
         results = [(yield from search(request, [bench], [anchor], study, measurer))]
         if request.regions is not None:
@@ -154,6 +169,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 f"filter was tried."
             )
         verification.notes += notes
+        if verification.winner is not verification.anchor:
+            remember_winner(store, bench, features, verification.winner.ladder.settings)
         per_shot = None
         if request.per_shot:
             per_shot = yield from share_bits(
@@ -205,6 +222,7 @@ def _open_study(
     part: Part,
     fixed: Mapping[str, OptionValue],
     idle_cost: float = 0.0,
+    warm_starts: Sequence[Mapping[str, OptionValue]] = (),
 ) -> Study:
     return open_study(
         ENCODERS[request.codec],
@@ -214,8 +232,9 @@ def _open_study(
         sampler=request.sampler,
         seed=request.seed,
         storage=storage,
-        name=_study_name(request, bench, part),
+        name=_study_name(request, bench, part, warm_starts),
         idle_cost=idle_cost,
+        warm_starts=warm_starts,
         min_fps=request.min_fps,
     )
 
@@ -232,7 +251,12 @@ def _clip_loaded(source: Source, bench: Bench) -> ClipLoaded:
     )
 
 
-def _study_name(request: TuneRequest, bench: Bench, part: Part) -> str:
+def _study_name(
+    request: TuneRequest,
+    bench: Bench,
+    part: Part,
+    warm_starts: Sequence[Mapping[str, OptionValue]],
+) -> str:
     """Returns one name for one search: the same on every start."""
     regions = bench.regions if part == "regions" else None
     search_key: Json = {
@@ -243,6 +267,7 @@ def _study_name(request: TuneRequest, bench: Bench, part: Part) -> str:
         "seed": request.seed,
         "under_way": request.num_under_way,
         "min_fps": request.min_fps,
+        "warm_starts": [dict(start) for start in warm_starts],
         **({} if regions is None else {"regions": regions.key, "trials": request.num_trials}),
     }
     what = request.codec if part == "encoder" else f"{request.codec} regions"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -15,7 +13,7 @@ from statistics import median
 from ..codecs.errors import ClipError, EncodeError
 from ..codecs.settings import Crf
 from ..codecs.source import load_source
-from ..codecs.table import ENCODERS
+from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from .aim import QualityRange, TargetRate
@@ -29,77 +27,17 @@ from .interval import RateChange
 from .machines import Machines, load_machines
 from .measure import Measurer, open_measurer
 from .provenance import machines_used, provenance
-from .recommendation import MachinesUsed
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, measure_anchor, search
+from .set_recommendation import ClipOutcome, SetRecommendation
 from .set_up import set_up_bench
-from .store import Json, key_sha256, open_store
+from .store import Json, Store, key_sha256, open_store
 from .study import open_storage, open_study
 from .verification import Benches, Verified, contender_of, expect, measure_ladders, saves
+from .warm_start import ClipFeatures, clip_features, remember_winner, similar_winners
 
 # Of what a result depended on, these are said clip by clip.
 _OF_ONE_CLIP = ("clip", "clip_content_sha256", "num_frames", "verified_frames", "num_objects")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipOutcome:
-    """What the settings do on one clip, verified.
-
-    Attributes:
-        crf, anchor_crf: Where tuned settings and defaults meet the aim.
-        change, real_change: Against the defaults, by the machine of the search and the real one.
-    """
-
-    clip: str
-    clip_content_sha256: str
-    crf: float
-    anchor_crf: float
-    change: RateChange
-    real_change: RateChange | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetRecommendation:
-    """What a search over many clips found.
-
-    Attributes:
-        settings: As in EncodeSettings, as JSON; its CRF is the median over the clips.
-        keeps_defaults: What was found does not save on the median clip, by the machine of the
-            search or by the real one: the settings are the encoder's defaults.
-        comparison, real_comparison: BD-rate of what was found against the defaults, clip by clip
-            and in the median, by each of them; None where there is none.
-        clips: Of what was found, recommended or not; empty where nothing was.
-        num_not_saving: Clips on which it saves nothing.
-        search_cost_percent: What the search believed, on its own frames.
-        The others as in Recommendation.
-    """
-
-    codec: str
-    preset: str
-    settings: dict[str, Json]
-    keeps_defaults: bool
-    target_quality: float | None
-    target_rate_kbps: float | None
-    quality_range: tuple[float, float] | None
-    comparison: Comparison | None
-    real_comparison: Comparison | None
-    clips: tuple[ClipOutcome, ...]
-    num_not_saving: int
-    skipped: tuple[ClipSkipped, ...]
-    search_cost_percent: float
-    machines: MachinesUsed
-    num_trials: int
-    num_encodes: int
-    num_from_store: int
-    wall_seconds: float
-    notes: tuple[str, ...]
-    provenance: dict[str, Json]
-    regions: None = None
-
-    def to_json(self) -> dict[str, Json]:
-        """Returns plain JSON values, of the form that ``read_settings`` reads."""
-        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        return fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +111,8 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
                 num_frames=one.bench.source.num_frames,
                 num_objects=one.bench.num_objects,
             )
+        features = [clip_features(one.bench) for one in ready]
+        warm_starts = _warm_starts(request, store, ready, features)
         study = open_study(
             ENCODERS[request.codec],
             preset=request.anchor_settings.preset,
@@ -181,7 +121,8 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
             sampler=request.sampler,
             seed=request.seed,
             storage=storage,
-            name=_study_name(request, ready),
+            name=_study_name(request, ready, warm_starts),
+            warm_starts=warm_starts,
             min_fps=request.min_fps,
         )
         result = yield from search(
@@ -196,11 +137,11 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
                 )
                 yield from measure_ladders(pair, request.aim, one.benches, measurer)
                 verified.append(pair)
-        yield SetRecommended(
-            recommendation=_recommend(
-                request, result, ready, verified, machines, measurer, skipped, started
-            )
-        )
+        found = _recommend(request, result, ready, verified, machines, measurer, skipped, started)
+        if not found.keeps_defaults:
+            for one, like in zip(ready, features, strict=True):
+                remember_winner(store, one.bench, like, result.best.settings)
+        yield SetRecommended(recommendation=found)
 
 
 def _check(request: TuneRequest, clips: Sequence[Path]) -> None:
@@ -253,7 +194,21 @@ def _set_up(
     return _OnClip(name=clip.stem, bench=bench, benches=Benches(own=own, real=real), anchor=anchor)
 
 
-def _study_name(request: TuneRequest, ready: Sequence[_OnClip]) -> str:
+def _warm_starts(
+    request: TuneRequest, store: Store, ready: Sequence[_OnClip], features: Sequence[ClipFeatures]
+) -> list[dict[str, OptionValue]]:
+    """Returns what won on the clip most like each of the set, each once."""
+    found: list[dict[str, OptionValue]] = []
+    for one, like in zip(ready, features, strict=True):
+        for winner in similar_winners(store, one.bench, like, request.anchor_settings, 1):
+            if winner.options not in found:
+                found.append(winner.options)
+    return found[: request.num_warm_starts]
+
+
+def _study_name(
+    request: TuneRequest, ready: Sequence[_OnClip], warm_starts: Sequence[dict[str, OptionValue]]
+) -> str:
     """Returns one name for one search: the same on every start."""
     search_key: Json = {
         "benches": [one.bench.key for one in ready],
@@ -263,6 +218,7 @@ def _study_name(request: TuneRequest, ready: Sequence[_OnClip]) -> str:
         "seed": request.seed,
         "under_way": request.num_under_way,
         "min_fps": request.min_fps,
+        "warm_starts": [dict(start) for start in warm_starts],
     }
     return f"{len(ready)} clips {request.codec} {key_sha256(search_key)[:12]}"
 

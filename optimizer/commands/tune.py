@@ -94,6 +94,10 @@ def tune(
         typer.Option(help="Slowest encode that is recommended, frames a second on one thread."),
     ] = None,
     trials: Annotated[int, typer.Option(help="Settings to try, the defaults among them.")] = 25,
+    warm_starts: Annotated[
+        int,
+        typer.Option(help="Trials that set out from what won on similar clips in the store."),
+    ] = 2,
     regions: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +108,9 @@ def tune(
     region_trials: Annotated[
         int, typer.Option(help="Regions to try, on top of the best options without.")
     ] = 12,
+    per_shot: Annotated[
+        bool, typer.Option("--per-shot", help="Also try a CRF for each shot of the clip.")
+    ] = False,
     second_detector: Annotated[
         str | None, typer.Option(help="Weights of another detector, to judge what is recommended.")
     ] = None,
@@ -169,8 +176,10 @@ def tune(
             ),
             annotations=annotations,
             num_trials=trials,
+            num_warm_starts=warm_starts,
             regions=parse_regions(regions),
             num_region_trials=region_trials,
+            per_shot=per_shot,
             second_detector=second_detector,
             sampler=sampler.value,
             seed=seed,
@@ -208,12 +217,14 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
         PointMeasured,
         Recommended,
         RegionsSkipped,
+        ShotsFound,
         TrialFinished,
         VerificationStarted,
     )
     from ..recommendation import write_json
     from ..report import draw_curves
     from ..tune import tune_events
+    from .shots import write_commands
 
     make_folder(out)
     console = Console(stderr=True, highlight=False, emoji=False)
@@ -268,11 +279,15 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
                         )
                 case VerificationStarted():
                     progress.update(task, description="verifying")
+                case ShotsFound():
+                    progress.update(task, description=f"sharing bits over {event.num_shots} shots")
             if json_lines:
                 print_json(event_type(event), dataclasses.asdict(event))
     assert recommendation is not None
     write_json(recommendation, out / "recommendation.json")
     draw_curves(recommendation, out / "curves.png")
+    if recommendation.shots is not None and recommendation.per_shot is not None:
+        write_commands(recommendation.per_shot, out)
     if clip_regions is not None:
         write_regions(clip_regions, out / "regions.json")
     if json_lines:
@@ -287,6 +302,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     from rich.table import Table
 
     from ..report import bd_rate_text, contender_lines, headline, machine_text, real_lines
+    from .shots import print_shots
 
     console = Console(highlight=False, emoji=False)
     table = Table()
@@ -331,11 +347,16 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     )
     for line in real_lines(recommendation):
         console.print(line)
+    if recommendation.per_shot is not None:
+        print_shots(recommendation.per_shot, console)
     for note in recommendation.notes:
         console.print(f"note: {note}")
     # Not through rich, which wraps lines and turns ":v:" into a picture.
     print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n")
-    print(recommendation.ffmpeg_command or _encode_command(recommendation, out))
+    if recommendation.ffmpeg_command is None or recommendation.shots is not None:
+        print(_encode_command(recommendation, out))
+    else:
+        print(recommendation.ffmpeg_command)
     if not recommendation.is_verified:
         print("ratesight: the winner failed verification, see the gap above", file=sys.stderr)
 

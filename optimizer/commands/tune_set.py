@@ -12,7 +12,7 @@ from .output import event_type, make_folder, print_json
 
 if TYPE_CHECKING:
     from ..request import TuneRequest
-    from ..tune_set import SetRecommendation
+    from ..set_recommendation import SetRecommendation
 
 
 def show_set(

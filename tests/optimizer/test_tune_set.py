@@ -21,11 +21,11 @@ from ratesight.optimizer.events import PointMeasured, TrialFinished
 from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import read_settings
 from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.set_recommendation import SetRecommendation
 from ratesight.optimizer.tune_set import (
     ClipReady,
     ClipSkipped,
     SetEvent,
-    SetRecommendation,
     SetRecommended,
     tune_set_events,
 )

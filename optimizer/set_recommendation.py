@@ -1,0 +1,74 @@
+"""What a search over many clips found, as JSON too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from .bd_comparison import Comparison
+from .compare import ClipSkipped
+from .interval import RateChange
+from .recommendation import MachinesUsed
+from .store import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipOutcome:
+    """What the settings do on one clip, verified.
+
+    Attributes:
+        crf, anchor_crf: Where tuned settings and defaults meet the aim.
+        change, real_change: Against the defaults, by the machine of the search and the real one.
+    """
+
+    clip: str
+    clip_content_sha256: str
+    crf: float
+    anchor_crf: float
+    change: RateChange
+    real_change: RateChange | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRecommendation:
+    """What a search over many clips found.
+
+    Attributes:
+        settings: As in EncodeSettings, as JSON; its CRF is the median over the clips.
+        keeps_defaults: What was found does not save on the median clip, by the machine of the
+            search or by the real one: the settings are the encoder's defaults.
+        comparison, real_comparison: BD-rate of what was found against the defaults, clip by clip
+            and in the median, by each of them; None where there is none.
+        clips: Of what was found, recommended or not; empty where nothing was.
+        num_not_saving: Clips on which it saves nothing.
+        search_cost_percent: What the search believed, on its own frames.
+        The others as in Recommendation.
+    """
+
+    codec: str
+    preset: str
+    settings: dict[str, Json]
+    keeps_defaults: bool
+    target_quality: float | None
+    target_rate_kbps: float | None
+    quality_range: tuple[float, float] | None
+    comparison: Comparison | None
+    real_comparison: Comparison | None
+    clips: tuple[ClipOutcome, ...]
+    num_not_saving: int
+    skipped: tuple[ClipSkipped, ...]
+    search_cost_percent: float
+    machines: MachinesUsed
+    num_trials: int
+    num_encodes: int
+    num_from_store: int
+    wall_seconds: float
+    notes: tuple[str, ...]
+    provenance: dict[str, Json]
+    regions: None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values, of the form that ``read_settings`` reads."""
+        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        return fields
