@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from .boxes import Detections
 from .errors import WeightsError
+from .weights_file import check_weights
 
 Picture = npt.NDArray[np.uint8]
 
 # What loading a damaged or foreign file raises, seen with truncated, random, text and zip files.
 _LOAD_ERRORS = (
-    OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError,
-    NotImplementedError, SyntaxError, AssertionError, pickle.UnpicklingError,
+    OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError,
+    EOFError, NotImplementedError, SyntaxError, AssertionError, pickle.UnpicklingError,
 )  # fmt: skip
 
 
@@ -111,7 +112,8 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         image_size: Longest side in pixels that the network sees.
 
     Raises:
-        WeightsError: There is no such file, it cannot be downloaded, or it holds no detector.
+        WeightsError: There is no such file, it cannot be downloaded, it holds no detector, or
+            more than a detector.
     """
     if image_size < 32:
         raise WeightsError(f"image_size must be at least 32, got {image_size}")
@@ -152,9 +154,18 @@ def _import_quietly() -> None:
     it once left stdout redirected for good. Its log goes; what matters is raised anyway.
     """
     with contextlib.redirect_stdout(sys.stderr):
-        import ultralytics  # noqa: F401  # for what the import does
+        from ultralytics.nn import tasks
+    # A pickle runs what it names: only Ultralytics' and torch's own layers are made of one
+    # (torch.load with weights_only), and no text of a model is evaluated.
+    if not hasattr(tasks, "SAFE_LOAD"):
+        raise WeightsError(
+            "ultralytics must load weights safely, update it: pip install -U ultralytics"
+        )
+    tasks.SAFE_LOAD = True
     # Ultralytics loads TorchScript in the only way there is; its user can do nothing about it.
     warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+    # What a file that is no model looks like to it; that is raised anyway.
+    warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
     log = logging.getLogger("ultralytics")
     log.handlers.clear()
     log.setLevel(logging.CRITICAL)
@@ -163,6 +174,7 @@ def _import_quietly() -> None:
 def _load(weights: str) -> Any:
     from ultralytics import YOLO
 
+    check_weights(weights)
     try:
         model = YOLO(weights, task=None if weights.endswith(".pt") else "detect")
     except (FileNotFoundError, ConnectionError) as error:
