@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from .boxes import Detections
 from .object_iou import object_ious
 
+Mask = npt.NDArray[np.bool_]
+
 # PASCAL VOC's overlap of a detection that counts as one of the object.
-_SAME_OBJECT_IOU = 0.5
+SAME_OBJECT_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,34 @@ class DetectionCounts:
         return self.num_found / self.num_objects if self.num_objects else 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameDetections:
+    """What compression did to one frame.
+
+    Attributes:
+        is_found: (n,) whether each reference object is still detected.
+        claimed: Detections on the distorted picture that would be objects by their score.
+        is_known: (m,) whether each of these is on the original too.
+    """
+
+    is_found: Mask
+    claimed: Detections
+    is_known: Mask
+
+
+def frame_detections(
+    there: Detections, before: Detections, after: Detections, score: float
+) -> FrameDetections:
+    """Returns what is found again on one frame, and what is made up: as ``count_detections``."""
+    claimed = after.at_least(score)
+    return FrameDetections(
+        is_found=object_ious(there, after) >= SAME_OBJECT_IOU,
+        claimed=claimed,
+        is_known=(object_ious(claimed, before) >= SAME_OBJECT_IOU)
+        | (object_ious(claimed, there) >= SAME_OBJECT_IOU),
+    )
+
+
 def count_detections(
     objects: Sequence[Detections],
     seen: Sequence[Detections],
@@ -58,14 +91,11 @@ def count_detections(
     """
     num_objects = num_found = num_detections = num_false = 0
     for there, before, after in zip(objects, seen, distorted, strict=True):
+        frame = frame_detections(there, before, after, score)
         num_objects += len(there.class_names)
-        num_found += int((object_ious(there, after) >= _SAME_OBJECT_IOU).sum())
-        claimed = after.at_least(score)
-        is_known = (object_ious(claimed, before) >= _SAME_OBJECT_IOU) | (
-            object_ious(claimed, there) >= _SAME_OBJECT_IOU
-        )
-        num_detections += len(claimed.class_names)
-        num_false += int((~is_known).sum())
+        num_found += int(frame.is_found.sum())
+        num_detections += len(frame.claimed.class_names)
+        num_false += int((~frame.is_known).sum())
     return DetectionCounts(
         num_objects=num_objects,
         num_found=num_found,

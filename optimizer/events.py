@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..codecs.region import ClipRegions
+from .moment import CloseLook
 from .recommendation import Recommendation
 
 
@@ -41,6 +42,8 @@ class PointMeasured:
         role: In the search, or in the verification of the anchor, of the best options, or of the
             best regions.
         trial: Of the search.
+        quality_interval: 95 % bootstrap interval over frames; None where there are too few.
+        encode_seconds: Of one thread; as it was then, where the store had it.
     """
 
     role: Literal["search", "anchor", "options", "regions"]
@@ -49,6 +52,8 @@ class PointMeasured:
     rate_kbps: float
     quality: float
     is_from_store: bool
+    quality_interval: tuple[float, float] | None = None
+    encode_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,8 @@ class TrialFinished:
     """One candidate is known well enough.
 
     Attributes:
+        options: Of the encode; those at the encoder's default may be left out.
+        parameters: What was proposed, the defaults among it.
         cost_percent: Rate against the anchor's at the target quality, or quality lost at the
             target rate; negative is better than the anchor. None where the encoder refused.
         best_cost_percent: Lowest so far.
@@ -66,11 +73,25 @@ class TrialFinished:
     trial: int
     num_trials: int
     options: dict[str, int | float | str]
+    parameters: dict[str, int | float | str]
     cost_percent: float | None
     best_cost_percent: float
     num_points: int
     failure: str | None
     elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFinished:
+    """All trials of a part of the search are told.
+
+    Attributes:
+        importances: By evaluator, then by parameter: its share of what the costs differ by, in
+            [0, 1], as Optuna's evaluators say it. Empty where there are too few trials to tell.
+    """
+
+    part: Literal["encoder", "regions"]
+    importances: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +119,22 @@ class Recommended:
     """The search is done.
 
     Attributes:
+        look: What was kept of the frames that the verification looked at.
         regions: The objects on every frame of the clip, where the recommended settings have
             regions: as a user's own, which margin, hold and ring are still to grow.
     """
 
     recommendation: Recommendation
+    look: CloseLook
     regions: ClipRegions | None
 
 
 TuneEvent = (
-    ClipLoaded | RegionsSkipped | PointMeasured | TrialFinished | VerificationStarted | Recommended
+    ClipLoaded
+    | RegionsSkipped
+    | PointMeasured
+    | TrialFinished
+    | SearchFinished
+    | VerificationStarted
+    | Recommended
 )

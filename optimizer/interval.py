@@ -12,11 +12,14 @@ import numpy.typing as npt
 from ..metrics.object_iou import pooled_quality
 from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .bd_rate import BdRate, bd_rate
-from .bench import Measurement
+from .bench import Bench, Measurement
 from .curve import RdCurve, fit_arrays
 
 # Above this share of resamples that leave the measured curve, an end of the interval is unknown.
 _CLAMPED_ALLOWED = 0.025
+# Of a quality: from how many frames on it can be told, and how long neighbours are drawn together.
+_FEWEST_FRAMES = 4
+_BLOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +73,8 @@ def rate_change(
     num_frames = len(curves[0].weights)
     fitted = [curve.fit(np.arange(num_frames)) for curve in curves]
     point, overall_point = _change(curves, fitted, aim), _bd_rate(fitted, aim)
-    rng = np.random.default_rng(seed)
-    block = min(max(1, block_frames), max(1, num_frames // 4))
-    num_blocks = -(-num_frames // block)
     changes, bd_rates, num_floors, num_ceilings = [], [], 0, 0
-    for starts in rng.integers(0, num_frames, (num_resamples, num_blocks)):
-        picked = (starts[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
+    for picked in _draws(num_frames, block_frames, num_resamples, seed):
         if curves[0].weights[picked].sum() == 0:
             continue  # a draw without any object says nothing
         fitted = [curve.fit(picked) for curve in curves]
@@ -101,6 +100,36 @@ def rate_change(
             (float(bd_low), float(bd_high)) if len(bd_rates) >= len(changes) - allowed else None
         ),
     )
+
+
+def quality_interval(
+    bench: Bench, measurement: Measurement, *, num_resamples: int = 1000
+) -> tuple[float, float] | None:
+    """Returns the 95 % bootstrap interval of a quality over frames, as for a rate change.
+
+    None where fewer than four frames have an object.
+    """
+    weights, losses = measurement.scores.frame_weights, measurement.scores.frame_losses
+    if (weights > 0).sum() < _FEWEST_FRAMES:
+        return None
+    apart = float(np.median(np.diff(bench.frames)) / bench.source.frame_rate)
+    picked = _draws(len(weights), round(_BLOCK_SECONDS / apart), num_resamples, seed=0)
+    picked = picked[weights[picked].sum(axis=1) > 0]
+    low, high = np.percentile(pooled_quality(weights[picked], losses[picked]), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _draws(
+    num_frames: int, block_frames: int, num_resamples: int, seed: int
+) -> npt.NDArray[np.intp]:
+    """Returns (resamples, frames) indices, drawn in circular blocks."""
+    block = min(max(1, block_frames), max(1, num_frames // 4))
+    starts = np.random.default_rng(seed).integers(
+        0, num_frames, (num_resamples, -(-num_frames // block))
+    )
+    drawn = (starts[:, :, None] + np.arange(block)).reshape(num_resamples, -1)
+    picked: npt.NDArray[np.intp] = drawn[:, :num_frames] % num_frames
+    return picked
 
 
 def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: float) -> RateChange:

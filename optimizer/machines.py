@@ -11,6 +11,7 @@ from ..metrics.task import TaskMachine
 from .machine_choice import MachineChoice, MetricName
 
 if TYPE_CHECKING:
+    from .moments import HeatMap
     from ..metrics.feature_file import FeatureFile
 
 
@@ -29,6 +30,20 @@ class Machines:
     real: TaskMachine[Any] | None
     finder: Finder
     metric_sha256: str | None
+
+    def heat_map(self) -> tuple[str, HeatMap]:
+        """Returns the learned metric that shows where sight is lost: the search's own, or objects.
+
+        Raises:
+            WeightsError: The weights are missing.
+        """
+        # Torch takes seconds to load.
+        from ..metrics.learned import LearnedMetric, load_learned_metric
+
+        learned = self.own
+        if not isinstance(learned, LearnedMetric):
+            learned = load_learned_metric("objects", self.finder)
+        return learned.task, learned.heat_map
 
 
 def load_machines(choice: MachineChoice, feature_file: FeatureFile) -> Machines:

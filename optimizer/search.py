@@ -24,6 +24,7 @@ from .candidate import (
 from .entrant import Entrant, entrant, total_cost
 from .errors import UnreachableError
 from .events import PointMeasured, TrialFinished, TuneEvent
+from .interval import quality_interval
 from .measure import Measurer
 from .request import TuneRequest
 from .study import Proposal, Study
@@ -231,6 +232,7 @@ def _finish(
         trial=trial.number,
         num_trials=request.num_all_trials,
         options=dict(trial.proposal.options),
+        parameters=trial.proposal.parameters,
         cost_percent=None if found is None else cost_percent(request, found),
         best_cost_percent=cost_percent(request, min(result.best_cost, result.cost_before)),
         num_points=num_points,
@@ -299,6 +301,8 @@ def _point(
         crf=crf,
         rate_kbps=measurement.rate_kbps,
         quality=measurement.scores.quality,
+        quality_interval=quality_interval(bench, measurement),
+        encode_seconds=measurement.encode_seconds,
         is_from_store=is_from_store,
     )
 

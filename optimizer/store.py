@@ -11,9 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import TypeAliasType
+
 from .errors import StoreError
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+# By name, so that pydantic can follow it; Python 3.11 has no ``type`` statement.
+Json = TypeAliasType(
+    "Json", "None | bool | int | float | str | list[Json] | dict[str, Json]"
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (
@@ -55,6 +60,16 @@ class Store:
         with _sqlite_errors(self.path), self.lock, self.connection:
             self.connection.execute(
                 "INSERT OR IGNORE INTO results (key_sha256, key_json, value_json) VALUES (?, ?, ?)",
+                row,
+            )
+
+    def replace(self, key: Json, value: Json) -> None:
+        """Stores a value in place of the one that is there; it counts as new."""
+        row = (key_sha256(key), canonical(key), canonical(value))
+        with _sqlite_errors(self.path), self.lock, self.connection:
+            self.connection.execute(
+                "INSERT OR REPLACE INTO results (key_sha256, key_json, value_json) "
+                "VALUES (?, ?, ?)",
                 row,
             )
 

@@ -50,6 +50,11 @@ class Proposal:
     def number(self) -> int:
         return self.trial.number
 
+    @property
+    def parameters(self) -> dict[str, OptionValue]:
+        """All that was proposed, the defaults among it."""
+        return dict(self.trial.params)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyStorage:

@@ -23,10 +23,13 @@ from ..metrics.feature_file import open_feature_file
 from ..metrics.task import TaskMachine
 from .aim import QualityRange, TargetRate
 from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
-from .close_look import examine
-from .events import ClipLoaded, Recommended, RegionsSkipped, TuneEvent
+from .close_look import Looked, examine, look_at, look_at_equal_rate
+from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
+from .importance import importances
 from .machines import Machines, load_machines, object_machine
 from .measure import Measurer, open_measurer
+from .moment import Version
+from .moments import close_look
 from .per_shot import share_bits
 from .provenance import machines_used, provenance, regions_used
 from .recommendation import PerShot, RealVerification, Recommendation
@@ -150,6 +153,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
         anchor = yield from measure_anchor(request, bench, measurer)
         results = [(yield from search(request, [bench], [anchor], study, measurer))]
+        yield SearchFinished(part="encoder", importances=importances(study.live))
         if request.regions is not None:
             fixed = {**dict(results[0].best.settings.options), "roi": 1}
             if not can_offset_qp(request.codec):
@@ -158,6 +162,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             results.append(
                 (yield from search_regions(request, [bench], study, measurer, results[0]))
             )
+            yield SearchFinished(part="regions", importances=importances(study.live))
         verification = yield from verify(request, results, benches, measurer)
         if not unseen:
             notes.append(
@@ -176,10 +181,20 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             per_shot = yield from share_bits(
                 request, verification, bench, benches, annotations, measurer
             )
+        looks = _looks(verification, benches, measurer)
         yield Recommended(
             recommendation=_recommend(
-                request, results, verification, per_shot, benches, machines, measurer, started
+                request,
+                results,
+                verification,
+                per_shot,
+                looks,
+                benches,
+                machines,
+                measurer,
+                started,
             ),
+            look=close_look(looks, benches, machines.heat_map()),
             regions=None
             if regions is None or verification.winner.ladder.settings.regions is None
             else object_regions(regions),
@@ -274,11 +289,25 @@ def _study_name(
     return f"{request.clip.stem} {what} {key_sha256(search_key)[:12]}"
 
 
+def _looks(
+    verification: Verification, benches: Benches, measurer: Measurer
+) -> dict[Version, Looked]:
+    """Looks closely at the anchor, the winner, and the anchor at the winner's rate."""
+    winner, anchor = verification.winner, verification.anchor
+    if winner is anchor:
+        return {"defaults": look_at(anchor, benches, measurer)}
+    others = measurer.pool.submit(look_at, anchor, benches, measurer)
+    tuned = look_at(winner, benches, measurer)
+    equal = look_at_equal_rate(anchor, tuned.encoding.rate_kbps, benches, measurer)
+    return {"defaults": others.result(), "defaults at equal rate": equal, "tuned": tuned}
+
+
 def _recommend(
     request: TuneRequest,
     results: Sequence[SearchResult],
     verification: Verification,
     per_shot: PerShot | None,
+    looks: Mapping[Version, Looked],
     benches: Benches,
     machines: Machines,
     measurer: Measurer,
@@ -286,7 +315,7 @@ def _recommend(
 ) -> Recommendation:
     bench = benches.own
     winner, anchor, change = verification.winner, verification.anchor, verification.change
-    closely = [anchor] if winner is anchor else [anchor, winner]
+    closely = [looks["defaults"]] if winner is anchor else [looks["defaults"], looks["tuned"]]
     examined = list(measurer.pool.map(lambda one: examine(one, benches, measurer), closely))
     anchor_examined, winner_examined = examined[0], examined[-1]
     settings = winner.ladder.at(winner.crf)

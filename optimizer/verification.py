@@ -15,7 +15,7 @@ from .bench import Bench, settings_json
 from .candidate import Candidate, extended
 from .curve import RdCurve
 from .events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
-from .interval import RateChange, no_change, rate_change
+from .interval import RateChange, no_change, quality_interval, rate_change
 from .measure import Measurer
 from .recommendation import Contender
 from .request import TuneRequest
@@ -152,6 +152,8 @@ def measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measurer
         crf=crf,
         rate_kbps=measured[0].rate_kbps,
         quality=measured[0].scores.quality,
+        quality_interval=quality_interval(benches.own, measured[0]),
+        encode_seconds=measured[0].encode_seconds,
         is_from_store=False,
     )
 

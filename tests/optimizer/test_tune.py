@@ -6,6 +6,7 @@ chance on so few frames; what holds on any machine is asserted.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import json
@@ -184,13 +185,60 @@ def test_what_is_verified_was_not_searched_on(
     assert found.provenance["num_frames"] == 15
 
 
+def test_a_close_look_says_what_became_of_each_frame(events: list[TuneEvent]) -> None:
+    (recommended,) = only(Recommended, events)
+    found, look = recommended.recommendation, recommended.look
+
+    assert list(look.frames) == found.provenance["verified_frames"]
+    tracks = {track.version: track for track in look.tracks}
+    if found.settings["options"]:
+        assert set(tracks) == {"defaults", "defaults at equal rate", "tuned"}
+        assert tracks["tuned"].rate_kbps == found.winner.rate_kbps
+        equal = tracks["defaults at equal rate"].rate_kbps
+        assert abs(math.log(equal / found.winner.rate_kbps)) < 0.15  # half a CRF step on 15 frames
+    assert tracks["defaults"].rate_kbps == found.anchor.rate_kbps
+    for track in look.tracks:
+        assert len(track.qualities) == len(look.times_seconds) == len(look.frames)
+        pairs = zip(track.qualities, look.num_objects, strict=True)
+        assert all((quality is None) == (number == 0) for quality, number in pairs)
+    seen = [quality for quality in tracks["defaults"].qualities if quality is not None]
+    assert min(seen) == pytest.approx(found.anchor.quality_min)
+    assert 1 <= len(look.moments) <= 3
+    for moment in look.moments:
+        assert (moment.width, moment.height) == (176, 144)
+        assert moment.views[0].version == "original"
+        for view in moment.views:
+            jpeg = base64.b64decode(view.jpeg_base64)
+            assert jpeg.startswith(b"\xff\xd8")
+            for sight in view.sights:
+                x0, y0, x1, y1 = sight.box
+                assert 0 <= x0 < x1 <= 176
+                assert 0 <= y0 < y1 <= 144
+    assert look.loss_maps is not None
+    for one in look.loss_maps.maps:
+        values = [value for row in one.losses for value in row]
+        assert 0 <= min(values) <= max(values) <= 1
+        assert any(values)
+
+
+def test_verified_points_have_intervals(events: list[TuneEvent]) -> None:
+    for point in only(PointMeasured, events):
+        assert point.encode_seconds is not None
+        assert point.encode_seconds > 0
+        if point.role != "search":
+            assert point.quality_interval is not None
+            low, high = point.quality_interval
+            assert 0 <= low <= high <= 1
+
+
 def test_encodes_are_counted(events: list[TuneEvent]) -> None:
     found = outcome(events)
     num_points = len(only(PointMeasured, events))
 
-    # Anchor and winner are encoded once more each, to be looked at closely.
-    is_default = not found.settings["options"]
-    assert found.num_encodes == num_points + (1 if is_default else 2)
+    # Anchor and winner are encoded once more each, to be looked at closely, and the anchor at the
+    # winner's rate, which takes one to four.
+    num_more = found.num_encodes - num_points
+    assert num_more == 1 if not found.settings["options"] else 3 <= num_more <= 6
     assert found.num_from_store == 0
     assert found.seconds["wall"] > 0
     assert found.seconds["encode"] > 0
