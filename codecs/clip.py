@@ -11,7 +11,7 @@ import av
 from .container import open_container, reason, stream_frame_rate, video_stream
 from .errors import ClipError
 from .frames import decoded, is_uneven, orientation
-from .limits import ClipLimits
+from .limits import USUAL_LIMITS, ClipLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +56,11 @@ _COLOR_SPACES = {
     6: "smpte170m",
     9: "bt2020nc",
 }
-_USUAL = ClipLimits()
 _COLOR_RANGES = {0: "unspecified", 1: "limited", 2: "full"}
 
 
 def probe(
-    path: Path | str, frame_rate: Fraction | None = None, limits: ClipLimits = _USUAL
+    path: Path | str, frame_rate: Fraction | None = None, limits: ClipLimits = USUAL_LIMITS
 ) -> Clip:
     """Returns the facts about a clip; decodes it once, from end to end.
 

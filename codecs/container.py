@@ -20,13 +20,11 @@ from av.video.stream import VideoStream
 
 from .address import network_address
 from .errors import ClipError
-from .limits import ClipLimits
+from .limits import USUAL_LIMITS, ClipLimits
 from .log import encoder_log
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DEFAULT_PICTURE_RATE = Fraction(25)
-_USUAL = ClipLimits()
-
 # A decoder's threads must not log: PyAV's log callback waits for the interpreter lock, which the
 # thread that frees the decoder holds while it waits for them. The offset lifts every line above
 # the level at which PyAV looks at it.
@@ -51,7 +49,7 @@ _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS in libavformat/avformat.h; PyAV's ow
 
 @contextmanager
 def open_container(
-    path: Path, frame_rate: Fraction | None = None, limits: ClipLimits = _USUAL
+    path: Path, frame_rate: Fraction | None = None, limits: ClipLimits = USUAL_LIMITS
 ) -> Iterator[InputContainer]:
     """Opens a clip for reading and checks that it has a video stream.
 

@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from .container import reason, stream_frame_rate, video_stream
 from .errors import ClipError
-from .limits import ClipLimits
+from .limits import USUAL_LIMITS, ClipLimits
 
 Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -36,7 +36,6 @@ _TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 # So many frames that are all interlaced spare decoding the rest.
 _SURELY_INTERLACED = 100
 
-_USUAL = ClipLimits()
 
 # swscale turns RGB into Y'CbCr with BT.601's matrix, so that is what the encode is tagged with
 # (SMPTE 170M in ITU-T H.273, table 4). The clip's own tag, 0 for RGB, fits 4:4:4 only: SVT-AV1
@@ -111,7 +110,7 @@ class FrameReader:
         *,
         frame_rate: Fraction | None = None,
         max_frames: int | None = None,
-        limits: ClipLimits = _USUAL,
+        limits: ClipLimits = USUAL_LIMITS,
     ) -> None:
         self.path = path
         self.limits = limits

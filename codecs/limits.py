@@ -83,6 +83,8 @@ _WHAT = {
 # Those that are numbers, in the order of their fields.
 LIMITS = tuple(one.name for one in fields(ClipLimits) if one.name != "allow_network")
 
+USUAL_LIMITS = ClipLimits()
+
 
 def parse_limits(texts: Sequence[str], *, allow_network: bool = False) -> ClipLimits:
     """Returns the usual limits but for those given as texts such as ``pixels=1000000``.

@@ -23,7 +23,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from .container import open_container
 from .errors import ClipError, ScratchError
 from .frames import FrameReader, Planes, video_frame
-from .limits import ClipLimits
+from .limits import USUAL_LIMITS, ClipLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,15 +138,12 @@ def to_bgr(
 _MATRICES = {1: Colorspace.ITU709, 9: Colorspace.BT2020}
 
 
-_USUAL = ClipLimits()
-
-
 def load_source(
     path: Path | str,
     *,
     max_seconds: float | None = None,
     frame_rate: Fraction | None = None,
-    limits: ClipLimits = _USUAL,
+    limits: ClipLimits = USUAL_LIMITS,
 ) -> Source:
     """Decodes a clip into a scratch file.
 

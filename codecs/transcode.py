@@ -18,6 +18,7 @@ from .container import open_container
 from .encoder import VideoPacket
 from .errors import EncodeError, TargetError
 from .frames import FrameReader, Planes
+from .limits import USUAL_LIMITS, ClipLimits
 from .region import ClipRegions, Region
 from .region_encoder import RegionEncoder, require_regions
 from .scaling import scaled_format
@@ -59,6 +60,7 @@ def transcode(
     target_path: Path | str,
     *,
     frame_rate: Fraction | None = None,
+    limits: ClipLimits = USUAL_LIMITS,
     regions: ClipRegions | None = None,
     shots: Sequence[ShotCrf] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -73,6 +75,7 @@ def transcode(
         clip_path: A video file, a y4m, or a folder of numbered pictures.
         target_path: File to write, ending in .mp4, .mov or .mkv; replaced if it exists.
         frame_rate: Overrides the clip's own; then its time stamps and sound are left out.
+        limits: What the clip may cost.
         regions: Of every frame of the clip, where the settings have regions on.
         shots: All of the clip, each of which starts a new stream with a CRF of its own; one CRF,
             that of the settings, where None.
@@ -92,8 +95,8 @@ def transcode(
     partial = target_path.with_name(f".{target_path.name}.{os.getpid()}.part")
     with ExitStack() as cleanup:
         cleanup.callback(partial.unlink, missing_ok=True)
-        container = cleanup.enter_context(open_container(clip_path, frame_rate))
-        reader = FrameReader(container, clip_path, frame_rate=frame_rate)
+        container = cleanup.enter_context(open_container(clip_path, frame_rate, limits))
+        reader = FrameReader(container, clip_path, frame_rate=frame_rate, limits=limits)
         clock = _Clock(reader)
         # When the first frame is shown is written in these units, by default milliseconds.
         precision = {"movie_timescale": str(clock.time_base.denominator)}
@@ -104,7 +107,8 @@ def transcode(
         sound = None
         if frame_rate is None and not clip_path.is_dir():
             # Opened once more, so that neither pictures nor sound pile up waiting for the other.
-            sound = Sound(cleanup.enter_context(open_container(clip_path)), clip_path)
+            again = open_container(clip_path, limits=limits)
+            sound = Sound(cleanup.enter_context(again), clip_path)
         file = _File(settings, reader, clock, output, sound, target_path, regions, shots)
         for planes in reader:
             file.write(planes)

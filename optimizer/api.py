@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.table import Codec
 from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .errors import RequestError
@@ -34,6 +35,7 @@ def tune(
     num_jobs: int = 0,
     seed: int = 0,
     store: Path | str = DEFAULT_STORE,
+    limits: ClipLimits = USUAL_LIMITS,
 ) -> Recommendation:
     """Searches encoder settings for a clip and returns the verified recommendation.
 
@@ -45,6 +47,7 @@ def tune(
         target_quality: Lowest rate that keeps this, in (0, 1); 0.95 where no target is given.
         target_rate: Best quality within this rate in kbit/s.
         quality_range: Lowest BD-rate over these qualities.
+        limits: What the clip may cost.
 
     Raises:
         RequestError, SettingsError: What is asked makes no sense.
@@ -66,6 +69,7 @@ def tune(
         num_jobs=num_jobs,
         seed=seed,
         store=Path(store),
+        limits=limits,
     )
     for event in tune_events(request):
         if isinstance(event, Recommended):

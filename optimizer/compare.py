@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codecs.errors import ClipError, EncodeError
+from ..codecs.errors import ClipError, EncodeError, SettingsError
+from ..codecs.limits import ClipLimits
 from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, Codec
@@ -96,6 +97,7 @@ class CompareRequest:
     frames_per_second: float = 5.0
     num_jobs: int = 0
     store: Path = DEFAULT_STORE
+    limits: ClipLimits = field(default_factory=ClipLimits)
 
     def __post_init__(self) -> None:
         if not 0 < self.low_quality < self.high_quality < 1:
@@ -213,7 +215,12 @@ def _set_up(
     request: CompareRequest, clip: Path, machines: Machines, measurer: Measurer, stack: ExitStack
 ) -> Bench:
     source = stack.enter_context(
-        load_source(clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate)
+        load_source(
+            clip,
+            max_seconds=request.max_seconds,
+            frame_rate=request.frame_rate,
+            limits=request.limits,
+        )
     )
     has_regions = any(one.settings.regions is not None for one in request.contestants)
     regions = None

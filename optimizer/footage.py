@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..codecs.errors import ClipError
 from ..codecs.frames import FrameFormat, Planes
+from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.pictures import Pictures
 from ..codecs.source import Source, load_source
 from .errors import RequestError
@@ -45,6 +46,7 @@ def open_pair(
     *,
     frame_rate: Fraction | None = None,
     max_seconds: float | None = None,
+    limits: ClipLimits = USUAL_LIMITS,
 ) -> tuple[Footage, Footage, tuple[str, ...]]:
     """Returns both clips and, in words, what was changed on the way in.
 
@@ -55,6 +57,7 @@ def open_pair(
         cleanup: Closes what is opened.
         frame_rate: Overrides that of both files; of arrays, 1 where None.
         max_seconds: Cuts both.
+        limits: What each may cost.
 
     Raises:
         RequestError: One is a file and the other an array.
@@ -73,7 +76,7 @@ def open_pair(
         raise RequestError("reference and distorted must both be files, or both arrays")
     opened, notes = list[Source](), list[str]()
     for path in (reference, distorted):
-        source = load_source(path, max_seconds=max_seconds, frame_rate=frame_rate)
+        source = load_source(path, max_seconds=max_seconds, frame_rate=frame_rate, limits=limits)
         opened.append(cleanup.enter_context(source))
         notes += [f"{source.path.name}: {note}" for note in source.notes]
     _check_pair(opened[0], str(reference), opened[1], str(distorted))

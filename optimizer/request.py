@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from ..codecs.limits import ClipLimits
 from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
 from .aim import Aim, TargetQuality
@@ -66,6 +67,7 @@ class TuneRequest:
 
     clip: Path
     codec: Codec = "x264"
+        limits: What a clip may cost.
     preset: str | None = None
     fixed_options: dict[str, OptionValue] = field(default_factory=dict)
     aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95))
@@ -96,6 +98,7 @@ class TuneRequest:
             raise RequestError(f"codec must be one of {', '.join(ENCODERS)}, got {self.codec!r}")
         for name, value in (
             ("trials", self.num_trials),
+    limits: ClipLimits = field(default_factory=ClipLimits)
             ("region_trials", self.num_region_trials),
             ("under_way", self.num_under_way),
             ("segment_seconds", self.segment_seconds),

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..codecs.fidelity import frame_errors, pooled
 from ..codecs.frames import Planes
+from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.region import ClipRegions, read_regions
 from ..metrics.boxes import Detections, Floats
 from ..metrics.errors import NoObjectsError
@@ -48,6 +49,7 @@ def score(
     frames_per_second: float = 5.0,
     frame_rate: Fraction | None = None,
     max_seconds: float | None = None,
+    limits: ClipLimits = USUAL_LIMITS,
     heat_map: bool = False,
     progress: Progress | None = None,
 ) -> Score:
@@ -69,6 +71,7 @@ def score(
         frames_per_second: That learned metrics look at.
         frame_rate: Overrides that of both files; of arrays, 1 where None.
         max_seconds: Cuts both.
+        limits: What each may cost.
         heat_map: Also says where the first learned metric loses sight, on its worst frame.
         progress: Called with what is being done and the number of frames done.
 
@@ -93,7 +96,12 @@ def score(
     tasks = [name for name in LEARNED if name in names]
     with ExitStack() as cleanup:
         first, second, notes = open_pair(
-            reference, distorted, cleanup, frame_rate=frame_rate, max_seconds=max_seconds
+            reference,
+            distorted,
+            cleanup,
+            frame_rate=frame_rate,
+            max_seconds=max_seconds,
+            limits=limits,
         )
         if regions is not None:
             regions = _fitting(regions, first, is_cut=max_seconds is not None)

@@ -73,6 +73,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         stack.callback(_close, loading)
         choice = request.machine
         machines = load_machines(choice, stack.enter_context(open_feature_file()))
+            limits=request.limits,
         second = None
         if request.second_detector is not None:
             detector = load_detector(request.second_detector, image_size=request.machine.image_size)

@@ -161,7 +161,12 @@ def _set_up(
     request: TuneRequest, clip: Path, machines: Machines, measurer: Measurer, stack: ExitStack
 ) -> Generator[TuneEvent, None, _OnClip]:
     source = stack.enter_context(
-        load_source(clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate)
+        load_source(
+            clip,
+            max_seconds=request.max_seconds,
+            frame_rate=request.frame_rate,
+            limits=request.limits,
+        )
     )
 
     segments = spread_segments(source, request.num_segments, request.segment_seconds)

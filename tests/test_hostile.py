@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +15,8 @@ from ratesight.codecs.clip import probe
 from ratesight.codecs.errors import ClipError
 from ratesight.codecs.limits import ClipLimits
 from ratesight.codecs.source import load_source
+from ratesight.optimizer.commands.app import app
+from typer.testing import CliRunner
 
 NETWORK = ClipLimits(allow_network=True)
 
@@ -168,8 +172,6 @@ def test_a_host_names_no_file_of_ours_and_no_other_host(
 
 
 def test_a_host_that_does_not_answer_is_left(folder: Path) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/clip.mp4"
         limits = ClipLimits(allow_network=True, stall_seconds=0.3)
@@ -180,3 +182,45 @@ def test_a_host_that_does_not_answer_is_left(folder: Path) -> None:
 def test_what_is_no_file_is_not_read() -> None:
     with pytest.raises(ClipError, match=r"/dev/zero is neither"):
         probe("/dev/zero")
+
+
+class TestCommands:
+    """What the options say reaches the clip."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("probe", "CLIP"),
+            ("tune", "CLIP"),
+            ("compare", "CLIP", "--codec", "x264", "--codec", "x265"),
+            ("score", "CLIP", "CLIP", "--metric", "psnr"),
+        ],
+    )
+    def test_a_clip_above_a_limit_ends_in_one_line(
+        self,
+        words: tuple[str, ...],
+        folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        words = tuple(str(folder / "clip.mp4") if word == "CLIP" else word for word in words)
+        ended = CliRunner().invoke(app, [*words, "--limit", "frames=3"])
+        assert ended.exit_code == 1
+        assert "a clip's frames must be at most 3" in ended.stderr
+        assert "--limit frames=N" in ended.stderr
+
+    def test_a_limit_that_is_none_is_misuse(self, folder: Path) -> None:
+        words = ["probe", str(folder / "clip.mp4"), "--limit", "flames=3"]
+        ended = CliRunner().invoke(app, words)
+        assert (ended.exit_code, ended.stdout) == (2, "")
+        assert "limit must be NAME=NUMBER with one of size-gb, pixels" in ended.stderr
+
+    def test_a_clip_on_a_network_is_probed_with_leave(self, host: Host) -> None:
+        words = ["probe", f"{host.address}/clip.mp4", "--json"]
+        refused = CliRunner().invoke(app, words)
+        assert refused.exit_code == 1
+        assert f"{host.address}/clip.mp4 is not; give --allow-network" in refused.stderr
+        probed = CliRunner().invoke(app, [*words, "--allow-network"])
+        assert probed.exit_code == 0
+        assert json.loads(probed.stdout)["path"] == f"{host.address}/clip.mp4"

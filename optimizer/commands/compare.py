@@ -10,6 +10,7 @@ import typer
 
 from .errors import one_line_errors
 from .options import (
+    AllowNetworkOption,
     CodecName,
     DebugOption,
     DetectorOption,
@@ -19,6 +20,7 @@ from .options import (
     ImageSizeOption,
     JobsOption,
     JsonOption,
+    LimitOption,
     MetricOption,
     PlateDetectorOption,
     StoreOption,
@@ -51,6 +53,8 @@ def compare(
     max_seconds: Annotated[float | None, typer.Option(help="Cut each clip.")] = None,
     frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
+    limit: LimitOption = None,
+    allow_network: AllowNetworkOption = False,
     jobs: JobsOption = 0,
     store: StoreOption = Path("ratesight.sqlite"),
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
@@ -61,6 +65,7 @@ def compare(
 ) -> None:
     """Compare encoders and settings on clips: curves and BD-rate of each pair."""
     with one_line_errors(debug):
+        from ...codecs.limits import parse_limits
         from ..compare import CompareRequest, contestants_of
         from ..machine_choice import MachineChoice
 
@@ -77,6 +82,7 @@ def compare(
                 image_size=image_size,
             ),
             frame_rate=parse_frame_rate(frame_rate),
+            limits=parse_limits(limit or [], allow_network=allow_network),
             max_seconds=max_seconds,
             frames_per_second=frames_per_second,
             num_jobs=jobs,

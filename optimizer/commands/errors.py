@@ -15,7 +15,7 @@ FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED = 1, 2, 3, 130
 @contextmanager
 def one_line_errors(debug: bool) -> Iterator[None]:
     """Turns every error into one line and an exit code."""
-    from ...codecs.errors import CodecError, SettingsError
+    from ...codecs.errors import CodecError, LimitError, SettingsError
     from ...metrics.errors import MetricError
     from ..errors import OptimizerError, RecommendationError, RequestError
 
@@ -27,7 +27,7 @@ def one_line_errors(debug: bool) -> Iterator[None]:
         _fail(
             "stopped; what was measured is kept, the same command goes on from there", INTERRUPTED
         )
-    except (SettingsError, RequestError, RecommendationError) as error:
+    except (LimitError, SettingsError, RequestError, RecommendationError) as error:
         if debug:
             raise
         _fail(str(error), MISUSED)

@@ -100,6 +100,18 @@ FramesPerSecondOption = Annotated[
     float, typer.Option(help="Frames a second that the machine looks at.")
 ]
 JobsOption = Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="NAME=N",
+        help="Limit on clips: size-gb, pixels, frames, decode-seconds, stall-seconds, scratch-gb; "
+        "repeatable.",
+    ),
+]
+AllowNetworkOption = Annotated[
+    bool, typer.Option("--allow-network", help="Clips may be http, https and rtsp addresses.")
+]
 StoreOption = Annotated[Path, typer.Option(help="Measurements; nothing in it is measured again.")]
 PlateDetectorOption = Annotated[str | None, typer.Option(help="Finds plates. Else proposals.")]
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
-from pathlib import Path
 
 from .errors import one_line_errors
 from .options import (
+    AllowNetworkOption,
     ClipArgument,
     DebugOption,
     FrameRateOption,
     JsonOption,
+    LimitOption,
     parse_frame_rate,
 )
 from .output import print_json
@@ -20,16 +21,22 @@ from .output import print_json
 def probe(
     clip: ClipArgument,
     frame_rate: FrameRateOption = None,
+    limit: LimitOption = None,
+    allow_network: AllowNetworkOption = False,
     json_lines: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Show what a clip is, by decoding it."""
     with one_line_errors(debug):
+        from ...codecs.address import clip_text
         from ...codecs.clip import probe as probe_clip
+        from ...codecs.limits import parse_limits
 
-        facts = dataclasses.asdict(probe_clip(clip, parse_frame_rate(frame_rate)))
+        limits = parse_limits(limit or [], allow_network=allow_network)
+        facts = dataclasses.asdict(probe_clip(clip, parse_frame_rate(frame_rate), limits))
+        facts["path"] = clip_text(clip)
         facts = {
-            name: str(value) if isinstance(value, (Path, Fraction)) else value
+            name: str(value) if isinstance(value, Fraction) else value
             for name, value in facts.items()
         }
         if json_lines:

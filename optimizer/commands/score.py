@@ -10,10 +10,12 @@ import typer
 
 from .errors import one_line_errors
 from .options import (
+    AllowNetworkOption,
     ClipArgument,
     DebugOption,
     FrameRateOption,
     JsonOption,
+    LimitOption,
     parse_frame_rate,
 )
 from .output import make_folder, print_json
@@ -49,6 +51,8 @@ def score(
         float, typer.Option(help="Frames a second that learned metrics look at.")
     ] = 5.0,
     frame_rate: FrameRateOption = None,
+    limit: LimitOption = None,
+    allow_network: AllowNetworkOption = False,
     max_seconds: Annotated[float | None, typer.Option(help="Cut both clips.")] = None,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each frame's values.")
@@ -65,6 +69,7 @@ def score(
 ) -> None:
     """Score what a clip keeps of its reference, for machines and as a signal."""
     with one_line_errors(debug):
+        from ...codecs.limits import parse_limits
         from ..errors import RequestError
         from ..score import score as score_clips
 
@@ -86,6 +91,7 @@ def score(
                 min_score=reference_score,
                 frames_per_second=frames_per_second,
                 frame_rate=parse_frame_rate(frame_rate),
+                limits=parse_limits(limit or [], allow_network=allow_network),
                 max_seconds=max_seconds,
                 heat_map=heat_map is not None,
                 progress=progress,

@@ -13,6 +13,7 @@ import typer
 from .errors import NOT_VERIFIED, one_line_errors
 from .options import (
     AimName,
+    AllowNetworkOption,
     CodecName,
     DebugOption,
     DetectorOption,
@@ -23,6 +24,7 @@ from .options import (
     JobsOption,
     JsonOption,
     LevelsName,
+    LimitOption,
     MetricOption,
     PlateDetectorOption,
     SamplerName,
@@ -129,6 +131,8 @@ def tune(
     frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
     jobs: JobsOption = 0,
+    limit: LimitOption = None,
+    allow_network: AllowNetworkOption = False,
     under_way: Annotated[
         int,
         typer.Option(help="Settings under way at once, at most; the result depends on it."),
@@ -161,6 +165,7 @@ def tune(
             clip=clips[0],
             codec=codec.value,
             preset=preset,
+        from ...codecs.limits import parse_limits
             fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
             aim=parse_aim(aim, target_quality, target_rate, quality_range),
             min_fps=min_fps,
@@ -195,6 +200,7 @@ def tune(
             study_storage=study_storage,
         )
         if len(clips) > 1:
+            limits=parse_limits(limit or [], allow_network=allow_network),
             from .tune_set import show_set
 
             folder = out or Path("ratesight-out") / f"{len(clips)}-clips-{codec.value}"
