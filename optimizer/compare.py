@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -190,13 +190,14 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                     of_clip.callback(feature_file.clear)
                     bench = _set_up(request, clip, machines, measurer, of_clip)
                     all_measured = _measure(request, bench, measurer)
-            except (ClipError, EncodeError, NoObjectsError) as error:
+            except (ClipError, EncodeError, SettingsError, NoObjectsError) as error:
+                # Settings were checked; here they do not fit the clip, which has fewer lines.
                 skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
                 yield skipped[-1]
                 continue
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
-                qualities[contestant.name][clip.stem] = _frame_qualities(measured)
+                qualities[contestant.name][clip.stem] = frame_qualities(measured)
                 curve = CurveMeasured(
                     clip=clip.stem, contestant=contestant.name, points=tuple(candidate.points)
                 )
@@ -242,13 +243,9 @@ def _measure(
 ) -> list[dict[float, Measurement]]:
     """Measures all contestants on one clip, step by step, the encodes of a step side by side."""
     candidates = [Candidate(settings=one.settings) for one in request.contestants]
-    todo = [(one, crf) for one in candidates for crf in _first_crfs(one)]
+    todo = [(one, crf) for one in candidates for crf in first_crfs(one)]
     while todo:
-        measured = measurer.pool.map(
-            lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo
-        )
-        for (candidate, crf), measurement in zip(todo, measured, strict=True):
-            candidate.measurements[crf] = measurement
+        measure_points(bench, measurer, todo)
         todo = [
             (one, crf)
             for one in candidates
@@ -257,12 +254,25 @@ def _measure(
     return [one.measurements for one in candidates]
 
 
-def _first_crfs(candidate: Candidate) -> list[float]:
+def measure_points(
+    bench: Bench, measurer: Measurer, todo: Sequence[tuple[Candidate, float]]
+) -> None:
+    """Measures candidates at CRFs, side by side, and notes what is found with each."""
+    measured = measurer.pool.map(
+        lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo
+    )
+    for (candidate, crf), measurement in zip(todo, measured, strict=True):
+        candidate.measurements[crf] = measurement
+
+
+def first_crfs(candidate: Candidate) -> list[float]:
+    """Returns where a curve of which nothing is known is measured first."""
     low, high = candidate.search_crf
     return [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7)]
 
 
-def _frame_qualities(measured: dict[float, Measurement]) -> FrameQualities:
+def frame_qualities(measured: Mapping[float, Measurement]) -> FrameQualities:
+    """Returns encodes by CRF as a curve whose frames can be resampled."""
     ordered = [one for _, one in sorted(measured.items())]
     weights = ordered[0].scores.frame_weights
     losses = np.stack([one.scores.frame_losses for one in ordered])

@@ -61,13 +61,17 @@ class TuneRequest:
         num_under_way: Settings proposed before the first of them is known. The result depends on
             it, not on num_jobs, which cannot make use of more than that.
         tolerance: How far the verified quality may fall below what the search expects.
+        scheduler: Address of a Dask scheduler whose workers measure, one thread each for what
+            num_jobs says, all of theirs for 0; this process itself where None.
+        worker_paths: From beginnings of paths here to where workers find the same files, a path or
+            an address.
         study_storage: URL of a database for Optuna's studies; a journal beside the store where
             None.
+        limits: What a clip may cost.
     """
 
     clip: Path
     codec: Codec = "x264"
-        limits: What a clip may cost.
     preset: str | None = None
     fixed_options: dict[str, OptionValue] = field(default_factory=dict)
     aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95))
@@ -91,14 +95,16 @@ class TuneRequest:
     num_under_way: int = 4
     tolerance: float = 0.03
     store: Path = DEFAULT_STORE
+    scheduler: str | None = None
+    worker_paths: dict[str, str] = field(default_factory=dict)
     study_storage: str | None = None
+    limits: ClipLimits = field(default_factory=ClipLimits)
 
     def __post_init__(self) -> None:
         if self.codec not in ENCODERS:
             raise RequestError(f"codec must be one of {', '.join(ENCODERS)}, got {self.codec!r}")
         for name, value in (
             ("trials", self.num_trials),
-    limits: ClipLimits = field(default_factory=ClipLimits)
             ("region_trials", self.num_region_trials),
             ("under_way", self.num_under_way),
             ("segment_seconds", self.segment_seconds),

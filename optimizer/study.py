@@ -1,20 +1,16 @@
-"""Proposes encoder options with Optuna. The only file that imports it."""
+"""Proposes encoder options with Optuna; with its two neighbours the only file that imports it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import optuna
-import sqlalchemy
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
 
 from ..codecs.roi import region_coding
 from ..codecs.table import Choice, Encoder, Floats, Ints, OptionValue
-from .errors import RequestError, StoreError
+from .study_storage import StudyStorage
 
 Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2"]
 # What a study searches: the encoder's own options, or those of regions of interest.
@@ -26,17 +22,6 @@ _STARTUP_TRIALS = 10
 # Proposals of regions without effect that are answered before one is passed on: a user may have
 # fixed options such that there are no others.
 _IDLE_PROPOSALS = 20
-
-# What Optuna raises on a journal that is not one, or whose last line a full disk cut short.
-_JOURNAL_ERRORS = (OSError, ValueError, KeyError, TypeError)
-# What it raises on a database that does not answer, or holds tables of another version.
-_DATABASE_ERRORS = (
-    sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError,
-)  # fmt: skip
-_STORAGE_ERRORS = (*_JOURNAL_ERRORS, *_DATABASE_ERRORS)
-_CONNECT_SECONDS = 10
-# Two runs that start at once on an empty database both make its tables; one of them succeeds.
-_TABLE_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +39,6 @@ class Proposal:
     def parameters(self) -> dict[str, OptionValue]:
         """All that was proposed, the defaults among it."""
         return dict(self.trial.params)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyStorage:
-    """Where finished trials are kept, for ``optuna-dashboard``.
-
-    Attributes:
-        place: File of a journal, or URL of a database without its password.
-    """
-
-    place: Path | str
-    storage: BaseStorage
-
-    def error(self, error: Exception) -> StoreError:
-        """Returns what went wrong as one line."""
-        return _storage_error(self.place, error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +77,10 @@ class Study:
     def _propose(self) -> Proposal:
         trial = self.live.ask()
         chosen: dict[str, OptionValue] = dict(self.fixed)
-        for name, values in self._searched(chosen):
-            chosen[name] = _suggest(trial, name, values)
+        for name, values in searched_options(
+            self.encoder, self.preset, self.part, self.fixed, chosen
+        ):
+            chosen[name] = suggest(trial, name, values)
         # Defaults are left out for a short command, but only where they are known to be the
         # preset's own.
         if self.preset == self.encoder.default_preset:
@@ -134,90 +105,7 @@ class Study:
             proposal.trial.set_constraint("encode_fps", self.min_fps - attributes["encode_fps"])
         state = optuna.trial.TrialState.FAIL if cost is None else None
         finished = self.live.tell(proposal.trial, cost, state=state)
-        num_told = sum(trial.state.is_finished() for trial in self.live.get_trials(deepcopy=False))
-        try:
-            if num_told > len(self.kept.get_trials(deepcopy=False)):
-                self.kept.add_trial(finished)
-        except _STORAGE_ERRORS as error:
-            raise self.storage.error(error) from error
-
-    def _searched(
-        self, chosen: Mapping[str, OptionValue]
-    ) -> Iterator[tuple[str, Ints | Floats | Choice]]:
-        """Yields options whose conditions hold for what was chosen so far, in table order.
-
-        What a fixed option depends on stays at its default, where the condition holds.
-        """
-        needed = {
-            requirement.name
-            for name in self.fixed
-            for requirement in self.encoder.option(name).requires
-        }
-        for option in self.encoder.options:
-            if option.search is None or option.name in self.fixed or option.name in needed:
-                continue
-            if option.is_ours != (self.part == "regions"):
-                continue
-            if self.preset in option.not_presets:
-                continue
-            if all(requirement.is_met(chosen, self.encoder) for requirement in option.requires):
-                yield option.name, option.search
-
-
-def open_storage(place: Path | str) -> StudyStorage:
-    """Opens or creates the storage of studies.
-
-    Args:
-        place: File of Optuna's journal storage, or the URL of a database that SQLAlchemy knows.
-
-    Raises:
-        RequestError: The URL is none, or its driver is not installed.
-        StoreError: The storage cannot be opened.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if isinstance(place, str):
-        return _open_database(place)
-    try:
-        return StudyStorage(place=place, storage=JournalStorage(JournalFileBackend(str(place))))
-    except _JOURNAL_ERRORS as error:
-        raise _storage_error(place, error) from error
-
-
-def _open_database(text: str) -> StudyStorage:
-    try:
-        url = sqlalchemy.make_url(text)
-        if url.drivername == "postgresql":
-            # The driver that our optional group brings; SQLAlchemy before 2.1 meant another.
-            url = url.set(drivername="postgresql+psycopg")
-        url.get_dialect().import_dbapi()
-    except sqlalchemy.exc.ArgumentError as error:
-        raise RequestError(
-            f"study_storage must be a URL that SQLAlchemy knows, such as "
-            f"postgresql://user:password@host/database: {_first_line(error)}"
-        ) from error
-    except ImportError as error:
-        raise RequestError(
-            f"study_storage {url.drivername}:// needs a driver that is not installed, "
-            f"{error.name}; for PostgreSQL: pip install 'ratesight[postgresql]'"
-        ) from error
-    shown = url.render_as_string(hide_password=True)
-    timeout = {"connect_timeout": _CONNECT_SECONDS} if url.drivername.startswith("postgres") else {}
-    for attempt in range(_TABLE_ATTEMPTS):
-        try:
-            storage = RDBStorage(
-                url.render_as_string(hide_password=False),
-                # Trials are minutes apart: a connection kept open between them would only break,
-                # and many runs would use up what the server has.
-                engine_kwargs={"poolclass": sqlalchemy.pool.NullPool, "connect_args": timeout},
-            )
-        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
-            if attempt + 1 == _TABLE_ATTEMPTS:
-                raise _storage_error(shown, error) from error
-        except _STORAGE_ERRORS as error:
-            raise _storage_error(shown, error) from error
-        else:
-            break
-    return StudyStorage(place=shown, storage=storage)
+        self.storage.keep(self.live, self.kept, finished)
 
 
 def open_study(
@@ -250,11 +138,7 @@ def open_study(
     Raises:
         StoreError: The storage cannot be written, or is damaged.
     """
-    live = optuna.create_study(sampler=_sampler(sampler, seed))
-    try:
-        kept = optuna.create_study(storage=storage.storage, study_name=name, load_if_exists=True)
-    except _STORAGE_ERRORS as error:
-        raise storage.error(error) from error
+    live = optuna.create_study(sampler=make_sampler(sampler, seed))
     study = Study(
         encoder=encoder,
         preset=preset,
@@ -263,7 +147,7 @@ def open_study(
         idle_cost=idle_cost,
         min_fps=min_fps,
         live=live,
-        kept=kept,
+        kept=storage.study(name, live.directions),
         storage=storage,
     )
     own = [dict(start) for start in (encoder.starts if part == "encoder" else encoder.roi_starts)]
@@ -278,41 +162,45 @@ def open_study(
     return study
 
 
+def searched_options(
+    encoder: Encoder,
+    preset: str,
+    part: Part,
+    fixed: Mapping[str, OptionValue],
+    chosen: Mapping[str, OptionValue],
+) -> Iterator[tuple[str, Ints | Floats | Choice]]:
+    """Yields options whose conditions hold for what was chosen so far, in table order.
+
+    What a fixed option depends on stays at its default, where the condition holds. ``chosen`` may
+    grow between two of them.
+    """
+    needed = {requirement.name for name in fixed for requirement in encoder.option(name).requires}
+    for option in encoder.options:
+        if option.search is None or option.name in fixed or option.name in needed:
+            continue
+        if option.is_ours != (part == "regions"):
+            continue
+        if preset in option.not_presets:
+            continue
+        if all(requirement.is_met(chosen, encoder) for requirement in option.requires):
+            yield option.name, option.search
+
+
 def _has_effect(part: Part, options: Mapping[str, OptionValue]) -> bool:
     regions = region_coding(options) if part == "regions" else None
     return regions is None or regions.has_effect
 
 
-def _storage_error(place: Path | str, error: Exception) -> StoreError:
-    if isinstance(place, Path):
-        return StoreError(
-            f"the study's journal must be a writable file of ours, {place}: "
-            f"{type(error).__name__} {error}; no result is lost with it, remove it or give another "
-            f"--store"
-        )
-    # Optuna says little of what went wrong, and what the driver said is below.
-    cause = error.__cause__ or error
-    reason = getattr(cause, "orig", None) or cause
-    return StoreError(
-        f"the study's storage must be a database that answers and may be written, {place}: "
-        f"{_first_line(reason)}; what was measured is kept, start the same command again when it "
-        f"is back, or without --study-storage"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _complete(study: Study, start: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """Returns start values for every option that is searched along with them."""
     chosen = dict(study.fixed)
-    for name, _ in study._searched(chosen):
+    for name, _ in searched_options(study.encoder, study.preset, study.part, study.fixed, chosen):
         chosen[name] = start.get(name, study.encoder.option(name).default)
     return {name: value for name, value in chosen.items() if name not in study.fixed}
 
 
-def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+def make_sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+    """Returns one of Optuna's samplers."""
     match name:
         case "tpe":
             return optuna.samplers.TPESampler(
@@ -331,7 +219,8 @@ def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=_STARTUP_TRIALS)
 
 
-def _suggest(trial: optuna.Trial, name: str, values: Ints | Floats | Choice) -> OptionValue:
+def suggest(trial: optuna.Trial, name: str, values: Ints | Floats | Choice) -> OptionValue:
+    """Returns what the sampler proposes for an option."""
     match values:
         case Ints(low=low, high=high):
             return trial.suggest_int(name, low, high)

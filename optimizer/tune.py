@@ -27,7 +27,7 @@ from .close_look import Looked, examine, look_at, look_at_equal_rate
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
 from .importance import importances
 from .machines import Machines, load_machines, object_machine
-from .measure import Measurer, open_measurer
+from .measure import Measurer, open_measurer_of
 from .moment import Version
 from .moments import close_look
 from .per_shot import share_bits
@@ -38,7 +38,8 @@ from .request import TuneRequest
 from .search import SearchResult, cost_percent, measure_anchor, search, search_regions
 from .set_up import find_regions, given_regions, set_up_bench
 from .store import Json, key_sha256, open_store
-from .study import Part, Study, StudyStorage, open_storage, open_study
+from .study import Part, Study, open_study
+from .study_storage import StudyStorage, open_storage
 from .verification import Benches, Verification, verify
 from .warm_start import clip_features, remember_winner, similar_winners
 
@@ -62,18 +63,18 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
         storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
-        measurer = stack.enter_context(open_measurer(store, request.jobs))
+        measurer = stack.enter_context(open_measurer_of(request, store))
         # Beside the machines, whose libraries take seconds to load.
         loading = measurer.pool.submit(
             load_source,
             request.clip,
             max_seconds=request.max_seconds,
             frame_rate=request.frame_rate,
+            limits=request.limits,
         )
         stack.callback(_close, loading)
         choice = request.machine
         machines = load_machines(choice, stack.enter_context(open_feature_file()))
-            limits=request.limits,
         second = None
         if request.second_detector is not None:
             detector = load_detector(request.second_detector, image_size=request.machine.image_size)
@@ -386,5 +387,5 @@ def _seconds(
     """Returns where the time went; all but ``wall`` are seconds of one job."""
     seconds: dict[str, float] = dict(measurer.spent.seconds)
     seconds["decode"] = seconds.get("decode", 0.0) + source.decode_seconds
-    rest = wall_seconds * request.jobs - sum(seconds.values())
+    rest = wall_seconds * measurer.num_jobs - sum(seconds.values())
     return {"wall": wall_seconds, **seconds, "rest": max(0.0, rest)}

@@ -18,21 +18,22 @@ from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from .aim import QualityRange, TargetRate
 from .bd_comparison import Comparison, Rules, compare
-from .bench import Bench, sampled_frames, settings_json, spread_segments
+from .bench import Bench, settings_json
 from .candidate import Candidate
 from .compare import ClipSkipped, frame_qualities
 from .errors import CurveError, RequestError, UnreachableError
 from .events import TuneEvent
 from .interval import RateChange
 from .machines import Machines, load_machines
-from .measure import Measurer, open_measurer
+from .measure import Measurer, open_measurer_of
 from .provenance import machines_used, provenance
 from .request import TuneRequest
 from .search import SearchResult, cost_percent, measure_anchor, search
+from .search_benches import search_benches
 from .set_recommendation import ClipOutcome, SetRecommendation
-from .set_up import set_up_bench
 from .store import Json, Store, key_sha256, open_store
-from .study import open_storage, open_study
+from .study import open_study
+from .study_storage import open_storage
 from .verification import Benches, Verified, contender_of, expect, measure_ladders, saves
 from .warm_start import ClipFeatures, clip_features, remember_winner, similar_winners
 
@@ -91,7 +92,7 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
         storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
-        measurer = stack.enter_context(open_measurer(store, request.jobs))
+        measurer = stack.enter_context(open_measurer_of(request, store))
         machines = load_machines(request.machine, stack.enter_context(open_feature_file()))
         ready: list[_OnClip] = []
         for clip in clips:
@@ -169,34 +170,9 @@ def _set_up(
         )
     )
 
-    segments = spread_segments(source, request.num_segments, request.segment_seconds)
-    rate = request.frames_per_second
-    sample = sampled_frames(source, segments, rate, phase=0.25)
-    searched = {frame for frame, _ in sample}
-    dense = sampled_frames(source, source.whole, rate * 2, phase=0)
-    unseen = [pair for pair in dense if pair[0] not in searched] or dense
-    bench, own, real = (
-        None
-        if machine is None
-        else set_up_bench(
-            source,
-            machine,
-            segments=of,
-            sample=frames,
-            annotations=None,
-            regions=None,
-            measurer=measurer,
-        )
-        for machine, of, frames in (
-            (machines.own, segments, sample),
-            (machines.own, source.whole, unseen),
-            (machines.real, source.whole, unseen),
-        )
-    )
-    assert bench is not None
-    assert own is not None
+    bench, benches = search_benches(request, source, machines, measurer)
     anchor = yield from measure_anchor(request, bench, measurer)
-    return _OnClip(name=clip.stem, bench=bench, benches=Benches(own=own, real=real), anchor=anchor)
+    return _OnClip(name=clip.stem, bench=bench, benches=benches, anchor=anchor)
 
 
 def _warm_starts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -109,9 +109,9 @@ def verify(
     # next to no change, it said -15, -9, -6 and +21 % against options alone on four clips. The
     # better of two such numbers would be reported some 5 % better than it is, on the very frames
     # that are there to keep the search honest.
-    anchor = _expect("anchor", results[0].anchor.only, results[0], request.aim)
+    anchor = expect("anchor", results[0].anchor.only, results[0].anchor.only, request.aim)
     contenders = [
-        _expect(role, result.best.only, result, request.aim)
+        expect(role, result.best.only, result.anchor.only, request.aim)
         for role, result in zip(_CONTENDERS, results, strict=False)
         if result.best is not result.first
     ]
@@ -122,14 +122,7 @@ def verify(
             for one in verified
         )
     )
-    todo = [(one, crf) for one in verified for crf in ladder(one, request.aim)]
-    while todo:
-        yield from measurer.pool.map(
-            lambda rung: measure_rung(rung[0], rung[1], benches, measurer), todo
-        )
-        todo = [(one, crf) for one in verified for crf in further(one, request.aim)]
-    for one in verified:
-        one.crf = crf_for(request.aim, one.ladder, one.ladder.curve)
+    yield from measure_ladders(verified, request.aim, benches, measurer)
 
     def compare(one: Verified) -> Contender:
         regions = benches.own.clip_regions(one.ladder.settings)
@@ -139,8 +132,25 @@ def verify(
     return judge(request, anchor, contenders, list(measurer.pool.map(compare, contenders)))
 
 
-def measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measurer) -> PointMeasured:
-    """Measures one CRF of what is verified by a fresh encode, for all who look at it."""
+def measure_ladders(
+    verified: Sequence[Verified], aim: Aim, benches: Benches, measurer: Measurer
+) -> Iterator[PointMeasured]:
+    """Measures candidates around where they meet the aim, and corrects their CRFs by that.
+
+    Raises:
+        EncodeError: An encode failed.
+    """
+    todo = [(one, crf) for one in verified for crf in _ladder(one, aim)]
+    while todo:
+        yield from measurer.pool.map(
+            lambda rung: _measure_rung(rung[0], rung[1], benches, measurer), todo
+        )
+        todo = [(one, crf) for one in verified for crf in _further(one, aim)]
+    for one in verified:
+        one.crf = _crf_for(aim, one.ladder, one.ladder.curve)
+
+
+def _measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measurer) -> PointMeasured:
     pairs = [(benches.own, one.ladder), (benches.real, one.real), (benches.second, one.second)]
     looking = [(bench, candidate) for bench, candidate in pairs if bench is not None]
     measured = measurer.measure_afresh([bench for bench, _ in looking], one.ladder.at(crf))
@@ -300,12 +310,12 @@ def contender_of(
     )
 
 
-def _expect(role: Role, candidate: Candidate, result: SearchResult, aim: Aim) -> Verified:
+def expect(role: Role, candidate: Candidate, anchor: Candidate, aim: Aim) -> Verified:
     """Returns where the search expects a candidate to meet the aim; nothing measured yet."""
-    curve = extended(candidate, result.anchor.only)
+    curve = extended(candidate, anchor)
     return Verified(
         role=role,
-        crf=crf_for(aim, candidate, curve),
+        crf=_crf_for(aim, candidate, curve),
         expected=curve,
         ladder=Candidate(settings=candidate.settings),
         real=Candidate(settings=candidate.settings),
@@ -313,7 +323,7 @@ def _expect(role: Role, candidate: Candidate, result: SearchResult, aim: Aim) ->
     )
 
 
-def crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
+def _crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
     """Returns the CRF where a curve meets the aim, in half steps towards the safe side."""
     crf = curve.crf_at(aim.rate_on(curve).value).value
     halves = math.ceil(crf * 2) if isinstance(aim, TargetRate) else math.floor(crf * 2)
@@ -326,12 +336,12 @@ def _step(candidate: Candidate) -> float:
     return float(round((high - low) / 20))
 
 
-def ladder(verified: Verified, aim: Aim) -> list[float]:
+def _ladder(verified: Verified, aim: Aim) -> list[float]:
     """Returns the CRFs to verify at: around the recommended one, or over a range of qualities."""
     low, high = (float(end) for end in verified.ladder.search_crf)
     if isinstance(aim, QualityRange):
         ends = [
-            crf_for(replace(aim, quality=quality), verified.ladder, verified.expected)
+            _crf_for(replace(aim, quality=quality), verified.ladder, verified.expected)
             for quality in (aim.high, aim.low)
         ]
         crfs = [round(2 * crf) / 2 for crf in np.linspace(ends[0], ends[1], len(_RUNGS))]
@@ -340,7 +350,7 @@ def ladder(verified: Verified, aim: Aim) -> list[float]:
     return sorted({min(max(float(crf), low), high) for crf in crfs})
 
 
-def further(verified: Verified, aim: Aim) -> list[float]:
+def _further(verified: Verified, aim: Aim) -> list[float]:
     """Returns one more CRF where the aim, or an end of its range, lies beyond the ladder."""
     low, high = verified.ladder.search_crf
     crfs, curve = verified.ladder.measurements, verified.ladder.curve

@@ -14,7 +14,8 @@ from ratesight.codecs.roi import RegionCoding, region_coding
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS, Codec, Floats, OptionValue
 from ratesight.optimizer.errors import StoreError
-from ratesight.optimizer.study import Part, Sampler, Study, open_storage, open_study
+from ratesight.optimizer.study import Part, Sampler, Study, open_study
+from ratesight.optimizer.study_storage import open_storage
 
 CODECS: tuple[Codec, ...] = tuple(ENCODERS)
 SOME_PRESETS = [

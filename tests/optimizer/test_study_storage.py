@@ -23,7 +23,8 @@ from ratesight.optimizer.errors import RequestError, StoreError
 from ratesight.optimizer.events import PointMeasured, TrialFinished
 from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.request import TuneRequest
-from ratesight.optimizer.study import open_storage, open_study
+from ratesight.optimizer.study import open_study
+from ratesight.optimizer.study_storage import open_storage
 from ratesight.optimizer.tune import tune_events
 
 if TYPE_CHECKING:

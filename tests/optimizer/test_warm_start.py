@@ -19,7 +19,8 @@ from ratesight.optimizer.machines import load_finder, object_machine
 from ratesight.optimizer.measure import open_measurer
 from ratesight.optimizer.set_up import set_up_bench
 from ratesight.optimizer.store import Store, open_store
-from ratesight.optimizer.study import open_storage, open_study
+from ratesight.optimizer.study import open_study
+from ratesight.optimizer.study_storage import open_storage
 from ratesight.optimizer.warm_start import (
     ClipFeatures,
     clip_features,
