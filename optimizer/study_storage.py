@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
 import sqlalchemy
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 
 from .errors import RequestError, StoreError
+from .journal import JournalLock, open_journal
 
 # What Optuna raises on a journal that is not one, or whose last line a full disk cut short.
 _JOURNAL_ERRORS = (OSError, ValueError, KeyError, TypeError)
@@ -31,10 +32,12 @@ class StudyStorage:
 
     Attributes:
         place: File of a journal, or URL of a database without its password.
+        lock: Held from looking what is there to adding to it.
     """
 
     place: Path | str
     storage: BaseStorage
+    lock: AbstractContextManager[None] = field(default_factory=nullcontext)
 
     def study(self, name: str, directions: Sequence[optuna.study.StudyDirection]) -> optuna.Study:
         """Opens or creates a study.
@@ -43,9 +46,13 @@ class StudyStorage:
             StoreError: The storage does not answer, or is damaged.
         """
         try:
-            return optuna.create_study(
-                storage=self.storage, study_name=name, load_if_exists=True, directions=directions
-            )
+            with self.lock:
+                return optuna.create_study(
+                    storage=self.storage,
+                    study_name=name,
+                    load_if_exists=True,
+                    directions=directions,
+                )
         except _STORAGE_ERRORS as error:
             raise _storage_error(self.place, error) from error
 
@@ -59,8 +66,9 @@ class StudyStorage:
         """
         num_told = sum(trial.state.is_finished() for trial in live.get_trials(deepcopy=False))
         try:
-            if num_told > len(kept.get_trials(deepcopy=False)):
-                kept.add_trial(finished)
+            with self.lock:
+                if num_told > len(kept.get_trials(deepcopy=False)):
+                    kept.add_trial(finished)
         except _STORAGE_ERRORS as error:
             raise _storage_error(self.place, error) from error
 
@@ -79,7 +87,8 @@ def open_storage(place: Path | str) -> StudyStorage:
     if isinstance(place, str):
         return _open_database(place)
     try:
-        return StudyStorage(place=place, storage=JournalStorage(JournalFileBackend(str(place))))
+        lock = JournalLock(path=place)
+        return StudyStorage(place=place, storage=open_journal(place, lock), lock=lock)
     except _JOURNAL_ERRORS as error:
         raise _storage_error(place, error) from error
 
