@@ -24,6 +24,7 @@ from .bench import Bench, Measurement, sampled_frames
 from .candidate import Candidate, next_crfs
 from .curve import RdPoint
 from .errors import CurveError, RequestError
+from .interval import quality_interval
 from .machine_choice import MachineChoice
 from .machines import Machines, load_machines
 from .measure import Measurer, open_measurer
@@ -125,11 +126,16 @@ class CompareRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveMeasured:
-    """One contestant's curve on one clip is known; points from the lowest CRF to the highest."""
+    """One contestant's curve on one clip is known; points from the lowest CRF to the highest.
+
+    Attributes:
+        intervals: 95 % bootstrap interval of the quality of each point; None of too few frames.
+    """
 
     clip: str
     contestant: str
     points: tuple[RdPoint, ...]
+    intervals: tuple[tuple[float, float] | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +205,12 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
                 qualities[contestant.name][clip.stem] = frame_qualities(measured)
                 curve = CurveMeasured(
-                    clip=clip.stem, contestant=contestant.name, points=tuple(candidate.points)
+                    clip=clip.stem,
+                    contestant=contestant.name,
+                    points=tuple(candidate.points),
+                    intervals=tuple(
+                        quality_interval(bench, one) for _, one in sorted(measured.items())
+                    ),
                 )
                 curves.append(curve)
                 yield curve

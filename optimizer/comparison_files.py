@@ -16,21 +16,27 @@ from .output import write_whole
 
 
 def write_comparison(compared: Compared, folder: Path) -> None:
-    """Writes ``comparison.json``, all of it, and ``curves.csv``, a row a point.
+    """Writes ``comparison.json``, all of it, and ``curves.csv``.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     text = json.dumps(dataclasses.asdict(compared), allow_nan=False, indent=1)
     write_whole(text + "\n", folder / "comparison.json")
+    write_whole(curves_csv(compared), folder / "curves.csv")
+
+
+def curves_csv(compared: Compared) -> str:
+    """Returns a row a point, as ``ratesight bdrate`` reads them, with its interval over frames."""
     table = io.StringIO()
     rows = csv.writer(table)
-    rows.writerow(["clip", "contestant", "crf", "rate", "quality"])
+    rows.writerow(["clip", "contestant", "crf", "rate", "quality", "quality_low", "quality_high"])
     for curve in compared.curves:
-        for one in curve.points:
+        for one, interval in zip(curve.points, curve.intervals, strict=True):
             rate, quality = f"{one.rate_kbps:.3f}", f"{one.quality:.6f}"
-            rows.writerow([curve.clip, curve.contestant, f"{one.crf:g}", rate, quality])
-    write_whole(table.getvalue(), folder / "curves.csv")
+            ends = ["", ""] if interval is None else [f"{end:.6f}" for end in interval]
+            rows.writerow([curve.clip, curve.contestant, f"{one.crf:g}", rate, quality, *ends])
+    return table.getvalue()
 
 
 def matrix_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:

@@ -12,7 +12,7 @@ from ..codecs.settings import EncodeSettings
 from .bench import Bench
 from .machines import Machines
 from .recommendation import MachinesUsed, RegionsUsed
-from .request import TuneRequest
+from .request import TuneRequest, num_jobs_here
 from .store import Json
 from .verification import Benches
 
@@ -55,7 +55,6 @@ def provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
     """Returns all that a run depended on, its bench being that of the verification."""
     choice = request.machine
     return {
-        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "clip": str(request.clip),
         "clip_content_sha256": bench.source.content_sha256,
         "num_frames": bench.source.num_frames,
@@ -87,6 +86,15 @@ def provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "num_warm_starts": request.num_warm_starts,
         "num_under_way": request.num_under_way,
         "num_jobs": request.jobs,
+        **software(),
+    }
+
+
+def software() -> dict[str, Json]:
+    """Returns when this is, on what, and the versions of all that a result depends on."""
+    return {
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "num_cores": num_jobs_here(0),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},

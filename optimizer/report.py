@@ -1,4 +1,4 @@
-"""The pictures of our results. The only file that imports matplotlib."""
+"""The pictures and sentences of our results; ``report_figures`` imports matplotlib besides."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from .clip_score import HeatMap
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
-_ANCHOR_COLOR, _WINNER_COLOR = "#666666", "#0072B2"
-_COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+ANCHOR_COLOR, WINNER_COLOR = "#666666", "#0072B2"
+COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # From nothing to vermilion, so that the picture shows where all is well.
-_LOSS_COLORS = ((0.94, 0.89, 0.26, 0.0), (0.9, 0.62, 0.0, 0.5), (0.84, 0.37, 0.0, 0.9))
+LOSS_COLORS = ((0.94, 0.89, 0.26, 0.0), (0.9, 0.62, 0.0, 0.5), (0.84, 0.37, 0.0, 0.9))
 _BGR_TO_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601-7 section 2.5.1
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def draw_curves(recommendation: Recommendation, path: Path) -> None:
@@ -43,14 +43,14 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
     axes = figure.subplots()
     is_default = recommendation.keeps_defaults
     preset = f"{recommendation.codec} {recommendation.preset}"
-    _draw(axes, recommendation.anchor_curve, _ANCHOR_COLOR, "o", f"{preset}, defaults")
+    draw_curve(axes, recommendation.anchor_curve, ANCHOR_COLOR, "o", f"{preset}, defaults")
     if not is_default:
-        _draw(axes, recommendation.winner_curve, _WINNER_COLOR, "s", f"{preset}, tuned")
+        draw_curve(axes, recommendation.winner_curve, WINNER_COLOR, "s", f"{preset}, tuned")
     if (real := recommendation.real) is not None:
         what = f"by the real machine, {preset}"
-        _draw(axes, real.anchor_curve, _ANCHOR_COLOR, "o", f"{what}, defaults", style="--")
+        draw_curve(axes, real.anchor_curve, ANCHOR_COLOR, "o", f"{what}, defaults", style="--")
         if not is_default:
-            _draw(axes, real.winner_curve, _WINNER_COLOR, "s", f"{what}, tuned", style="--")
+            draw_curve(axes, real.winner_curve, WINNER_COLOR, "s", f"{what}, tuned", style="--")
     rates = (recommendation.anchor_rate_kbps, recommendation.rate_kbps)
     if recommendation.target_quality is not None:
         quality = recommendation.target_quality
@@ -69,11 +69,11 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
                 "",
                 (rates[1], quality),
                 (rates[0], quality),
-                arrowprops={"arrowstyle": "->", "color": _WINNER_COLOR, "linewidth": 1.6},
+                arrowprops={"arrowstyle": "->", "color": WINNER_COLOR, "linewidth": 1.6},
             )
     elif recommendation.target_rate_kbps is not None:
         axes.axvline(recommendation.target_rate_kbps, color="black", linewidth=0.8, linestyle=":")
-    _rate_axis(axes)
+    rate_axis(axes)
     axes.set_ylabel("task quality (1 = sees what it saw on the original)")
     axes.set_title(headline(recommendation), fontsize=10, loc="left")
     axes.legend(loc="lower right", frameon=False, fontsize=8)
@@ -96,10 +96,10 @@ def draw_comparison(compared: Compared, path: Path) -> None:
         for curve in compared.curves:
             if curve.clip == clip:
                 number = names.index(curve.contestant)
-                color = _COLORS[number % len(_COLORS)]
-                marker = _MARKERS[number % len(_MARKERS)]
-                _draw(axes, curve.points, color, marker, curve.contestant)
-        _rate_axis(axes)
+                color = COLORS[number % len(COLORS)]
+                marker = MARKERS[number % len(MARKERS)]
+                draw_curve(axes, curve.points, color, marker, curve.contestant)
+        rate_axis(axes)
         axes.set_title(clip, fontsize=9, loc="left")
         axes.set_ylabel("task quality")
     fields[0].legend(loc="lower right", frameon=False, fontsize=8)
@@ -123,7 +123,7 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
     axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
     shown = axes.imshow(
         heat_map.losses,
-        cmap=LinearSegmentedColormap.from_list("loss", _LOSS_COLORS),
+        cmap=LinearSegmentedColormap.from_list("loss", LOSS_COLORS),
         vmin=0,
         vmax=1,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
@@ -131,7 +131,7 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
     )
     for region in heat_map.score.regions:
         x0, y0, x1, y1 = region.box
-        axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=_WINNER_COLOR))
+        axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=WINNER_COLOR))
         axes.annotate(
             f"{region.value:.2f}",
             (x0, y0),
@@ -139,7 +139,7 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
             textcoords="offset points",
             color="white",
             fontsize=7,
-            bbox={"facecolor": _WINNER_COLOR, "edgecolor": "none", "pad": 1},
+            bbox={"facecolor": WINNER_COLOR, "edgecolor": "none", "pad": 1},
         )
     axes.set_axis_off()
     axes.set_title(
@@ -182,6 +182,37 @@ def bd_rate_text(recommendation: Recommendation) -> str | None:
     low, high = recommendation.bd_rate_qualities
     text = percent_text(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
+
+
+def examined_rows(recommendation: Recommendation) -> list[tuple[str, str, str]]:
+    """Returns what is measured of the defaults and of the winner: name and both as text."""
+    anchor, winner = recommendation.anchor, recommendation.winner
+    rows = [
+        (
+            "rate at target, kbit/s",
+            recommendation.anchor_rate_kbps,
+            recommendation.rate_kbps,
+            ".1f",
+        ),
+        ("CRF", anchor.crf, winner.crf, "g"),
+        ("measured there: kbit/s", anchor.rate_kbps, winner.rate_kbps, ".1f"),
+        ("task quality", anchor.quality, winner.quality, ".4f"),
+        ("task quality, 5th percentile of frames", anchor.quality_p5, winner.quality_p5, ".4f"),
+        ("the real machine's quality", anchor.real_quality, winner.real_quality, ".4f"),
+        ("mAP 50-95", anchor.map50_95, winner.map50_95, ".4f"),
+        ("mAP 50", anchor.map50, winner.map50, ".4f"),
+        ("precision", anchor.precision, winner.precision, ".4f"),
+        ("recall", anchor.recall, winner.recall, ".4f"),
+        ("PSNR, dB", anchor.psnr_db, winner.psnr_db, ".2f"),
+        ("SSIM", anchor.ssim, winner.ssim, ".4f"),
+        ("XPSNR, dB", anchor.xpsnr_db, winner.xpsnr_db, ".2f"),
+        ("encode speed, fps", anchor.encode_fps, winner.encode_fps, ".1f"),
+    ]
+    return [
+        (name, format(of_anchor, form), format(of_winner, form))
+        for name, of_anchor, of_winner, form in rows
+        if of_anchor is not None and of_winner is not None
+    ]
 
 
 def machine_text(used: MachinesUsed) -> str:
@@ -251,7 +282,8 @@ def _bd_rate(change: RateChange) -> str:
     return percent_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
-def _rate_axis(axes: Axes) -> None:
+def rate_axis(axes: Axes) -> None:
+    """Makes the axis of rates logarithmic, with plain numbers."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
@@ -267,7 +299,7 @@ def _save(figure: Figure, path: Path) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _draw(
+def draw_curve(
     axes: Axes,
     points: Sequence[RdPoint],
     color: str,
@@ -275,7 +307,9 @@ def _draw(
     label: str,
     *,
     style: str = "-",
+    names_crf: bool = True,
 ) -> None:
+    """Draws points and the monotone curve through them, each with its CRF unless told not to."""
     curve = fit_curve(points)
     rates = np.exp(np.linspace(curve.log_rates[0], curve.log_rates[-1], 200))
     axes.plot(
@@ -294,7 +328,7 @@ def _draw(
         markersize=5,
         label=label,
     )
-    for one in points:
+    for one in points if names_crf else ():
         axes.annotate(
             f"{one.crf:g}",
             (one.rate_kbps, one.quality),

@@ -99,7 +99,10 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     from ..compare import Compared, CurveMeasured, compare_events
     from ..comparison_files import clip_rows, matrix_rows, write_comparison
     from ..errors import CurveError
+    from ..record import keep
     from ..report import draw_comparison
+    from ..report_files import compare_record, write_report
+    from ..store import open_store
 
     make_folder(out)
     console = Console(stderr=True, highlight=False, emoji=False)
@@ -121,6 +124,10 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
         raise CurveError(f"no clip could be measured; {compared.skipped[0].reason}")
     write_comparison(compared, out)
     draw_comparison(compared, out / "curves.png")
+    record = compare_record(request, compared, name=out.name)
+    with open_store(request.store) as store:
+        keep(record, dataclasses.replace(request, num_jobs=0), store)
+    write_report(record, out)
     if json_lines:
         print_json("compared", dataclasses.asdict(compared))
         return
@@ -138,4 +145,4 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     for row in clip_rows(compared, names):
         table.add_row(*row)
     console.print(table)
-    print(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'curves.png'}")
+    print(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'report.html'}")

@@ -38,6 +38,7 @@ from .output import event_type, make_folder, print_json
 
 if TYPE_CHECKING:
     from ...codecs.region import ClipRegions
+    from ..events import TuneEvent
     from ..recommendation import Recommendation
     from ..request import TuneRequest
 
@@ -228,7 +229,10 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
         VerificationStarted,
     )
     from ..recommendation import write_json
+    from ..record import keep
     from ..report import draw_curves
+    from ..report_files import tune_record, write_report
+    from ..store import open_store
     from ..tune import tune_events
     from .shots import write_commands
 
@@ -244,10 +248,12 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
         transient=True,
     )
     recommendation: Recommendation | None = None
+    events: list[TuneEvent] = []
     clip_regions: ClipRegions | None = None
     with progress:
         task = progress.add_task(f"tuning {request.codec}", total=request.num_all_trials, best="")
         for event in tune_events(request):
+            events.append(event)
             match event:
                 case Recommended(recommendation=recommendation, regions=clip_regions):
                     break
@@ -292,6 +298,11 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     assert recommendation is not None
     write_json(recommendation, out / "recommendation.json")
     draw_curves(recommendation, out / "curves.png")
+    command = _encode_command(recommendation, out)
+    record = tune_record(events, name=out.name, encode_command=command)
+    with open_store(request.store) as store:
+        keep(record, dataclasses.replace(request, num_jobs=0), store)
+    write_report(record, out)
     if recommendation.shots is not None and recommendation.per_shot is not None:
         write_commands(recommendation.per_shot, out)
     if clip_regions is not None:
@@ -307,38 +318,22 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..report import bd_rate_text, contender_lines, headline, machine_text, real_lines
+    from ..report import (
+        bd_rate_text,
+        contender_lines,
+        examined_rows,
+        headline,
+        machine_text,
+        real_lines,
+    )
     from .shots import print_shots
 
     console = Console(highlight=False, emoji=False)
     table = Table()
     for column in ("", "defaults", "tuned"):
         table.add_column(column, justify="left" if not column else "right")
-    anchor, winner = recommendation.anchor, recommendation.winner
-    rows = [
-        (
-            "rate at target, kbit/s",
-            recommendation.anchor_rate_kbps,
-            recommendation.rate_kbps,
-            ".1f",
-        ),
-        ("CRF", anchor.crf, winner.crf, "g"),
-        ("measured there: kbit/s", anchor.rate_kbps, winner.rate_kbps, ".1f"),
-        ("task quality", anchor.quality, winner.quality, ".4f"),
-        ("task quality, 5th percentile of frames", anchor.quality_p5, winner.quality_p5, ".4f"),
-        ("the real machine's quality", anchor.real_quality, winner.real_quality, ".4f"),
-        ("mAP 50-95", anchor.map50_95, winner.map50_95, ".4f"),
-        ("mAP 50", anchor.map50, winner.map50, ".4f"),
-        ("precision", anchor.precision, winner.precision, ".4f"),
-        ("recall", anchor.recall, winner.recall, ".4f"),
-        ("PSNR, dB", anchor.psnr_db, winner.psnr_db, ".2f"),
-        ("SSIM", anchor.ssim, winner.ssim, ".4f"),
-        ("XPSNR, dB", anchor.xpsnr_db, winner.xpsnr_db, ".2f"),
-        ("encode speed, fps", anchor.encode_fps, winner.encode_fps, ".1f"),
-    ]
-    for name, of_anchor, of_winner, form in rows:
-        if of_anchor is not None and of_winner is not None:
-            table.add_row(name, format(of_anchor, form), format(of_winner, form))
+    for row in examined_rows(recommendation):
+        table.add_row(*row)
     console.print(table)
     console.print(machine_text(recommendation.machines))
     console.print(f"[bold]{headline(recommendation)}[/bold]")
@@ -358,7 +353,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     for note in recommendation.notes:
         console.print(f"note: {note}")
     # Not through rich, which wraps lines and turns ":v:" into a picture.
-    print(f"\n{out / 'recommendation.json'}\n{out / 'curves.png'}\n")
+    print(f"\n{out / 'recommendation.json'}\n{out / 'report.html'}\n")
     if recommendation.ffmpeg_command is None or recommendation.shots is not None:
         print(_encode_command(recommendation, out))
     else:
