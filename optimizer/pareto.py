@@ -80,7 +80,8 @@ class ParetoFront:
 
     Attributes:
         front: From the lowest rate to the highest.
-        defaults: The encoder's defaults at the asked preset, from the lowest rate up, verified too.
+        defaults: The encoder's defaults at the asked preset, from the lowest rate up, verified too;
+            those on the front among them.
     """
 
     codec: str
@@ -167,21 +168,24 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
                 + "; ask for less, or give more --trials"
             )
         front = _spread(_front(useful))
-        ladder = [
-            one
+        defaults = {
+            one.settings: one
             for one in trials
-            if one.point and one.settings == anchor.at(one.settings.rate_control)
+            if one.point is not None and one.settings == anchor.at(one.settings.rate_control)
+        }
+        looked_at = [*front, *(one for one in defaults.values() if one not in front)]
+        verified = list(measurer.pool.map(lambda one: _verify(one, benches, measurer), looked_at))
+        ladder = [
+            member
+            for trial, member in zip(looked_at, verified, strict=True)
+            if trial.settings in defaults
         ]
-        ladder = [one for one in ladder if one not in front]
-        verified = list(
-            measurer.pool.map(lambda one: _verify(one, benches, measurer), [*front, *ladder])
-        )
         yield ParetoFront(
             codec=request.codec,
             low_quality=request.aim.low,
             min_fps=request.min_fps,
             front=_marked(verified[: len(front)]),
-            defaults=tuple(sorted(verified[len(front) :], key=lambda one: one.verified.rate_kbps)),
+            defaults=tuple(sorted(ladder, key=lambda one: one.verified.rate_kbps)),
             trials=tuple(trials),
             machines=machines_used(request, machines, benches),
             num_encodes=measurer.spent.num_encodes,

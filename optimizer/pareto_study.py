@@ -131,7 +131,6 @@ def open_pareto_study(
     live = optuna.create_study(
         directions=["minimize", "maximize", "minimize"], sampler=make_sampler(sampler, seed)
     )
-    live.set_metric_names(["rate in kbit/s", "quality", "seconds a frame"])
     for crf in ladder:
         live.enqueue_trial({_PRESET: default_preset, _CRF: int(crf), _OWN: False})
     slowest = max(0, encoder.presets.index(default_preset) - 1)

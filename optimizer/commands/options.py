@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -37,6 +38,7 @@ class AimName(StrEnum):
     RATE = "rate"
     QUALITY = "quality"
     BD_RATE = "bd-rate"
+    PARETO = "pareto"
 
 
 class MethodName(StrEnum):
@@ -99,7 +101,6 @@ ImageSizeOption = Annotated[int, typer.Option(help="Longest side the detector se
 FramesPerSecondOption = Annotated[
     float, typer.Option(help="Frames a second that the machine looks at.")
 ]
-JobsOption = Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")]
 LimitOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -112,6 +113,7 @@ LimitOption = Annotated[
 AllowNetworkOption = Annotated[
     bool, typer.Option("--allow-network", help="Clips may be http, https and rtsp addresses.")
 ]
+JobsOption = Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")]
 StoreOption = Annotated[Path, typer.Option(help="Measurements; nothing in it is measured again.")]
 PlateDetectorOption = Annotated[str | None, typer.Option(help="Finds plates. Else proposals.")]
 
@@ -131,18 +133,19 @@ def parse_aim(
     from ..api import aim_of
     from ..errors import RequestError
 
-    if name is AimName.BD_RATE and quality_range is None:
+    if name in (AimName.BD_RATE, AimName.PARETO) and quality_range is None:
         quality_range = (QualityRange().low, QualityRange().high)
     if name is AimName.QUALITY and target_rate is None:
         raise RequestError("aim quality needs a target_rate in kbit/s")
     made = aim_of(target_quality, target_rate, quality_range)
     kinds = {
         AimName.RATE: TargetQuality, AimName.QUALITY: TargetRate, AimName.BD_RATE: QualityRange,
+        AimName.PARETO: QualityRange,
     }  # fmt: skip
     if name is not None and not isinstance(made, kinds[name]):
         raise RequestError(
             f"aim {name} does not go with these targets: rate takes target_quality, quality takes "
-            f"target_rate, bd-rate takes quality_range"
+            f"target_rate, bd-rate and pareto take quality_range"
         )
     return made
 
@@ -188,3 +191,18 @@ def parse_segments(text: str | None) -> tuple[int, float]:
         return int(number), float(seconds or 2)
     except ValueError:
         raise RequestError(f"segments must be like 4 or 4x2.5, got {text!r}") from None
+
+
+def parse_worker_paths(texts: Sequence[str]) -> dict[str, str]:
+    """Returns where workers find files, by where they are here, from texts such as /here=/there.
+
+    Raises:
+        RequestError: One is not like that.
+    """
+    from ..errors import RequestError
+
+    pairs = [text.partition("=") for text in texts]
+    for text, (here, _, there) in zip(texts, pairs, strict=True):
+        if not (here and there):
+            raise RequestError(f"worker_path must be like /here=/there, got {text!r}")
+    return {here: there for here, _, there in pairs}

@@ -33,8 +33,9 @@ from .options import (
     parse_frame_rate,
     parse_regions,
     parse_segments,
+    parse_worker_paths,
 )
-from .output import event_type, make_folder, print_json
+from .output import event_type, make_folder, open_console, print_json
 
 if TYPE_CHECKING:
     from ...codecs.region import ClipRegions
@@ -96,7 +97,10 @@ def tune(
         float | None,
         typer.Option(help="Slowest encode that is recommended, frames a second on one thread."),
     ] = None,
-    trials: Annotated[int, typer.Option(help="Settings to try, the defaults among them.")] = 25,
+    trials: Annotated[
+        int | None,
+        typer.Option(help="Settings to try, the defaults among them; 25, or 80 for aim pareto."),
+    ] = None,
     warm_starts: Annotated[
         int,
         typer.Option(help="Trials that set out from what won on similar clips in the store."),
@@ -131,9 +135,9 @@ def tune(
     ] = None,
     frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
-    jobs: JobsOption = 0,
     limit: LimitOption = None,
     allow_network: AllowNetworkOption = False,
+    jobs: JobsOption = 0,
     under_way: Annotated[
         int,
         typer.Option(help="Settings under way at once, at most; the result depends on it."),
@@ -142,6 +146,21 @@ def tune(
         float, typer.Option(help="Fall of verified below expected quality before exit code 3.")
     ] = 0.03,
     store: StoreOption = Path("ratesight.sqlite"),
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask scheduler, such as tcp://host:8786: measure on its workers.",
+        ),
+    ] = None,
+    worker_path: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HERE=THERE",
+            help="Where workers find clips or weights, a path or "
+            "an address, where they are elsewhere than here; repeatable.",
+        ),
+    ] = None,
     study_storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Database of Optuna's studies; a journal by the store."),
@@ -155,9 +174,11 @@ def tune(
 ) -> None:
     """Search encoder settings that keep what a machine sees at the lowest rate."""
     with one_line_errors(debug):
+        from ...codecs.limits import parse_limits
         from ...codecs.settings import parse_options
         from ...codecs.table import ENCODERS
         from ..bench import Thresholds
+        from ..errors import RequestError
         from ..machine_choice import MachineChoice
         from ..request import TuneRequest
 
@@ -166,7 +187,6 @@ def tune(
             clip=clips[0],
             codec=codec.value,
             preset=preset,
-        from ...codecs.limits import parse_limits
             fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
             aim=parse_aim(aim, target_quality, target_rate, quality_range),
             min_fps=min_fps,
@@ -181,7 +201,7 @@ def tune(
                 thresholds=Thresholds(reference=reference_score, match=match_score),
             ),
             annotations=annotations,
-            num_trials=trials,
+            num_trials=trials if trials is not None else 80 if aim is AimName.PARETO else 25,
             num_warm_starts=warm_starts,
             regions=parse_regions(regions),
             num_region_trials=region_trials,
@@ -190,6 +210,7 @@ def tune(
             sampler=sampler.value,
             seed=seed,
             frame_rate=parse_frame_rate(frame_rate),
+            limits=parse_limits(limit or [], allow_network=allow_network),
             max_seconds=max_seconds,
             num_segments=num_segments,
             segment_seconds=segment_seconds,
@@ -198,10 +219,19 @@ def tune(
             num_under_way=under_way,
             tolerance=tolerance,
             store=store,
+            scheduler=scheduler,
+            worker_paths=parse_worker_paths(worker_path or []),
             study_storage=study_storage,
         )
+        if aim is AimName.PARETO:
+            from .pareto import show_front
+
+            if len(clips) > 1:
+                raise RequestError(f"aim pareto takes one clip, got {len(clips)}")
+            folder = out or Path("ratesight-out") / f"{clips[0].stem}-{codec.value}-pareto"
+            show_front(request, folder, json_lines=json_lines, verbose=verbose)
+            return
         if len(clips) > 1:
-            limits=parse_limits(limit or [], allow_network=allow_network),
             from .tune_set import show_set
 
             folder = out or Path("ratesight-out") / f"{len(clips)}-clips-{codec.value}"
@@ -215,7 +245,6 @@ def tune(
 
 def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> Recommendation:
     """Runs a search, shows its progress, writes its results."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from ...codecs.region import write_regions
@@ -237,7 +266,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     from .shots import write_commands
 
     make_folder(out)
-    console = Console(stderr=True, highlight=False, emoji=False)
+    console = open_console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -315,7 +344,6 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
 
 
 def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ..report import (
@@ -328,7 +356,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     )
     from .shots import print_shots
 
-    console = Console(highlight=False, emoji=False)
+    console = open_console()
     table = Table()
     for column in ("", "defaults", "tuned"):
         table.add_column(column, justify="left" if not column else "right")
@@ -336,7 +364,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(machine_text(recommendation.machines))
-    console.print(f"[bold]{headline(recommendation)}[/bold]")
+    console.print(headline(recommendation), style="bold")
     if (text := bd_rate_text(recommendation)) is not None:
         console.print(text)
     for line in contender_lines(recommendation):

@@ -1,0 +1,96 @@
+"""Runs a search for a Pareto front in a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .output import make_folder, open_console, print_json
+
+if TYPE_CHECKING:
+    from ..pareto import FrontMember, ParetoFront
+    from ..request import TuneRequest
+
+
+def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> None:
+    """Runs the search, shows its progress, writes its results."""
+    from ..bench import settings_json
+    from ..events import ClipLoaded
+    from ..pareto import ParetoFront, ParetoTrial, pareto_events
+    from ..pareto_files import write_front
+    from ..pareto_picture import draw_front
+
+    make_folder(out)
+    console = open_console(stderr=True)
+    front: ParetoFront | None = None
+    with console.status("loading") as status:
+        for event in pareto_events(request):
+            match event:
+                case ParetoFront():
+                    front = event
+                    break
+                case ClipLoaded():
+                    console.print(
+                        f"{request.clip.name}: {event.num_frames} frames, looking for "
+                        f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
+                    )
+                    if json_lines:
+                        print_json("clip_loaded", dataclasses.asdict(event))
+                case ParetoTrial():
+                    status.update(f"trial {event.number + 1} of {event.num_trials}")
+                    if event.failure:
+                        console.print(f"trial {event.number} failed: {event.failure}")
+                    elif verbose and event.point is not None:
+                        console.print(
+                            f"trial {event.number}: {event.point.rate_kbps:.1f} kbit/s, quality "
+                            f"{event.point.quality:.4f}, {event.point.encode_fps:.1f} fps"
+                        )
+                    if json_lines:
+                        fields = {
+                            **dataclasses.asdict(event),
+                            "settings": settings_json(event.settings),
+                        }
+                        print_json("pareto_trial", fields)
+    assert front is not None
+    written = write_front(front, out)
+    draw_front(front, out / "pareto.png")
+    if json_lines:
+        print_json("pareto_front", front.to_json())
+        return
+    _print(front)
+    for path in (*written, out / "pareto.png"):
+        print(path)
+    print(f"\nratesight encode {out / 'front' / '01.json'} CLIP OUTPUT.mkv")
+
+
+def _print(front: ParetoFront) -> None:
+    from rich.table import Table
+
+    from ..pareto_files import member_row
+
+    table = Table(
+        title="nothing that was tried beats these in rate, quality and speed together; verified"
+    )
+    for column in ("", "kbit/s", "quality", "fps", "preset", "CRF", "options"):
+        table.add_column(column, justify="left" if column in ("", "preset", "options") else "right")
+
+    def add(name: str, member: FrontMember) -> None:
+        row = member_row(member)
+        mark = "" if member.is_on_front else "*"
+        num_options = len(row["options"].split())
+        table.add_row(
+            name + mark, row["rate_kbps"], row["quality"], row["encode_fps"], row["preset"],
+            row["crf"], f"{num_options} set" if num_options else "the preset's",
+        )  # fmt: skip
+
+    for number, member in enumerate(front.front, 1):
+        add(f"{number:02d}", member)
+    for member in front.defaults:
+        if member not in front.front:
+            add("defaults", member)
+    console = open_console()
+    console.print(table)
+    if not all(member.is_on_front for member in front.front):
+        console.print("* beaten by another one on the frames of the verification")
+    console.print("fps: frames a second of one encode on one thread, beside the others of this run")
