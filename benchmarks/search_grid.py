@@ -1,0 +1,232 @@
+"""Measures a grid of settings once, so that searches can be replayed on it without an encode.
+
+``python -m benchmarks.search_grid --data ../shared/data`` makes about 300 encodes a clip and
+encoder (some minutes each on two idle cores), writes after every combination of options, and goes
+on where it was stopped. ``benchmarks.search_replay`` reads what it writes.
+
+The learned metric ``objects`` steers, in the regions that YOLOv8n finds on the original: it is
+quieter than the detector and costs less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
+from ratesight.codecs.source import load_source
+from ratesight.codecs.table import ENCODERS, Codec, Encoder, OptionValue
+from ratesight.metrics.feature_file import open_feature_file
+from ratesight.optimizer.bench import Bench, sampled_frames
+from ratesight.optimizer.candidate import anchor_ladder
+from ratesight.optimizer.curve import RdPoint, fit_curve
+from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.machines import load_machines
+from ratesight.optimizer.measure import Measurer, open_measurer
+from ratesight.optimizer.set_up import set_up_bench
+from ratesight.optimizer.store import open_store
+
+from .machine import describe_machine
+
+if TYPE_CHECKING:
+    from ratesight.metrics.task import TaskMachine
+
+GRIDS = Path(__file__).parent / "results" / "search_grids"
+
+# A road, a street and players; a fixed, a moving and a panning camera. Pictures have no frame rate
+# of their own.
+CLIPS: dict[str, Fraction | None] = {
+    "highway_cam_240p.avi": None,
+    "bikes_street_272p.mp4": None,
+    "BasketballPass_416x240_50_png": Fraction(50),
+}
+_SECONDS = 2.0
+_FRAMES_PER_SECOND = 5.0
+
+# Options that winners of our tuning runs changed most often, the defaults among the values.
+VALUES: dict[Codec, dict[str, tuple[OptionValue, ...]]] = {
+    "x264": {
+        "aq-mode": (0, 1),
+        "aq-strength": (0.4, 1.0),
+        "psy-rd": (0.0, 1.0),
+        "mbtree": (0, 1),
+        "qcomp": (0.6, 0.85),
+        "bframes": (3, 8),
+    },
+    "x265": {
+        "aq-mode": (0, 2),
+        "aq-strength": (0.5, 1.0),
+        "psy-rd": (0.0, 2.0),
+        "rdoq-level": (0, 2),
+        "sao": (0, 1),
+        "qcomp": (0.6, 0.9),
+    },
+    "svtav1": {
+        "tune": (1, 2),
+        "aq-mode": (0, 2),
+        "enable-variance-boost": (0, 1),
+        "variance-boost-strength": (1, 2),
+        "enable-tf": (0, 1),
+        "qp-scale-compress-strength": (0, 2),
+    },
+}
+# The quality of the defaults at this CRF is the target. Options move the CRF of a quality, some by
+# ten, and a search looks rather above it than below.
+TARGET_CRF: dict[Codec, int] = {"x264": 26, "x265": 26, "svtav1": 40}
+_OFFSETS: dict[Codec, tuple[int, ...]] = {
+    "x264": (-8, -4, 0, 4, 8, 14),
+    "x265": (-8, -4, 0, 4, 8, 14),
+    "svtav1": (-12, -6, 0, 6, 14, 22),
+}
+# A search reads everything off the defaults' curve, which it measures densely.
+_ANCHOR_OFFSETS = (-4, -2, 2, 4, 7)
+
+Options = dict[str, OptionValue]
+# CRF, kbit/s, quality, seconds of the encode.
+Row = list[float]
+
+
+def main() -> None:
+    """Measures what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with clips/ and weights/")
+    parser.add_argument("--store", type=Path, default=Path("benchmark.sqlite"))
+    parser.add_argument("--clips", nargs="+", choices=list(CLIPS), default=list(CLIPS))
+    parser.add_argument("--codecs", nargs="+", choices=ENCODERS, default=list(ENCODERS))
+    parser.add_argument("--jobs", type=int, default=2, help="encodes side by side")
+    arguments = parser.parse_args()
+    choice = MachineChoice(
+        asked_metric="objects", detector=str(arguments.data / "weights" / "yolov8n.pt")
+    )
+    with (
+        open_store(arguments.store) as store,
+        open_measurer(store, arguments.jobs) as measurer,
+        open_feature_file() as features,
+    ):
+        machine = load_machines(choice, features).own
+        for codec in arguments.codecs:
+            for clip in arguments.clips:
+                _measure_grid(arguments.data / "clips" / clip, codec, machine, measurer)
+
+
+def grid_file(clip: str, codec: Codec) -> Path:
+    """Returns where the grid of a clip and an encoder is kept."""
+    return GRIDS / f"{Path(clip).stem}-{codec}.json"
+
+
+def combinations(
+    encoder: Encoder, values: Mapping[str, Sequence[OptionValue]]
+) -> Iterator[Options]:
+    """Yields every combination whose conditions hold, options at their default left out."""
+
+    def complete(chosen: Options, rest: Sequence[str]) -> Iterator[Options]:
+        if not rest:
+            yield {
+                name: value
+                for name, value in chosen.items()
+                if value != encoder.option(name).default
+            }
+            return
+        name, *others = rest
+        if all(one.is_met(chosen, encoder) for one in encoder.option(name).requires):
+            for value in values[name]:
+                yield from complete({**chosen, name: value}, others)
+        else:
+            yield from complete(chosen, others)
+
+    return complete({}, [option.name for option in encoder.options if option.name in values])
+
+
+def _measure_grid(path: Path, codec: Codec, machine: TaskMachine[Any], measurer: Measurer) -> None:
+    """Measures the combinations that the file of a grid does not have yet."""
+    file = grid_file(path.name, codec)
+    grid = json.loads(file.read_text()) if file.exists() else {"combinations": []}
+    known = [one["options"] for one in grid["combinations"]]
+    wanted = list(combinations(ENCODERS[codec], VALUES[codec]))
+    missing = [options for options in wanted if options not in known]
+    if not missing:
+        return
+    with load_source(path, max_seconds=_SECONDS, frame_rate=CLIPS[path.name]) as source:
+        sample = sampled_frames(source, source.whole, _FRAMES_PER_SECOND, phase=0.25)
+        bench = set_up_bench(
+            source,
+            machine,
+            segments=source.whole,
+            sample=sample,
+            annotations=None,
+            regions=None,
+            measurer=measurer,
+        )
+        for options in sorted(missing, key=bool):  # the defaults first
+            rows = _rows(bench, _settings(codec, options), measurer)
+            grid["combinations"].append({"options": options, "points": rows})
+            _write(file, path.name, codec, grid, bench)
+            print(f"{file.stem}: {len(grid['combinations'])} of {len(wanted)}", flush=True)
+
+
+def _settings(codec: Codec, options: Options) -> EncodeSettings:
+    return EncodeSettings(
+        codec=codec,
+        preset=ENCODERS[codec].default_preset,
+        rate_control=Crf(value=TARGET_CRF[codec]),
+        options=sorted_options(options),
+    )
+
+
+def _rows(bench: Bench, settings: EncodeSettings, measurer: Measurer) -> list[Row]:
+    """Measures one combination at its CRFs.
+
+    Raises:
+        EncodeError: The encoder refuses it, which is a fault of the grid.
+    """
+    target = TARGET_CRF[settings.codec]
+    crfs = {float(target + offset) for offset in _OFFSETS[settings.codec]}
+    if not settings.options:
+        crfs |= {*anchor_ladder(settings), *(float(target + near) for near in _ANCHOR_OFFSETS)}
+
+    def measure(crf: float) -> Row:
+        found, _ = measurer.measure(bench, settings.at(Crf(value=crf)))
+        return [
+            crf,
+            round(found.rate_kbps, 2),
+            round(found.scores.quality, 5),
+            round(found.encode_seconds, 2),
+        ]
+
+    return list(measurer.pool.map(measure, sorted(crfs)))
+
+
+def _write(file: Path, clip: str, codec: Codec, grid: dict[str, Any], bench: Bench) -> None:
+    """Writes what is there so far, a line a combination."""
+    defaults = next(one for one in grid["combinations"] if not one["options"])
+    curve = fit_curve(
+        [
+            RdPoint(crf=crf, rate_kbps=rate, quality=found)
+            for crf, rate, found, _ in defaults["points"]
+        ]
+    )
+    grid |= {
+        "clip": clip,
+        "codec": codec,
+        "seconds": _SECONDS,
+        "frames_looked_at": len(bench.frames),
+        "objects": bench.num_objects,
+        "metric": bench.machine.version,
+        "target_quality": round(curve.quality_at_crf(TARGET_CRF[codec]), 4),
+        "columns": ["crf", "rate_kbps", "quality", "encode_seconds"],
+        "machine": describe_machine(),
+    }
+    head = {key: value for key, value in grid.items() if key != "combinations"}
+    lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in grid["combinations"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".part")
+    temporary.write_text(f'{json.dumps(head, indent=1)[:-2]},\n "combinations": [\n{lines}\n]}}\n')
+    temporary.replace(file)
+
+
+if __name__ == "__main__":
+    main()
