@@ -8,7 +8,7 @@ from .container import picture_pattern
 from .encoder import ffmpeg_options
 from .scaling import FLAGS, scaled_size
 from .settings import EncodeSettings
-from .source import Source
+from .source import Segment, Source
 from .table import ENCODERS
 
 # FFmpeg's options whose command line name says which stream they are for.
@@ -22,6 +22,7 @@ def ffmpeg_command(
     input_name: str,
     output_name: str,
     num_frames: int | None = None,
+    segment: Segment | None = None,
 ) -> str:
     """Returns the command line, quoted for a shell, that encodes a clip with these settings.
 
@@ -31,6 +32,7 @@ def ffmpeg_command(
         input_name: Path of the clip, or of the folder of pictures.
         output_name: File to write.
         num_frames: Stops after so many frames; the whole clip where None.
+        segment: Only these frames, the first of them shown at time 0.
 
     Raises:
         SettingsError: The height does not fit the source.
@@ -38,6 +40,10 @@ def ffmpeg_command(
     encoder = ENCODERS[settings.codec]
     words = ["ffmpeg", *_input(source, input_name), "-map", "0:V:0"]
     filters = []
+    if segment is not None:
+        end = segment.start_frame + segment.num_frames
+        filters.append(f"trim=start_frame={segment.start_frame}:end_frame={end}")
+        filters.append("setpts=PTS-STARTPTS")
     if source.is_full_range:
         filters.append("scale=out_range=tv")
     if source.is_cut:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from ..codecs.container import open_container
 from ..codecs.frames import FrameReader, video_frame
 from ..codecs.region import ClipRegions, read_regions
 from ..codecs.settings import EncodeSettings
+from ..codecs.shots import ShotCrf
 from ..codecs.source import to_bgr
 from ..codecs.table import ENCODERS
 from ..codecs.transcode import Transcoded, transcode
@@ -28,6 +29,7 @@ def apply_settings(
     clip: Path,
     target: Path,
     *,
+    shots: Sequence[ShotCrf] | None = None,
     frame_rate: Fraction | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Transcoded:
@@ -36,11 +38,13 @@ def apply_settings(
     Args:
         settings: Of a recommendation.
         used: How to find the regions, where the settings have any.
+        shots: Of this very clip, each with its CRF; the one CRF of the settings where None.
         frame_rate: Overrides the clip's own.
         progress: Called with what is being done and the number of frames read.
 
     Raises:
         ClipError, TargetError, EncodeError: As of ``transcode``.
+        SettingsError: The shots are not those of the clip.
         RegionError: A file of regions is malformed or another clip's.
         WeightsError: The detector cannot be loaded, or is not that of the search.
     """
@@ -57,6 +61,7 @@ def apply_settings(
         target,
         frame_rate=frame_rate,
         regions=regions,
+        shots=shots,
         progress=report("encoding"),
     )
 

@@ -40,13 +40,14 @@ class PointMeasured:
 
     Attributes:
         role: In the search, or in the verification of the anchor, of the best options, or of the
-            best regions.
+            best regions; of one shot, or of all shots in its verification.
         trial: Of the search.
+        crf: The mean over the frames where each shot has its own.
         quality_interval: 95 % bootstrap interval over frames; None where there are too few.
         encode_seconds: Of one thread; as it was then, where the store had it.
     """
 
-    role: Literal["search", "anchor", "options", "regions"]
+    role: Literal["search", "anchor", "options", "regions", "shot", "shots"]
     trial: int | None
     crf: float
     rate_kbps: float
@@ -115,6 +116,18 @@ class VerificationStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShotsFound:
+    """The shots of the clip are known; bits are shared over them where there are many.
+
+    Attributes:
+        num_without_objects: Shots with nothing to lose on the frames looked at.
+    """
+
+    num_shots: int
+    num_without_objects: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommended:
     """The search is done.
 
@@ -136,5 +149,6 @@ TuneEvent = (
     | TrialFinished
     | SearchFinished
     | VerificationStarted
+    | ShotsFound
     | Recommended
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
+from ..codecs.shots import ShotCrf
 from ..codecs.table import ENCODERS
 from .curve import RdPoint
 from .errors import RecommendationError
@@ -143,6 +146,62 @@ class RealVerification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShotUsed:
+    """One shot of a plan.
+
+    Attributes:
+        num_objects: What there is to lose on the frames that the choice looked at.
+        rate_kbps: Of this shot at its CRF.
+    """
+
+    start_frame: int
+    num_frames: int
+    crf: float
+    num_objects: int
+    rate_kbps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerShot:
+    """A CRF for each shot, verified against one for all of them.
+
+    Attributes:
+        shots: The plan that meets the target.
+        is_recommended: It saves on frames that the choice of CRFs did not look at, at the target
+            and in BD-rate, by the real machine too where there is one.
+        rate_kbps, quality: Measured on the whole clip at that plan.
+        change, real_change, second_change: Against the recommended settings with one CRF, by the
+            machine of the search, the real one and the second detector.
+        curve, real_curve, second_curve: Of plans around this one; a point's CRF is the mean over
+            the frames of shots that have objects.
+        ffmpeg_commands: That make the same: one a shot, then two that join their files. None where
+            the clip's frames are unevenly spaced, which FFmpeg's joining would even.
+    """
+
+    shots: tuple[ShotUsed, ...]
+    is_recommended: bool
+    rate_kbps: float
+    quality: float
+    change: RateChange
+    real_change: RateChange | None
+    second_change: RateChange | None
+    curve: tuple[RdPoint, ...]
+    real_curve: tuple[RdPoint, ...]
+    second_curve: tuple[RdPoint, ...]
+    ffmpeg_commands: tuple[str, ...] | None
+
+    @property
+    def recommended(self) -> tuple[ShotCrf, ...] | None:
+        """The CRF of each shot, None where one CRF for all is kept."""
+        if not self.is_recommended:
+            return None
+        return tuple(
+            ShotCrf(start_frame=shot.start_frame, num_frames=shot.num_frames, crf=shot.crf)
+            for shot in self.shots
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """What a search found.
 
@@ -175,6 +234,8 @@ class Recommendation:
         regions: Where the regions of the settings come from; None where they have none.
         ffmpeg_command: That makes the same encode; None with regions, which FFmpeg's command line
             cannot move: then ``ratesight encode`` does.
+        shots: The CRF of each shot, where that is recommended over the one CRF of the settings.
+        per_shot: What a CRF for each shot saves, recommended or not; None where it was not tried.
     """
 
     codec: str
@@ -211,6 +272,8 @@ class Recommendation:
     regions: RegionsUsed | None
     ffmpeg_command: str | None
     provenance: dict[str, Json]
+    shots: tuple[ShotCrf, ...] | None = None
+    per_shot: PerShot | None = None
 
     @property
     def keeps_defaults(self) -> bool:
@@ -238,11 +301,18 @@ def read_settings(path: Path) -> tuple[EncodeSettings, RegionsUsed | None]:
     Raises:
         RecommendationError: The file is missing or not a recommendation.
     """
-    try:
+    with _errors(path):
         data: Any = json.loads(path.read_bytes())
         settings = settings_from_json(data["settings"])
         regions = RegionsUsed(**data["regions"]) if settings.regions is not None else None
         return settings, regions
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Turns what goes wrong in reading a recommendation into one line that names the file."""
+    try:
+        yield
     except OSError as error:
         raise RecommendationError(
             f"recommendation must be a readable file, {path}: {error.strerror}"
@@ -254,6 +324,17 @@ def read_settings(path: Path) -> tuple[EncodeSettings, RegionsUsed | None]:
             f"recommendation must be a recommendation.json of 'ratesight tune', {path} is not: "
             f"{type(error).__name__} {error}"
         ) from error
+
+
+def read_shots(path: Path) -> tuple[ShotCrf, ...] | None:
+    """Returns the CRF of each shot of a recommendation file; None where it has one for all.
+
+    Raises:
+        RecommendationError: As of ``read_settings``.
+    """
+    with _errors(path):
+        shots = json.loads(path.read_bytes()).get("shots")
+        return None if shots is None else tuple(ShotCrf(**shot) for shot in shots)
 
 
 def settings_from_json(data: dict[str, Any]) -> EncodeSettings:

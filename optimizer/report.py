@@ -19,13 +19,13 @@ from .compare import Compared
 from .curve import RdPoint, fit_curve
 from .errors import OutputError
 from .interval import RateChange
-from .recommendation import MachinesUsed, Recommendation
+from .recommendation import MachinesUsed, PerShot, Recommendation
 
 if TYPE_CHECKING:
     from .clip_score import HeatMap
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
-ANCHOR_COLOR, WINNER_COLOR = "#666666", "#0072B2"
+ANCHOR_COLOR, WINNER_COLOR, _SHOTS_COLOR = "#666666", "#0072B2", "#D55E00"
 COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # From nothing to vermilion, so that the picture shows where all is well.
 LOSS_COLORS = ((0.94, 0.89, 0.26, 0.0), (0.9, 0.62, 0.0, 0.5), (0.84, 0.37, 0.0, 0.9))
@@ -51,6 +51,8 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
         draw_curve(axes, real.anchor_curve, ANCHOR_COLOR, "o", f"{what}, defaults", style="--")
         if not is_default:
             draw_curve(axes, real.winner_curve, WINNER_COLOR, "s", f"{what}, tuned", style="--")
+    if (per_shot := recommendation.per_shot) is not None:
+        draw_curve(axes, per_shot.curve, _SHOTS_COLOR, "^", "the same, a CRF for each shot (mean)")
     rates = (recommendation.anchor_rate_kbps, recommendation.rate_kbps)
     if recommendation.target_quality is not None:
         quality = recommendation.target_quality
@@ -270,6 +272,24 @@ def contender_lines(recommendation: Recommendation) -> list[str]:
     return lines
 
 
+def shot_lines(found: PerShot) -> list[str]:
+    """Returns what a CRF for each shot saves against one for all of them."""
+    change = found.change
+    at_target = percent_text(change.percent, (change.low_percent, change.high_percent))
+    lines = [
+        f"a CRF for each shot: {at_target} rate at the target against one CRF, "
+        f"BD-rate {_bd_rate(change)}",
+        f"measured there: {found.rate_kbps:.1f} kbit/s, task quality {found.quality:.4f}",
+    ]
+    for name, other in (
+        ("real machine", found.real_change),
+        ("second detector", found.second_change),
+    ):
+        if other is not None:
+            lines.append(f"{name}: BD-rate {_bd_rate(other)}")
+    return lines
+
+
 def _is_alone(recommendation: Recommendation) -> bool:
     """Returns whether the headline says all there is to say."""
     only = recommendation.contenders
@@ -330,7 +350,7 @@ def draw_curve(
     )
     for one in points if names_crf else ():
         axes.annotate(
-            f"{one.crf:g}",
+            f"{one.crf:.3g}",
             (one.rate_kbps, one.quality),
             xytext=(4, -9),
             textcoords="offset points",

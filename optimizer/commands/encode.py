@@ -29,6 +29,9 @@ def encode(
     regions: Annotated[
         str | None, typer.Option(metavar="FILE", help="Regions of this clip, as JSON.")
     ] = None,
+    one_crf: Annotated[
+        bool, typer.Option("--one-crf", help="The settings' one CRF instead of one for each shot.")
+    ] = False,
     frame_rate: FrameRateOption = None,
     json_lines: JsonOption = False,
     debug: DebugOption = False,
@@ -39,9 +42,10 @@ def encode(
 
         from ..apply import apply_settings
         from ..errors import RequestError
-        from ..recommendation import read_settings
+        from ..recommendation import read_settings, read_shots
 
         settings, used = read_settings(recommendation)
+        shots = None if one_crf else read_shots(recommendation)
         if used is not None:
             own_file = used.file if detector is None else None
             used = dataclasses.replace(
@@ -59,6 +63,7 @@ def encode(
                 used,
                 clip,
                 target,
+                shots=shots,
                 frame_rate=parse_frame_rate(frame_rate),
                 progress=lambda what, count: status.update(f"{what}, {count} frames"),
             )
