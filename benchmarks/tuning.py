@@ -76,7 +76,7 @@ def run_missing(
     """Runs each clip with each codec unless the results have it; writes after every run."""
     results = json.loads(path.read_text()) if path.exists() else {"runs": []}
     done = {(run["clip"], run["codec"]) for run in results["runs"]}
-    commit = _commit()
+    commit = commit_here()
     for codec in arguments.codecs:
         for clip in arguments.clips:
             if (clip, codec) in done:
@@ -85,11 +85,11 @@ def run_missing(
             run = {"clip": clip, "codec": codec, "commit": commit, **found}
             results["runs"].append(run)
             results["machine"] = describe_machine()
-            _write(results, path)
+            write_results(results, path)
             print(json.dumps({key: run.get(key) for key in _SHOWN}), flush=True)
 
 
-def _commit() -> str | None:
+def commit_here() -> str | None:
     """Returns the commit of the code, with a plus where it was changed; None outside of git."""
     folders = ("codecs", "metrics", "optimizer")
     try:
@@ -127,6 +127,8 @@ def _run(request: TuneRequest, pictures: Path | None) -> dict[str, object]:
 def _summary(recommendation: Recommendation) -> dict[str, object]:
     fields = recommendation.to_json()
     del fields["ffmpeg_command"]  # it names this machine's paths
+    if isinstance(fields["per_shot"], dict):
+        del fields["per_shot"]["ffmpeg_commands"]
     fields["provenance"] = {
         key: value for key, value in recommendation.provenance.items() if key not in _LEFT_OUT
     }
@@ -135,7 +137,8 @@ def _summary(recommendation: Recommendation) -> dict[str, object]:
     return dict(fields)
 
 
-def _write(results: dict[str, object], path: Path) -> None:
+def write_results(results: dict[str, object], path: Path) -> None:
+    """Writes results, whole or not at all."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(results, indent=1) + "\n")
