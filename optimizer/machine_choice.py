@@ -73,6 +73,13 @@ class MachineChoice:
         return self.asked_metric or ("objects" if self.detector is None else "detector")
 
     @property
+    def has_real_machine(self) -> bool:
+        """A real machine judges: it steers, or verifies what a learned metric predicts of it."""
+        return (
+            self.detector is not None or self.metric == "plates" or self.face_embedder is not None
+        )
+
+    @property
     def finder(self) -> str | None:
         """Weights of who finds the regions; None for the built-in proposals."""
         return self.detector or self.face_detector or self.plate_detector

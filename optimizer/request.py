@@ -128,6 +128,12 @@ class TuneRequest:
         metric = self.machine.metric
         if self.annotations is not None and metric != "detector":
             raise RequestError(f"annotations are for metric detector, got metric {metric}")
+        if self.regions is not None and not self.machine.has_real_machine:
+            needed = "face_detector and face_embedder" if metric == "faces" else "detector"
+            raise RequestError(
+                f"regions need a real machine to verify them, metric {metric} sees nothing of what "
+                f"lies outside of them; give {needed}"
+            )
         if self.second_detector is not None and metric in ("faces", "plates"):
             raise RequestError(f"second_detector judges detections, got metric {metric}")
 

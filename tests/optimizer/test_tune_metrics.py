@@ -250,6 +250,16 @@ def test_machines_that_do_not_go_together_are_misuse(
             "annotations are for metric detector, got metric general",
         ),
         (
+            MachineChoice(asked_metric="objects"),
+            {"regions": "detector"},
+            "regions need a real machine to verify them, metric objects sees nothing",
+        ),
+        (
+            MachineChoice(asked_metric="faces", face_detector="yunet.onnx"),
+            {"regions": "detector"},
+            "give face_detector and face_embedder",
+        ),
+        (
             MachineChoice(asked_metric="plates"),
             {"second_detector": "y.pt"},
             "second_detector judges detections, got metric plates",
