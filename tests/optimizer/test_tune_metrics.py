@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
@@ -131,6 +133,37 @@ def test_faces_are_verified_by_recognising_them(asked: TuneRequest, data: Path) 
     assert found.real is not None
     assert 0 < found.real.quality <= 1
     assert (found.winner.map50, found.winner.precision) == (None, None)
+
+
+def test_plates_are_verified_by_reading_them(
+    asked: TuneRequest, data: Path, tmp_path: Path
+) -> None:
+    photo = cv2.imread(str(data / "plates" / "openalpr_eu" / "eu10.jpg"))
+    assert photo is not None
+    for number in range(6):  # a camera that pans over a parked car, four pixels a frame
+        x, y = 60 + 4 * number, 200
+        cv2.imwrite(str(tmp_path / f"{number:03d}.png"), photo[y : y + 240, x : x + 400])
+    request = dataclasses.replace(
+        asked,
+        clip=tmp_path,
+        frame_rate=Fraction(10),
+        machine=MachineChoice(
+            asked_metric="plates", plate_detector=str(data / "weights" / "plate_yolov8n.pt")
+        ),
+        num_trials=2,
+    )
+
+    found = outcome(list(tune_events(request)))
+
+    assert found.machines.metric == "plates"
+    assert found.machines.regions_by == request.machine.plate_detector
+    assert found.machines.real_machine is not None
+    assert "rapidocr" in found.machines.real_machine
+    assert found.real is not None
+    assert 0 < found.real.quality <= 1
+    rates = [point.rate_kbps for point in found.real.anchor_curve]
+    assert max(rates) > 2 * min(rates)
+    assert found.real.anchor_curve[0].quality > 0.5  # the best encode of the plate is read
 
 
 @pytest.mark.parametrize("tolerance", [1.0, 1e-7])
