@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-
 from .container import picture_pattern
 from .encoder import ffmpeg_options
 from .scaling import FLAGS, scaled_size
 from .settings import EncodeSettings
+from .shell import shell_join
 from .source import Segment, Source
 from .table import ENCODERS
 
@@ -61,7 +60,7 @@ def ffmpeg_command(
     words += ["-c:v", encoder.ffmpeg_name]
     for name, value in ffmpeg_options(settings).items():
         words += [f"-{_NAMES.get(name, name)}", value]
-    return shlex.join([*words, "-pix_fmt", source.pix_fmt, _file(output_name)])
+    return shell_join([*words, "-pix_fmt", source.pix_fmt, _file(output_name)])
 
 
 def _input(source: Source, name: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..codecs.container import open_container
 from ..codecs.frames import FrameReader, video_frame
+from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.region import ClipRegions, read_regions
 from ..codecs.settings import EncodeSettings
 from ..codecs.shots import ShotCrf
@@ -31,6 +32,7 @@ def apply_settings(
     *,
     shots: Sequence[ShotCrf] | None = None,
     frame_rate: Fraction | None = None,
+    limits: ClipLimits = USUAL_LIMITS,
     progress: Callable[[str, int], None] | None = None,
 ) -> Transcoded:
     """Encodes a whole clip into a file; where settings have regions, looks for objects first.
@@ -40,6 +42,7 @@ def apply_settings(
         used: How to find the regions, where the settings have any.
         shots: Of this very clip, each with its CRF; the one CRF of the settings where None.
         frame_rate: Overrides the clip's own.
+        limits: What the clip may cost.
         progress: Called with what is being done and the number of frames read.
 
     Raises:
@@ -54,12 +57,13 @@ def apply_settings(
 
     regions = None
     if settings.regions is not None and used is not None:
-        regions = _make_regions(settings, used, clip, frame_rate, report("looking"))
+        regions = _make_regions(settings, used, clip, frame_rate, limits, report("looking"))
     return transcode(
         settings,
         clip,
         target,
         frame_rate=frame_rate,
+        limits=limits,
         regions=regions,
         shots=shots,
         progress=report("encoding"),
@@ -71,12 +75,13 @@ def _make_regions(
     used: RegionsUsed,
     clip: Path,
     frame_rate: Fraction | None,
+    limits: ClipLimits,
     progress: Callable[[int], None] | None,
 ) -> ClipRegions:
     """Reads the clip once and returns its regions."""
     assert settings.regions is not None
-    with open_container(clip, frame_rate) as container:
-        reader = FrameReader(container, clip, frame_rate=frame_rate)
+    with open_container(clip, frame_rate, limits) as container:
+        reader = FrameReader(container, clip, frame_rate=frame_rate, limits=limits)
         if used.file is None:
             detector = load_finder(used.metric, used.detector, image_size=used.image_size)
             if used.weights_sha256 not in (None, detector.weights_sha256):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from .bd_rate import percent_text
 from .compare import Compared
 from .curve import RdPoint, fit_curve
-from .errors import OutputError
 from .interval import RateChange
+from .output import write_whole
+from .plain_text import picture_text
 from .recommendation import MachinesUsed, PerShot, Recommendation
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
     axes.set_ylabel("task quality (1 = sees what it saw on the original)")
     axes.set_title(headline(recommendation), fontsize=10, loc="left")
     axes.legend(loc="lower right", frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_comparison(compared: Compared, path: Path) -> None:
@@ -102,12 +104,12 @@ def draw_comparison(compared: Compared, path: Path) -> None:
                 marker = MARKERS[number % len(MARKERS)]
                 draw_curve(axes, curve.points, color, marker, curve.contestant)
         rate_axis(axes)
-        axes.set_title(clip, fontsize=9, loc="left")
+        axes.set_title(picture_text(clip), fontsize=9, loc="left")
         axes.set_ylabel("task quality")
     fields[0].legend(loc="lower right", frameon=False, fontsize=8)
     for axes in fields[len(clips) :]:
         axes.set_axis_off()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
@@ -156,7 +158,7 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
         "what is kept of them (1 = all)."
     )
     figure.supxlabel(textwrap.fill(text, int(15 * sides[0])), fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def headline(recommendation: Recommendation) -> str:
@@ -312,11 +314,15 @@ def rate_axis(axes: Axes) -> None:
     axes.grid(alpha=0.25)
 
 
-def _save(figure: Figure, path: Path) -> None:
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a PNG.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_whole(picture.getvalue(), path)
 
 
 def draw_curve(
@@ -346,7 +352,7 @@ def draw_curve(
         color=color,
         markerfacecolor=color if style == "-" else "white",
         markersize=5,
-        label=label,
+        label=picture_text(label),
     )
     for one in points if names_crf else ():
         axes.annotate(

@@ -25,9 +25,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from .curve import RdPoint
-from .errors import OutputError
 from .events import PointMeasured, SearchFinished, TrialFinished
 from .moment import CloseLook, LossMaps, Moment, Sight, Version
+from .output import write_whole
 from .recommendation import Recommendation
 from .report import ANCHOR_COLOR, COLORS, LOSS_COLORS, MARKERS, WINNER_COLOR, draw_curve, rate_axis
 
@@ -112,10 +112,9 @@ class Drawing:
         path = folder / f"{self.name}.png"
         with _style({}):
             figure = self.draw(WIDE)
-            try:
-                figure.savefig(path, format="png", dpi=150)
-            except OSError as error:
-                raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+            picture = io.BytesIO()
+            figure.savefig(picture, format="png", dpi=150)
+        write_whole(picture.getvalue(), path)
 
 
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -242,19 +241,6 @@ def test_store_in_a_file_is_one_line(blank: Path, weights: Path, tmp_path: Path)
         "--out", tmp_path / "o",
     )  # fmt: skip
     assert_one_line(result, FAILED, "store must be a writable SQLite file")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 300 kB; mounting it needs root."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("mounting a small disk needs root")
-    subprocess.run([mount, "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_full_scratch_disk_is_one_line(

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 from ratesight.codecs.clip import probe
+from ratesight.codecs.command import ffmpeg_command
 from ratesight.codecs.errors import ClipError
 from ratesight.codecs.limits import ClipLimits
+from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
 from ratesight.optimizer.commands.app import app
+from ratesight.optimizer.compare import Compared, CurveMeasured
+from ratesight.optimizer.curve import RdPoint
+from ratesight.optimizer.report import draw_comparison
 from typer.testing import CliRunner
 
 NETWORK = ClipLimits(allow_network=True)
@@ -224,3 +232,76 @@ class TestCommands:
         probed = CliRunner().invoke(app, [*words, "--allow-network"])
         assert probed.exit_code == 0
         assert json.loads(probed.stdout)["path"] == f"{host.address}/clip.mp4"
+
+
+class TestNames:
+    """Names of files reach neither a terminal, nor a shell, nor a picture unescaped."""
+
+    NAMES = (
+        "\x1b[2Jclear\x1b]0;title\x07.mp4",
+        "[bold]red[blink].mp4",
+        "$\\frac{.mp4",
+        "two\nlines.mp4",
+        "\u202egpm.mp4",
+        "\udcff.mp4",
+        "-rf.mp4",
+        "it's; $(touch created) %03d `x`.mp4",
+    )
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_name_is_shown_as_it_is(
+        self, name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(folder / "clip.mp4", tmp_path / name)
+
+        probed = CliRunner().invoke(app, ["probe", "--", name])
+        assert probed.exit_code == 0, probed.output
+        told = CliRunner().invoke(app, ["probe", "--json", "--", name])
+        assert json.loads(told.stdout)["path"] == name
+        refused = CliRunner().invoke(app, ["probe", "--limit", "frames=3", "--", name])
+        assert refused.exit_code == 1
+        scored = CliRunner().invoke(
+            app, ["score", "--metric", "psnr", "--max-seconds", "0.1", "--", name, name]
+        )
+        assert scored.exit_code == 0, scored.output
+
+        assert len(refused.stderr.splitlines()) == 1
+        for text in (probed.output, told.output, refused.output, scored.output):
+            assert all(sign.isprintable() or sign == "\n" for sign in text), text
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_command_to_paste_encodes_that_file(
+        self, name: str, folder: Path, tmp_path: Path
+    ) -> None:
+        shutil.copy(folder / "clip.mp4", tmp_path / name)
+        settings = EncodeSettings(codec="x264", preset="ultrafast", rate_control=Crf(value=30))
+        with load_source(tmp_path / name, max_seconds=0.1) as source:
+            command = ffmpeg_command(
+                settings, source, input_name=name, output_name=f"out-{name}", num_frames=3
+            )
+
+        assert command.isprintable()
+        executable = imageio_ffmpeg.get_ffmpeg_exe()
+        script = f'ffmpeg() {{ {executable} -nostdin -loglevel error "$@"; }}; {command}'
+        subprocess.run(["bash", "-c", os.fsencode(script)], cwd=tmp_path, check=True)
+        assert sorted(os.listdir(tmp_path)) == sorted([name, f"out-{name}"])
+
+    def test_a_picture_of_curves_takes_any_name(self, tmp_path: Path) -> None:
+        points = tuple(
+            RdPoint(crf=20.0 + n, rate_kbps=100 - 9.0 * n, quality=0.9 - 0.05 * n) for n in range(4)
+        )
+        curves = [
+            CurveMeasured(
+                clip=name.removesuffix(".mp4"),
+                contestant=name,
+                points=points,
+                intervals=((0.5, 1.0),) * len(points),
+            )
+            for name in self.NAMES
+        ]
+        compared = Compared(
+            curves=tuple(curves), pairs=(), skipped=(), num_encodes=1, num_from_store=0
+        )
+        draw_comparison(compared, tmp_path / "curves.png")
+        assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

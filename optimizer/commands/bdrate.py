@@ -15,7 +15,7 @@ from .options import (
     MethodName,
     PolicyName,
 )
-from .output import print_json
+from .output import print_json, say
 
 
 def bdrate(
@@ -53,4 +53,4 @@ def bdrate(
             print_json("bd_rate", dataclasses.asdict(found))
             return
         for line in comparison_lines(found):
-            print(line)
+            say(line)

@@ -26,7 +26,7 @@ from .options import (
     StoreOption,
     parse_frame_rate,
 )
-from .output import event_type, make_folder, print_json
+from .output import event_type, make_folder, open_console, print_json, say
 
 if TYPE_CHECKING:
     from ..compare import CompareRequest
@@ -93,7 +93,6 @@ def compare(
 
 def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     """Runs a comparison, shows its progress, writes its results."""
-    from rich.console import Console
     from rich.table import Table
 
     from ..compare import Compared, CurveMeasured, compare_events
@@ -105,7 +104,7 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     from ..store import open_store
 
     make_folder(out)
-    console = Console(stderr=True, highlight=False, emoji=False)
+    console = open_console(stderr=True)
     compared: Compared | None = None
     with console.status("measuring"):
         for event in compare_events(request):
@@ -132,7 +131,7 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
         print_json("compared", dataclasses.asdict(compared))
         return
     names = [one.name for one in request.contestants]
-    console = Console(highlight=False, emoji=False)
+    console = open_console()
     table = Table(title="BD-rate of column against row: median over clips (95 % interval)")
     for column in ("", *names):
         table.add_column(column, justify="left" if not column else "right")
@@ -145,4 +144,4 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     for row in clip_rows(compared, names):
         table.add_row(*row)
     console.print(table)
-    print(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'report.html'}")
+    say(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'report.html'}")

@@ -10,13 +10,15 @@ import typer
 
 from .errors import one_line_errors
 from .options import (
+    AllowNetworkOption,
     ClipArgument,
     DebugOption,
     FrameRateOption,
     JsonOption,
+    LimitOption,
     parse_frame_rate,
 )
-from .output import print_json
+from .output import open_console, print_json, say
 
 
 def encode(
@@ -33,13 +35,14 @@ def encode(
         bool, typer.Option("--one-crf", help="The settings' one CRF instead of one for each shot.")
     ] = False,
     frame_rate: FrameRateOption = None,
+    limit: LimitOption = None,
+    allow_network: AllowNetworkOption = False,
     json_lines: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Apply a recommendation to a whole file."""
     with one_line_errors(debug):
-        from rich.console import Console
-
+        from ...codecs.limits import parse_limits
         from ..apply import apply_settings
         from ..errors import RequestError
         from ..recommendation import read_settings, read_shots
@@ -56,7 +59,7 @@ def encode(
                 f"--detector and --regions are for settings with regions, {recommendation} has "
                 f"none; leave them out"
             )
-        console = Console(stderr=True)
+        console = open_console(stderr=True)
         with console.status("encoding") as status:
             done = apply_settings(
                 settings,
@@ -65,12 +68,13 @@ def encode(
                 target,
                 shots=shots,
                 frame_rate=parse_frame_rate(frame_rate),
+                limits=parse_limits(limit or [], allow_network=allow_network),
                 progress=lambda what, count: status.update(f"{what}, {count} frames"),
             )
         if json_lines:
             print_json("encoded", dataclasses.asdict(done))
         else:
-            print(
+            say(
                 f"{target}: {done.num_frames} frames, {done.size_bytes} bytes, "
                 f"{done.rate_kbps:.1f} kbit/s"
             )

@@ -10,7 +10,7 @@ from .options import (
     DebugOption,
     JsonOption,
 )
-from .output import print_json
+from .output import open_console, print_json
 
 if TYPE_CHECKING:
     from ...codecs.table import Encoder, Values
@@ -35,12 +35,11 @@ def encoders(json_lines: JsonOption = False, debug: DebugOption = False) -> None
 
 def _print_encoder(encoder: Encoder, version: str) -> None:
     """Prints a row of the encoder table."""
-    from rich.console import Console
     from rich.table import Table
 
     low, high, step = encoder.crf_range
-    console = Console(highlight=False, emoji=False)
-    console.print(f"[bold]{encoder.codec}[/bold]  {version}")
+    console = open_console()
+    console.print(f"{encoder.codec}  {version}", style="bold")
     console.print(f"presets {' '.join(encoder.presets)} (usual: {encoder.default_preset})")
     console.print(
         f"crf {low:g} to {high:g} in steps of {step:g}; "

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..plain_text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def make_folder(out: Path) -> None:
@@ -15,6 +20,23 @@ def make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror}") from error
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Returns a console that shows every text as it is: no markup, no emoji, no terminal codes."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
+    return PlainConsole(stderr=stderr, highlight=False, emoji=False, markup=False)
+
+
+def say(text: object = "") -> None:
+    """Prints a text on stdout as it is, without breaking its lines."""
+    print(printable(str(text)))
 
 
 def event_type(event: object) -> str:

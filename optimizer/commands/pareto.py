@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .output import make_folder, open_console, print_json
+from .output import make_folder, open_console, print_json, say
 
 if TYPE_CHECKING:
     from ..pareto import FrontMember, ParetoFront
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> None:
     """Runs the search, shows its progress, writes its results."""
+    from ...codecs.shell import shell_join
     from ..bench import settings_json
     from ..events import ClipLoaded
     from ..pareto import ParetoFront, ParetoTrial, pareto_events
@@ -60,8 +61,9 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
         return
     _print(front)
     for path in (*written, out / "pareto.png"):
-        print(path)
-    print(f"\nratesight encode {out / 'front' / '01.json'} CLIP OUTPUT.mkv")
+        say(path)
+    words = ["ratesight", "encode", str(out / "front" / "01.json"), "CLIP", "OUTPUT.mkv"]
+    say(f"\n{shell_join(words)}")
 
 
 def _print(front: ParetoFront) -> None:

@@ -15,7 +15,7 @@ from .options import (
     LimitOption,
     parse_frame_rate,
 )
-from .output import print_json
+from .output import print_json, say
 
 
 def probe(
@@ -44,4 +44,4 @@ def probe(
             return
         width = max(map(len, facts))
         for name, value in facts.items():
-            print(f"{name:<{width}}  {'-' if value is None else value}")
+            say(f"{name:<{width}}  {'-' if value is None else value}")

@@ -18,7 +18,7 @@ from .options import (
     LimitOption,
     parse_frame_rate,
 )
-from .output import make_folder, print_json
+from .output import make_folder, open_console, print_json, say
 
 if TYPE_CHECKING:
     from ..clip_score import Score
@@ -112,7 +112,6 @@ def _show(
     json_lines: bool,
 ) -> None:
     """Scores two clips, shows the progress, writes the files that were asked for."""
-    from rich.console import Console
     from rich.table import Table
 
     from ..report import draw_heat_map
@@ -121,7 +120,7 @@ def _show(
     for written in (csv, heat_map):
         if written is not None:
             make_folder(written.parent)
-    console = Console(stderr=True, highlight=False, emoji=False)
+    console = open_console(stderr=True)
     with console.status("opening") as status:
         found = run(lambda what, count: status.update(f"{what}, {count} frames"))
     for note in found.notes:
@@ -139,7 +138,7 @@ def _show(
         table.add_column(column, justify="left" if column == "metric" else "right")
     for row in score_rows(found):
         table.add_row(*row)
-    Console(highlight=False, emoji=False).print(table)
+    open_console().print(table)
     for written in (csv, heat_map):
         if written is not None:
-            print(written)
+            say(written)

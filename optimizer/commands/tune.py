@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +34,7 @@ from .options import (
     parse_segments,
     parse_worker_paths,
 )
-from .output import event_type, make_folder, open_console, print_json
+from .output import event_type, make_folder, open_console, print_json, say
 
 if TYPE_CHECKING:
     from ...codecs.region import ClipRegions
@@ -381,7 +380,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     for note in recommendation.notes:
         console.print(f"note: {note}")
     # Not through rich, which wraps lines and turns ":v:" into a picture.
-    print(f"\n{out / 'recommendation.json'}\n{out / 'report.html'}\n")
+    say(f"\n{out / 'recommendation.json'}\n{out / 'report.html'}\n")
     if recommendation.ffmpeg_command is None or recommendation.shots is not None:
         print(_encode_command(recommendation, out))
     else:
@@ -392,8 +391,10 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
 
 def _encode_command(recommendation: Recommendation, out: Path) -> str:
     """Returns our own command that makes the same encode, quoted for a shell."""
+    from ...codecs.shell import shell_join
+
     clip, frame_rate = (recommendation.provenance[name] for name in ("clip", "frame_rate"))
     words = ["ratesight", "encode", str(out / "recommendation.json"), str(clip), "OUTPUT.mkv"]
     if frame_rate is not None:
         words += ["--frame-rate", str(frame_rate)]
-    return shlex.join(words)
+    return shell_join(words)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .output import event_type, make_folder, print_json
+from .output import event_type, make_folder, open_console, print_json, say
 
 if TYPE_CHECKING:
     from ..request import TuneRequest
@@ -19,15 +19,13 @@ def show_set(
     request: TuneRequest, clips: Sequence[Path], out: Path, *, json_lines: bool, verbose: bool
 ) -> None:
     """Runs the search, shows its progress, writes its results."""
-    from rich.console import Console
-
     from ..compare import ClipSkipped
     from ..events import PointMeasured, TrialFinished
     from ..output import write_whole
     from ..tune_set import ClipReady, SetRecommended, tune_set_events
 
     make_folder(out)
-    console = Console(stderr=True, highlight=False, emoji=False)
+    console = open_console(stderr=True)
     found: SetRecommendation | None = None
     with console.status(f"tuning {request.codec} on {len(clips)} clips") as status:
         for event in tune_set_events(request, clips):
@@ -64,12 +62,12 @@ def show_set(
 
 
 def _print(found: SetRecommendation, path: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from ...codecs.shell import shell_join
     from ..bd_rate import percent_text
 
-    console = Console(highlight=False, emoji=False)
+    console = open_console()
     if found.clips:
         table = Table(title="what was found, against the defaults (95 % interval over frames)")
         columns = ["clip", "CRF: defaults, tuned", "rate at target", "BD-rate"]
@@ -95,8 +93,9 @@ def _print(found: SetRecommendation, path: Path) -> None:
         if comparison is not None:
             median = percent_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
-                f"[bold]{name}median BD-rate {median} on {len(found.clips)} clips[/bold], "
-                f"{found.num_not_saving} of them not saving"
+                f"{name}median BD-rate {median} on {len(found.clips)} clips, "
+                f"{found.num_not_saving} of them not saving",
+                style="bold",
             )
     for note in found.notes:
         console.print(f"note: {note}")
@@ -104,4 +103,5 @@ def _print(found: SetRecommendation, path: Path) -> None:
     assert isinstance(options, dict)
     text = " ".join(f"{name}={value}" for name, value in options.items()) or "its defaults"
     console.print(f"{found.codec} {found.preset}: {text}")
-    print(f"\n{path}\n\nratesight encode {path} CLIP OUTPUT.mkv")
+    command = shell_join(["ratesight", "encode", str(path), "CLIP", "OUTPUT.mkv"])
+    say(f"\n{path}\n\n{command}")
