@@ -23,6 +23,10 @@ class StoreError(OptimizerError, OSError):
     """The store cannot be opened, read or written; what it holds is kept."""
 
 
+class ClusterError(OptimizerError, RuntimeError):
+    """The machines of a cluster cannot be reached, or would not measure what this one does."""
+
+
 class OutputError(OptimizerError, OSError):
     """A result cannot be written."""
 

@@ -73,7 +73,7 @@ def set_up_bench(
 
 
 @dataclass(frozen=True, slots=True)
-class _Originals(Sequence[Picture]):
+class Originals(Sequence[Picture]):
     """Frames of the original, made when they are asked for."""
 
     source: Source
@@ -82,10 +82,10 @@ class _Originals(Sequence[Picture]):
     @overload
     def __getitem__(self, at: int) -> Picture: ...
     @overload
-    def __getitem__(self, at: slice) -> _Originals: ...
-    def __getitem__(self, at: int | slice) -> Picture | _Originals:
+    def __getitem__(self, at: slice) -> Originals: ...
+    def __getitem__(self, at: int | slice) -> Picture | Originals:
         if isinstance(at, slice):
-            return _Originals(self.source, self.frames[at])
+            return Originals(self.source, self.frames[at])
         return self.source.bgr(self.frames[at])
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ def _references(
     known = None if stored is None else [machine.from_json(one) for one in _list(stored)]
 
     def look(some: slice) -> list[Any]:
-        originals = _Originals(source, frames[some])
+        originals = Originals(source, frames[some])
         return (
             machine.look(list(originals))
             if known is None
@@ -193,7 +193,7 @@ def detect(
     if stored is None:
 
         def look(some: slice) -> list[Detections]:
-            return detector.detect(list(_Originals(source, frames[some])), min_score)
+            return detector.detect(list(Originals(source, frames[some])), min_score)
 
         seen = _in_batches(len(frames), detector.batch_size, look, measurer)
         stored = [detections_to_json(one) for one in seen]
@@ -213,7 +213,7 @@ def _in_batches(
         return found
 
     starts = range(0, num_frames, batch_size)
-    return [one for batch in measurer.pool.map(timed, starts) for one in batch]
+    return [one for batch in measurer.local_pool.map(timed, starts) for one in batch]
 
 
 def _list(stored: Json) -> list[Json]:
