@@ -66,17 +66,21 @@ def share_bits(
         which = ("shots " if len(idle) > 1 else "shot ") + ", ".join(map(str, idle))
         notes.append(f"No object was seen in {which}: the highest CRF of the search is for these.")
 
-    def choose(curves: Sequence[ShotCurve]) -> Plan:
-        if isinstance(request.aim, TargetRate):
+    def choose(curves: Sequence[ShotCurve]) -> list[Plan]:
+        """Returns the plan that meets the aim, and those at the ends of its range."""
+        aim = request.aim
+        if isinstance(aim, TargetRate):
             seconds = float(source.num_frames / source.frame_rate)
-            return best_plan(curves, request.aim.rate_kbps * seconds)
-        return cheapest_plan(curves, (1 - request.aim.quality) * weight_of(whole))
+            return [best_plan(curves, aim.rate_kbps * seconds)]
+        ends = (aim.low, aim.high) if isinstance(aim, QualityRange) else ()
+        weight = weight_of(whole)
+        return [cheapest_plan(curves, (1 - quality) * weight) for quality in (aim.quality, *ends)]
 
     settings = joinable(winner.ladder.settings)
     shots = yield from measure_shots(whole, segments, settings, winner.crf, choose, measurer)
     curves = [shot.curve for shot in shots]
     ladder = _PlanLadder.of(settings)
-    first, plans = choose(curves), equal_slope_plans(curves)
+    first, plans = choose(curves)[0], equal_slope_plans(curves)
     todo = _around(plans, first, ladder.step)
     while todo:
         yield from measurer.pool.map(

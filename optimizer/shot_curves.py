@@ -26,7 +26,7 @@ _FIRST_RUNGS = (-2, -1, 0, 1, 2)
 _NEAR = 1 / 40
 _MOST_POINTS = 10
 
-Choose = Callable[[Sequence[ShotCurve]], Plan]
+Choose = Callable[[Sequence[ShotCurve]], Sequence[Plan]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def measure_shots(
         bench: Of the whole clip.
         settings: Of every shot, but for the CRF.
         crf: That of the whole clip.
-        choose: The CRFs that the curves known so far suggest.
+        choose: The plans that the curves known so far suggest.
 
     Raises:
         EncodeError: An encode failed.
@@ -177,11 +177,11 @@ def measure_shots(
     todo = [(shot, first) for shot in shots for first in _first_crfs(shot, crf)]
     while todo:
         yield from measurer.pool.map(lambda work: _measure(work[0], work[1], measurer), todo)
-        plan = choose([shot.curve for shot in shots])
+        plans = choose([shot.curve for shot in shots])
         todo = [
             (shot, further)
-            for shot, chosen in zip(shots, plan.crfs, strict=True)
-            for further in _next_crfs(shot, chosen)
+            for number, shot in enumerate(shots)
+            for further in _next_crfs(shot, [plan.crfs[number] for plan in plans])
         ]
     return shots
 
@@ -213,15 +213,15 @@ def _first_crfs(shot: Shot, crf: float) -> list[float]:
     return sorted({min(max(round(crf) + rung * step, low), high) for rung in _FIRST_RUNGS})
 
 
-def _next_crfs(shot: Shot, chosen: float) -> list[float]:
+def _next_crfs(shot: Shot, chosen: Sequence[float]) -> list[float]:
     """Returns where a shot is measured next: beyond its points, then where it was chosen."""
     known = sorted(shot.candidate.measurements)
     if shot.bench is None or len(known) >= _MOST_POINTS:
         return []
     low, high = (float(end) for end in shot.candidate.search_crf)
-    if chosen <= known[0] > low:
+    if min(chosen) <= known[0] > low:
         return [max(low, known[0] - _coarse_step(shot))]
-    if chosen >= known[-1] < high:
+    if max(chosen) >= known[-1] < high:
         return [min(high, known[-1] + _coarse_step(shot))]
-    is_near = min(abs(chosen - one) for one in known) <= (high - low) * _NEAR
-    return [] if is_near else [chosen]
+    near = (high - low) * _NEAR
+    return [crf for crf in chosen if all(abs(crf - one) > near for one in known)][:1]
