@@ -32,6 +32,7 @@ def main() -> int:
             "tuning": _tuning(_load("tuning")),
             "cost": _cost(_load("tuning"), _load("memory")),
             "regions": _regions(_load("regions")),
+            "per shot": _per_shot(_load("per_shot")),
             "correlation": metric_tables.correlations(correlation),
             "generalisation": metric_tables.generalisation(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
@@ -163,6 +164,48 @@ def _region_medians(runs: list[dict[str, Any]]) -> str:
         counts = [sum(_recommended(run) == what for run in done) for what in _KINDS]
         kinds = ", ".join(f"{what} {count}" for what, count in zip(_KINDS, counts, strict=True))
         sentences.append(f"{text} ({kinds}).")
+    return " ".join(sentences) + "\n"
+
+
+def _per_shot(results: dict[str, Any]) -> str:
+    columns = (
+        "CRFs of the shots, one CRF | kbit/s at quality 0.95: one CRF, per shot | "
+        "change at 0.95 (95 % interval) | BD-rate (95 % interval) | recommended"
+    )
+    return _table(results, columns, _shot_cells, _shot_medians(results["runs"]))
+
+
+def _shot_cells(run: dict[str, Any]) -> str:
+    found = run["per_shot"]
+    if found is None:
+        return "no shots to share bits over | | | | one CRF"
+    change, crfs = found["change"], " ".join(f"{shot['crf']:g}" for shot in found["shots"])
+    at_target = _percent(change["percent"], [change["low_percent"], change["high_percent"]])
+    overall = _percent(
+        change["bd_rate"] and change["bd_rate"]["percent"], change["bd_rate_interval_percent"]
+    )
+    return (
+        f"{crfs}, {run['winner']['crf']:g} | "
+        f"{change['anchor_rate_kbps']:.0f}, {change['rate_kbps']:.0f} | {at_target} | {overall} | "
+        f"{'a CRF a shot' if run['shots'] else 'one CRF'}"
+    )
+
+
+def _shot_medians(runs: list[dict[str, Any]]) -> str:
+    """Returns one sentence an encoder, of what was tried and of what is recommended."""
+    sentences = []
+    for codec in dict.fromkeys(run["codec"] for run in _in_order(runs)):
+        done = [run for run in runs if run["codec"] == codec and run.get("per_shot")]
+        if not done:
+            continue
+        changes = [run["per_shot"]["change"] for run in done]
+        overall = [change["bd_rate"] and change["bd_rate"]["percent"] for change in changes]
+        kept = [value if run["shots"] else 0.0 for run, value in zip(done, overall, strict=True)]
+        sentences.append(
+            f"{codec}: median of {len(done)} titles {_median(one['percent'] for one in changes)} "
+            f"at quality 0.95, {_median(overall)} BD-rate; of what is recommended "
+            f"{_median(kept)} BD-rate (a CRF a shot on {sum(bool(run['shots']) for run in done)})."
+        )
     return " ".join(sentences) + "\n"
 
 

@@ -83,7 +83,7 @@ def share_bits(
     first, plans = choose(curves)[0], equal_slope_plans(curves)
     todo = _around(plans, first, ladder.step)
     while todo:
-        yield from measurer.pool.map(
+        yield from measurer.local_pool.map(
             lambda plan: _measure_plan(plan, ladder, shots, benches, measurer), todo
         )
         todo = _further(plans, ladder, request.aim)

@@ -153,6 +153,7 @@ def _check(request: TuneRequest, clips: Sequence[Path]) -> None:
         ("annotations", request.annotations),
         ("regions", request.regions),
         ("second_detector", request.second_detector),
+        ("per_shot", request.per_shot or None),
     ):
         if given is not None:
             raise RequestError(f"{name} is for one clip, got {len(clips)} clips")
