@@ -1,8 +1,8 @@
 """Measures a grid of settings once, so that searches can be replayed on it without an encode.
 
 ``python -m benchmarks.search_grid --data ../shared/data`` makes about 300 encodes a clip and
-encoder (some minutes each on two idle cores), writes after every combination of options, and goes
-on where it was stopped. ``benchmarks.search_replay`` reads what it writes.
+encoder (some minutes each on two idle cores). Every encode goes to the store, so that it goes on
+where it was stopped. ``benchmarks.search_replay`` reads the JSON that it writes.
 
 The learned metric ``objects`` steers, in the regions that YOLOv8n finds on the original: it is
 quieter than the detector and costs less.
@@ -142,14 +142,11 @@ def combinations(
 
 
 def _measure_grid(path: Path, codec: Codec, machine: TaskMachine[Any], measurer: Measurer) -> None:
-    """Measures the combinations that the file of a grid does not have yet."""
+    """Measures a grid unless it is there."""
     file = grid_file(path.name, codec)
-    grid = json.loads(file.read_text()) if file.exists() else {"combinations": []}
-    known = [one["options"] for one in grid["combinations"]]
-    wanted = list(combinations(ENCODERS[codec], VALUES[codec]))
-    missing = [options for options in wanted if options not in known]
-    if not missing:
+    if file.exists():
         return
+    wanted = list(combinations(ENCODERS[codec], VALUES[codec]))
     with load_source(path, max_seconds=_SECONDS, frame_rate=CLIPS[path.name]) as source:
         sample = sampled_frames(source, source.whole, _FRAMES_PER_SECOND, phase=0.25)
         bench = set_up_bench(
@@ -161,11 +158,12 @@ def _measure_grid(path: Path, codec: Codec, machine: TaskMachine[Any], measurer:
             regions=None,
             measurer=measurer,
         )
-        for options in sorted(missing, key=bool):  # the defaults first
+        measured = []
+        for options in wanted:
             rows = _rows(bench, _settings(codec, options), measurer)
-            grid["combinations"].append({"options": options, "points": rows})
-            _write(file, path.name, codec, grid, bench)
-            print(f"{file.stem}: {len(grid['combinations'])} of {len(wanted)}", flush=True)
+            measured.append({"options": options, "points": rows})
+            print(f"{file.stem}: {len(measured)} of {len(wanted)}", flush=True)
+        _write(file, path.name, codec, measured, bench)
 
 
 def _settings(codec: Codec, options: Options) -> EncodeSettings:
@@ -200,28 +198,24 @@ def _rows(bench: Bench, settings: EncodeSettings, measurer: Measurer) -> list[Ro
     return list(measurer.pool.map(measure, sorted(crfs)))
 
 
-def _write(file: Path, clip: str, codec: Codec, grid: dict[str, Any], bench: Bench) -> None:
-    """Writes what is there so far, a line a combination."""
-    defaults = next(one for one in grid["combinations"] if not one["options"])
-    curve = fit_curve(
-        [
-            RdPoint(crf=crf, rate_kbps=rate, quality=found)
-            for crf, rate, found, _ in defaults["points"]
-        ]
-    )
-    grid |= {
+def _write(
+    file: Path, clip: str, codec: Codec, measured: Sequence[Mapping[str, Any]], bench: Bench
+) -> None:
+    """Writes a grid, a line a combination."""
+    defaults = next(one["points"] for one in measured if not one["options"])
+    points = [RdPoint(crf=crf, rate_kbps=rate, quality=kept) for crf, rate, kept, _ in defaults]
+    head = {
         "clip": clip,
         "codec": codec,
         "seconds": _SECONDS,
         "frames_looked_at": len(bench.frames),
         "objects": bench.num_objects,
         "metric": bench.machine.version,
-        "target_quality": round(curve.quality_at_crf(TARGET_CRF[codec]), 4),
+        "target_quality": round(fit_curve(points).quality_at_crf(TARGET_CRF[codec]), 4),
         "columns": ["crf", "rate_kbps", "quality", "encode_seconds"],
         "machine": describe_machine(),
     }
-    head = {key: value for key, value in grid.items() if key != "combinations"}
-    lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in grid["combinations"])
+    lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in measured)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".part")
     temporary.write_text(f'{json.dumps(head, indent=1)[:-2]},\n "combinations": [\n{lines}\n]}}\n')

@@ -1,0 +1,188 @@
+"""Our own search on a measured grid: the product's code, with a table in place of encoders."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numpy as np
+from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.table import ENCODERS, Choice, Encoder, OptionValue
+from ratesight.metrics.object_iou import ObjectScores
+from ratesight.optimizer import candidate as candidate_module
+from ratesight.optimizer import search as search_module
+from ratesight.optimizer import study as study_module
+from ratesight.optimizer.aim import TargetQuality
+from ratesight.optimizer.bench import Bench, Measurement
+from ratesight.optimizer.events import TuneEvent
+from ratesight.optimizer.measure import Measurer
+from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.search import measure_anchor, search
+from ratesight.optimizer.study import Sampler, open_study
+from ratesight.optimizer.study_storage import open_storage
+
+from .search_table import Options, SearchTable, Step
+
+# A search of ours is told how many trials it has, and ends with its play-off: each is a run.
+_TRIALS = (1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _AtOnce(ThreadPoolExecutor):
+    """Runs what is submitted before it returns: one encode after the other, none in a thread."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # as an executor does; result() raises it
+            future.set_exception(error)
+        return future
+
+
+@dataclass(slots=True, kw_only=True)
+class TableMeasurer:
+    """Looks measurements up in the table that stands for a bench, and counts them as encodes.
+
+    It replays what a real encoder and a real machine gave, where the search asks a ``Measurer``.
+    The quality of the clip stands for its frames.
+    """
+
+    pool: ThreadPoolExecutor
+    seen: set[tuple[int, EncodeSettings]] = field(default_factory=set)
+
+    def measure(self, bench: Bench, settings: EncodeSettings) -> tuple[Measurement, bool]:
+        """Returns the measurement, and whether it was asked for before."""
+        table = cast("SearchTable", bench)
+        assert isinstance(settings.rate_control, Crf)
+        log_rate, quality = table.combinations[settings.options].at(settings.rate_control.value)
+        key = id(table), settings
+        is_known = key in self.seen
+        self.seen.add(key)
+        measurement = Measurement(
+            rate_kbps=math.exp(log_rate),
+            size_bytes=0,
+            num_frames=1,
+            scores=ObjectScores(weights=(np.ones(1),), deltas=(np.array([1 - quality]),)),
+            encode_seconds=1.0,
+            decode_seconds=0.0,
+            detect_seconds=0.0,
+        )
+        return measurement, is_known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """A variant of our search.
+
+    Attributes:
+        starts: Tries the encoder's known good starts.
+        warm_starts: Options to try before them.
+        constants: Values of the product's constants, ``module.NAME``, changed for this variant.
+    """
+
+    sampler: Sampler = "tpe"
+    starts: bool = True
+    warm_starts: tuple[Options, ...] = ()
+    constants: tuple[tuple[str, float], ...] = ()
+    num_under_way: int = 4
+
+
+def replay_ours(
+    table: SearchTable, seed: int, variant: Ours, trials: Sequence[int] = _TRIALS
+) -> list[Step]:
+    """Runs the product's search on a table, once for each number of trials."""
+    with _changed(variant.constants):
+        return [_run_ours(table, seed, variant, num_trials) for num_trials in trials]
+
+
+def _run_ours(table: SearchTable, seed: int, variant: Ours, num_trials: int) -> Step:
+    request = TuneRequest(
+        clip=Path(table.clip),
+        codec=table.codec,
+        aim=TargetQuality(quality=table.target_quality),
+        num_trials=num_trials,
+        sampler=variant.sampler,
+        seed=seed,
+        num_under_way=variant.num_under_way,
+    )
+    encoder = grid_encoder(ENCODERS[table.codec], table.values)
+    if not variant.starts:
+        encoder = replace(encoder, starts=())
+    with tempfile.TemporaryDirectory() as folder, _AtOnce(1) as pool:
+        replayed = TableMeasurer(pool=pool)
+        measurer, bench = cast("Measurer", replayed), cast("Bench", table)
+        study = open_study(
+            encoder,
+            preset=encoder.default_preset,
+            part="encoder",
+            fixed={},
+            sampler=variant.sampler,
+            seed=seed,
+            storage=open_storage(Path(folder) / "study.journal"),
+            name="replay",
+            warm_starts=[dict(one) for one in variant.warm_starts],
+        )
+        anchor = _result(measure_anchor(request, bench, measurer))
+        found = _result(search(request, [bench], [anchor], study, measurer))
+        return Step(len(replayed.seen), found.best.settings.options)
+
+
+def grid_encoder(encoder: Encoder, values: Mapping[str, tuple[OptionValue, ...]]) -> Encoder:
+    """Returns the row of an encoder whose search is confined to a grid.
+
+    Starts that the grid does not have are left out.
+    """
+    return replace(
+        encoder,
+        options=tuple(
+            replace(option, search=Choice(values[option.name]) if option.name in values else None)
+            for option in encoder.options
+        ),
+        starts=tuple(
+            start
+            for start in encoder.starts
+            if all(value in values[name] for name, value in start if name in values)
+        ),
+    )
+
+
+def _result(events: Generator[TuneEvent, None, T]) -> T:
+    """Runs a generator to its end and returns what it returns."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return cast("T", end.value)
+
+
+@contextmanager
+def _changed(constants: Sequence[tuple[str, float]]) -> Iterator[None]:
+    """Changes constants of the product for a while."""
+    before: list[tuple[Any, str, float]] = []
+    for name, value in constants:
+        module_name, _, constant = name.partition(".")
+        for module in _MODULES[module_name]:
+            before.append((module, constant, getattr(module, constant)))
+            setattr(module, constant, value)
+    try:
+        yield
+    finally:
+        for module, constant, value in before:
+            setattr(module, constant, value)
+
+
+# Where a constant lives, and where it is imported to.
+_MODULES: dict[str, tuple[Any, ...]] = {
+    "candidate": (candidate_module,),
+    "search": (search_module,),
+    "study": (study_module,),
+}
