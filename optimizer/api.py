@@ -1,15 +1,20 @@
-"""The search as one Python call: ``ratesight.tune``."""
+"""Searches as Python calls: ``ratesight.tune`` and ``ratesight.recommend``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.table import Codec
 from .aim import Aim, QualityRange, TargetQuality, TargetRate
+from .compare import contestants_of
 from .errors import RequestError
 from .events import Recommended
+from .ladder import PerTitle
 from .machine_choice import MachineChoice, MetricName
+from .per_title import recommend_events
+from .per_title_request import PerTitleRequest
 from .recommendation import Recommendation
 from .request import DEFAULT_STORE, TuneRequest
 from .tune import tune_events
@@ -101,3 +106,54 @@ def aim_of(
             target_quality = min(max(_USUAL_QUALITY, low), high)
         return QualityRange(low=low, high=high, quality=target_quality)
     return TargetQuality(quality=_USUAL_QUALITY if target_quality is None else target_quality)
+
+
+def recommend(
+    clips: Iterable[Path | str],
+    *,
+    qualities: Iterable[float] = (0.99, 0.97, 0.95, 0.90),
+    codecs: Iterable[Codec] = ("x264", "x265", "svtav1"),
+    settings: Iterable[Path | str] = (),
+    heights: Iterable[int | None] = (None, 720, 540),
+    metric: MetricName | None = None,
+    detector: Path | str | None = None,
+    limits: ClipLimits = USUAL_LIMITS,
+    max_seconds: float | None = None,
+    num_segments: int = 0,
+    frames_per_second: float = 5.0,
+    num_jobs: int = 0,
+    store: Path | str = DEFAULT_STORE,
+) -> PerTitle:
+    """Makes a ladder of each clip: for each quality the cheapest encoder, frame height and CRF.
+
+    Everything else that a run can be told is in PerTitleRequest, for ``recommend_events``.
+
+    Args:
+        codecs: At their usual presets, with their defaults.
+        settings: Files of recommendations, which are tried too.
+        heights: Frame heights, None for the clip's own.
+
+    Raises:
+        RequestError, SettingsError: What is asked makes no sense.
+        RecommendationError: A file of settings is none.
+        WeightsError and the others of ``recommend_events``.
+    """
+    request = PerTitleRequest(
+        clips=tuple(Path(clip) for clip in clips),
+        contestants=contestants_of(list(codecs), [Path(file) for file in settings]),
+        qualities=tuple(qualities),
+        heights=tuple(heights),
+        machine=MachineChoice(
+            asked_metric=metric, detector=None if detector is None else str(detector)
+        ),
+        limits=limits,
+        max_seconds=max_seconds,
+        num_segments=num_segments,
+        frames_per_second=frames_per_second,
+        num_jobs=num_jobs,
+        store=Path(store),
+    )
+    for event in recommend_events(request):
+        if isinstance(event, PerTitle):
+            return event
+    raise AssertionError("a run ends with its outcome or an error")

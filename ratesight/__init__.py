@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .codecs.clip import Clip, probe
-    from .optimizer.api import tune
+    from .optimizer.api import recommend, tune
     from .optimizer.clip_score import Score
+    from .optimizer.ladder import PerTitle
     from .optimizer.recommendation import Recommendation
     from .optimizer.score import score
 
@@ -19,13 +20,18 @@ _FOLDER = Path(__file__).parent
 if not (_FOLDER / "codecs").is_dir():
     __path__.append(str(_FOLDER.parent))
 
-__all__ = ["Clip", "Recommendation", "Score", "__version__", "probe", "score", "tune"]
+__all__ = [
+    "Clip", "PerTitle", "Recommendation", "Score", "__version__", "probe", "recommend", "score",
+    "tune",
+]  # fmt: skip
 
 # Looked up at first use: importing PyAV, torch and Optuna takes seconds.
 _HOMES = {
     "Clip": "codecs.clip",
     "probe": "codecs.clip",
+    "PerTitle": "optimizer.ladder",
     "Recommendation": "optimizer.recommendation",
+    "recommend": "optimizer.api",
     "Score": "optimizer.clip_score",
     "score": "optimizer.score",
     "tune": "optimizer.api",

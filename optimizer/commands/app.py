@@ -11,6 +11,7 @@ from .compare import compare
 from .encode import encode
 from .encoders import encoders
 from .probe import probe
+from .recommend import recommend
 from .score import score
 from .tune import tune
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Tunes x264, x265 and SVT-AV1 for what a machine must still see.",
 )
-for command in (tune, encode, compare, score, bdrate, probe, encoders):
+for command in (tune, encode, compare, recommend, score, bdrate, probe, encoders):
     app.command()(command)
 
 

@@ -1,0 +1,189 @@
+"""``ratesight recommend``: for each title the cheapest encoder, settings and frame height."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import NOT_VERIFIED, one_line_errors
+from .options import (
+    AllowNetworkOption,
+    DebugOption,
+    DetectorOption,
+    FaceDetectorOption,
+    FrameRateOption,
+    FramesPerSecondOption,
+    ImageSizeOption,
+    JobsOption,
+    JsonOption,
+    LimitOption,
+    MetricOption,
+    PlateDetectorOption,
+    StoreOption,
+    parse_frame_rate,
+    parse_segments,
+)
+from .output import event_type, make_folder, open_console, print_json, say
+
+if TYPE_CHECKING:
+    from ..per_title_request import PerTitleRequest
+
+
+def recommend(
+    clips: Annotated[list[Path], typer.Argument(help="Video files or folders of pictures.")],
+    qualities: Annotated[
+        str, typer.Option(metavar="Q,...", help="Task qualities, a rung each.")
+    ] = "0.99,0.97,0.95,0.90",
+    codecs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Encoders at their usual presets; all three unless --settings are given.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="recommendation.json of a tune; repeatable."),
+    ] = None,
+    heights: Annotated[
+        str,
+        typer.Option(
+            metavar="LINES,...",
+            help="Frame heights, own for the clip's; a clip that is not higher keeps its own.",
+        ),
+    ] = "own,720,540",
+    metric: MetricOption = None,
+    detector: DetectorOption = None,
+    face_detector: FaceDetectorOption = None,
+    plate_detector: PlateDetectorOption = None,
+    image_size: ImageSizeOption = 640,
+    max_seconds: Annotated[float | None, typer.Option(help="Cut each clip.")] = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NxS", help="Choose on N pieces of S seconds; the whole clip verifies."
+        ),
+    ] = None,
+    frames_per_second: FramesPerSecondOption = 5.0,
+    frame_rate: FrameRateOption = None,
+    limit: LimitOption = None,
+    allow_network: AllowNetworkOption = False,
+    tolerance: Annotated[
+        float, typer.Option(help="How far a verified quality may fall short.")
+    ] = 0.03,
+    jobs: JobsOption = 0,
+    store: StoreOption = Path("ratesight.sqlite"),
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
+        "ratesight-out/recommend"
+    ),
+    json_lines: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Recommend for each title a ladder: encoder, settings, frame height and CRF a quality."""
+    with one_line_errors(debug):
+        from ...codecs.limits import parse_limits
+        from ..machine_choice import MachineChoice
+        from ..per_title_request import (
+            PerTitleRequest,
+            ladder_contestants,
+            parse_heights,
+            parse_qualities,
+        )
+
+        num_segments, segment_seconds = parse_segments(segments)
+        request = PerTitleRequest(
+            clips=tuple(clips),
+            contestants=ladder_contestants(codecs, settings or []),
+            qualities=parse_qualities(qualities),
+            heights=parse_heights(heights),
+            machine=MachineChoice(
+                asked_metric=None if metric is None else metric.value,
+                detector=detector,
+                face_detector=face_detector,
+                plate_detector=plate_detector,
+                image_size=image_size,
+            ),
+            frame_rate=parse_frame_rate(frame_rate),
+            limits=parse_limits(limit or [], allow_network=allow_network),
+            max_seconds=max_seconds,
+            num_segments=num_segments,
+            segment_seconds=segment_seconds,
+            frames_per_second=frames_per_second,
+            num_jobs=jobs,
+            tolerance=tolerance,
+            store=store,
+        )
+        _show(request, out, json_lines=json_lines)
+
+
+def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
+    """Makes the ladders, shows the progress, writes the results."""
+    from rich.table import Table
+
+    from ..compare import ClipSkipped, CurveMeasured
+    from ..errors import CurveError
+    from ..ladder import PerTitle
+    from ..ladder_files import FIXED_COLUMNS, RUNG_COLUMNS, fixed_rows, rung_rows, write_ladders
+    from ..ladder_report import draw_ladders
+    from ..per_title import recommend_events
+
+    make_folder(out)
+    console = open_console(stderr=True)
+    found: PerTitle | None = None
+    with console.status("measuring") as status:
+        for event in recommend_events(request):
+            if isinstance(event, PerTitle):
+                found = event
+            elif isinstance(event, CurveMeasured):
+                points = [f"{one.quality:.3f} at {one.rate_kbps:.0f}" for one in event.points]
+                console.print(f"{event.clip} {event.contestant}: {', '.join(points)} kbit/s")
+            elif isinstance(event, ClipSkipped):
+                console.print(f"{event.clip} skipped: {event.reason}")
+            else:
+                if event.given_up:
+                    console.print(
+                        f"{event.clip}: {', '.join(event.given_up)} given up as far behind, about "
+                        f"{event.num_encodes_spared} encodes spared"
+                    )
+                for note in event.notes:
+                    console.print(f"{event.clip}: {note}")
+                status.update(f"measuring, {event.clip} done")
+            if json_lines:
+                print_json(event_type(event), dataclasses.asdict(event))
+    assert found is not None
+    if not found.titles:
+        raise CurveError(f"no clip could be measured; {found.skipped[0].reason}")
+    write_ladders(found, out)
+    draw_ladders(found, out / "hulls.png")
+    if not json_lines:
+        console = open_console()
+        table = Table(title="The cheapest of each title (95 % interval over frames)")
+        for column in RUNG_COLUMNS:
+            table.add_column(column, justify="left" if column in ("title", "encoder") else "right")
+        for title in found.titles:
+            for row in rung_rows(title):
+                table.add_row(*row)
+            table.add_section()
+        console.print(table)
+        if found.fixed:
+            table = Table(
+                title="Per-title against one setting for all: median over titles (95 % interval)",
+                caption="kept on all titles, or on the median one; change: of each title's rate, "
+                "negative is saved; sum: of all rates together; worse: titles that cost more; "
+                "short: titles below the quality, per title and with one setting",
+            )
+            for column in FIXED_COLUMNS:
+                table.add_column(column, justify="left" if "for all" in column else "right")
+            for row in fixed_rows(found):
+                table.add_row(*row)
+            console.print(table)
+        if found.not_fixed:
+            say(f"behind on most titles, no setting for all: {', '.join(found.not_fixed)}")
+        say(f"{found.num_encodes} encodes, {found.num_from_store} found in the store")
+        names = ("ladder.csv", "recommendations.json", "hulls.png", "rungs")
+        say("\n".join(["", *(str(out / name) for name in names)]))
+    if not found.is_verified:
+        raise typer.Exit(NOT_VERIFIED)
