@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import weakref
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -88,13 +89,15 @@ class Order:
         return zlib.compress(pickle.dumps(self))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class _Station:
-    """What a worker keeps of one place: the decoded clip, the machines, and benches by digest."""
+    """What a worker keeps of one place: the decoded clip, the machines, and benches by digest.
+
+    Its scratch files are closed when the last measurement that holds on to it ends.
+    """
 
     source: Source
     machines: Mapping[str, TaskMachine[Any]]
-    open_files: ExitStack
     benches: dict[str, list[Bench]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -117,7 +120,9 @@ def measure_order(
         ClipError, WeightsError: It cannot read what it needs.
     """
     order: Order = pickle.loads(zlib.decompress(packed))
-    benches = _benches(digest, order)
+    with _opening:
+        station = _open_station(order.place)
+    benches = _benches(station, digest, order)
     for bench, key in zip(benches, keys, strict=True):
         own = bench.measurement_key(settings)
         assert isinstance(own, dict)
@@ -157,16 +162,13 @@ def check_same(expected: Mapping[str, Json], own: Mapping[str, Json]) -> None:
 _NAMES = {"ratesight": "the version of ratesight", "decoder": "the build of FFmpeg"}
 
 
-def _benches(digest: str, order: Order) -> list[Bench]:
-    with _opening:
-        station = _open_station(order.place)
+def _benches(station: _Station, digest: str, order: Order) -> list[Bench]:
     with station.lock:
         if digest not in station.benches:
             station.benches[digest] = [_bench(station, order, look) for look in order.looks]
         return station.benches[digest]
 
 
-# What is dropped is closed when the last measurement that uses it ends.
 @lru_cache(maxsize=_MOST_PLACES)
 def _open_station(place: Place) -> _Station:
     # Half a frame short, which is rounded up: a sum of seconds would be off by one at times.
@@ -180,17 +182,19 @@ def _open_station(place: Place) -> _Station:
         if place.second_detector is not None:
             detector = load_detector(place.second_detector, image_size=place.choice.image_size)
             all_machines.append(object_machine(detector, place.choice))
-        source = load_source(
-            place.clip,
-            max_seconds=seconds,
-            frame_rate=place.given_frame_rate,
-            limits=place.limits,
+        source = stack.enter_context(
+            load_source(
+                place.clip,
+                max_seconds=seconds,
+                frame_rate=place.given_frame_rate,
+                limits=place.limits,
+            )
         )
-        return _Station(
-            source=source,
-            machines={machine.version: machine for machine in all_machines},
-            open_files=stack.pop_all(),
+        station = _Station(
+            source=source, machines={machine.version: machine for machine in all_machines}
         )
+        weakref.finalize(station, stack.pop_all().close)
+        return station
 
 
 def _bench(station: _Station, order: Order, look: Look) -> Bench:
