@@ -132,8 +132,8 @@ def _summary(recommendation: Recommendation) -> dict[str, object]:
     fields["provenance"] = {
         key: value for key, value in recommendation.provenance.items() if key not in _LEFT_OUT
     }
-    if fields["regions"] is not None:
-        fields["regions"] = {**fields["regions"], "detector": None}
+    if isinstance(fields["regions"], dict):
+        fields["regions"]["detector"] = None
     return dict(fields)
 
 

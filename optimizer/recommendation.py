@@ -233,7 +233,8 @@ class Recommendation:
         notes: What a reader should know, in sentences.
         regions: Where the regions of the settings come from; None where they have none.
         ffmpeg_command: That makes the same encode; None with regions, which FFmpeg's command line
-            cannot move: then ``ratesight encode`` does.
+            cannot move: then ``ratesight encode`` does. None also with shots: ``per_shot`` has
+            their commands.
         shots: The CRF of each shot, where that is recommended over the one CRF of the settings.
         per_shot: What a CRF for each shot saves, recommended or not; None where it was not tried.
     """

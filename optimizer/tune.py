@@ -371,7 +371,7 @@ def _recommend(
         notes=(*bench.source.notes, *verification.notes),
         regions=regions_used(request, settings, machines.finder.weights_sha256),
         ffmpeg_command=None
-        if settings.regions is not None
+        if settings.regions is not None or (per_shot is not None and per_shot.is_recommended)
         else ffmpeg_command(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
         ),

@@ -381,10 +381,7 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         console.print(f"note: {note}")
     # Not through rich, which wraps lines and turns ":v:" into a picture.
     say(f"\n{out / 'recommendation.json'}\n{out / 'report.html'}\n")
-    if recommendation.ffmpeg_command is None or recommendation.shots is not None:
-        print(_encode_command(recommendation, out))
-    else:
-        print(recommendation.ffmpeg_command)
+    say(recommendation.ffmpeg_command or _encode_command(recommendation, out))
     if not recommendation.is_verified:
         print("ratesight: the winner failed verification, see the gap above", file=sys.stderr)
 
