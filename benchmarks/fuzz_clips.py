@@ -146,17 +146,20 @@ def _work(fuzz: Fuzz, index: int) -> None:
         else:
             row["end"] = f"crash {worker.wait()}"
         if row["end"] != "answer":
-            worker.kill()
-            worker.wait()
+            _end(worker)
             life, worker, num_files = life + 1, _start(), 0
         with fuzz.lock:
             fuzz.log.write(json.dumps(row) + "\n")
             fuzz.log.flush()
         for file in [*path.iterdir(), path] if path.is_dir() else [path]:
             file.rmdir() if file.is_dir() else file.unlink()
-    assert worker.stdin is not None
-    worker.stdin.close()
-    worker.wait()
+    _end(worker)
+
+
+def _end(worker: subprocess.Popen[str]) -> None:
+    worker.kill()
+    with worker:  # closes its pipes and waits
+        pass
 
 
 def _start() -> subprocess.Popen[str]:
