@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,11 @@ class Cluster:
         alone_since: float | None = None
         try:
             while not stop.is_set():
-                with suppress(TimeoutError):
+                try:
                     return future.result(timeout=_POLL_SECONDS)  # type: ignore[no-any-return]
+                except TimeoutError:
+                    if future.done():
+                        raise  # it is the worker's own
                 alone_since = None if self._num_workers() else alone_since or time.monotonic()
                 if alone_since and time.monotonic() - alone_since > self.patience_seconds:
                     raise ClusterError(self._nobody())
@@ -154,7 +157,8 @@ class Cluster:
     def _nobody(self) -> str:
         return (
             f"a cluster must have a worker, the scheduler has had none for "
-            f"{self.patience_seconds:g} s; start one (dask worker ADDRESS), what was measured is kept"
+            f"{self.patience_seconds:g} s; start one: dask worker ADDRESS (what was measured is "
+            f"kept)"
         )
 
     def _order(self, benches: Sequence[Bench]) -> tuple[str, bytes]:

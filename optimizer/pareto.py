@@ -191,7 +191,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
             wall_seconds=time.perf_counter() - started,
-            provenance=provenance(request, benches.own),
+            provenance=provenance(request, benches.own, measurer),
         )
 
 

@@ -11,6 +11,7 @@ from ..codecs.encoder import encoder_version
 from ..codecs.settings import EncodeSettings
 from .bench import Bench
 from .machines import Machines
+from .measure import Measurer
 from .recommendation import MachinesUsed, RegionsUsed
 from .request import TuneRequest, num_jobs_here
 from .store import Json
@@ -51,7 +52,7 @@ def regions_used(
     )
 
 
-def provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
+def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[str, Json]:
     """Returns all that a run depended on, its bench being that of the verification."""
     choice = request.machine
     return {
@@ -85,7 +86,7 @@ def provenance(request: TuneRequest, bench: Bench) -> dict[str, Json]:
         "seed": request.seed,
         "num_warm_starts": request.num_warm_starts,
         "num_under_way": request.num_under_way,
-        "num_jobs": request.jobs,
+        "num_jobs": measurer.num_jobs,
         **software(),
     }
 

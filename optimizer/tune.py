@@ -375,7 +375,7 @@ def _recommend(
         else ffmpeg_command(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
         ),
-        provenance=provenance(request, bench),
+        provenance=provenance(request, bench, measurer),
         shots=None if per_shot is None else per_shot.recommended,
         per_shot=per_shot,
     )

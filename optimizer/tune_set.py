@@ -265,7 +265,7 @@ def _recommend(
         notes=tuple(notes),
         provenance={
             name: value
-            for name, value in provenance(request, ready[0].benches.own).items()
+            for name, value in provenance(request, ready[0].benches.own, measurer).items()
             if name not in _OF_ONE_CLIP
         },
     )
