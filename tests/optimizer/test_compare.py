@@ -127,6 +127,21 @@ def test_a_clip_that_cannot_be_used_is_skipped(asked: CompareRequest, tmp_path: 
     assert events[-1].num_encodes == 0
 
 
+def test_a_clip_lower_than_the_height_of_settings_is_skipped(asked: CompareRequest) -> None:
+    tall = contestant("x264", "veryfast", "tall")
+    tall = dataclasses.replace(tall, settings=dataclasses.replace(tall.settings, height=288))
+    request = dataclasses.replace(
+        asked, clips=asked.clips[:1], contestants=(asked.contestants[0], tall)
+    )
+
+    skipped, compared = compare_events(request)
+
+    assert isinstance(skipped, ClipSkipped)
+    assert "at most the clip's own, 144, got 288" in skipped.reason
+    assert isinstance(compared, Compared)
+    assert compared.curves == ()
+
+
 def test_the_command_writes_its_results(clips: Path, weights: Path, tmp_path: Path) -> None:
     recommendation = tmp_path / "mine" / "recommendation.json"
     recommendation.parent.mkdir()

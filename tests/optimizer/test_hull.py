@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ratesight.optimizer.curve import RdPoint, fit_curve
-from ratesight.optimizer.hull import HullPoint, cheapest_rate, convex_hull, is_hopeless
+from ratesight.optimizer.hull import (
+    HullPoint,
+    cheapest_rate,
+    convex_hull,
+    excess_at,
+    is_hopeless,
+)
 from scipy.spatial import ConvexHull
 
 Pairs = Sequence[tuple[float, float]]
@@ -74,6 +80,8 @@ def test_cheapest_of_curves_that_cross() -> None:
     assert cheapest_rate([steep, flat], 0.99) == pytest.approx(400)
     assert cheapest_rate([flat], 0.99) == math.inf
     assert cheapest_rate([], 0.5) == math.inf
+    assert excess_at(200, 0.85, [steep, flat]) == pytest.approx(math.log(2))
+    assert excess_at(200, 0.95, [flat]) == -math.inf
 
 
 RIVAL = fit_curve(points([(800, 0.99), (400, 0.95), (200, 0.9), (100, 0.8)]))

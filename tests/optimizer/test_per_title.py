@@ -31,6 +31,8 @@ from ratesight.optimizer.per_title_request import (
 from ratesight.optimizer.recommendation import read_settings, settings_from_json
 from typer.testing import CliRunner
 
+import ratesight
+
 RunFfmpeg = Callable[..., str]
 
 
@@ -234,6 +236,28 @@ def test_the_command_shows_and_writes_its_results(
         rows = list(csv.DictReader(file))
     assert [row["reason"] == "" for row in rows] == [False, True]
     assert rows[0]["reason"] == missing["reason"]
+
+
+def test_python_call_asks_the_real_machine_too(clips: Path, weights: Path, tmp_path: Path) -> None:
+    found = ratesight.recommend(
+        [clips / "carphone_qcif.mp4"],
+        qualities=(0.7,),
+        codecs=("x264",),
+        heights=(None,),
+        metric="objects",
+        detector=weights,
+        max_seconds=0.3,
+        frames_per_second=10,
+        store=tmp_path / "store.sqlite",
+    )
+
+    (title,) = found.titles
+    one = title.rungs[0].chosen
+    assert one is not None
+    assert one.real_quality is not None
+    worse = min(one.quality, one.real_quality)
+    assert one.quality_gap == pytest.approx(worse - one.expected_quality)
+    assert found.fixed == ()  # of one title there is nothing to compare
 
 
 def test_without_a_clip_it_fails_in_one_line(weights: Path, tmp_path: Path) -> None:
