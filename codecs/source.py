@@ -6,6 +6,7 @@ import hashlib
 import math
 import shutil
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -144,6 +145,7 @@ def load_source(
     max_seconds: float | None = None,
     frame_rate: Fraction | None = None,
     limits: ClipLimits = USUAL_LIMITS,
+    stop: threading.Event | None = None,
 ) -> Source:
     """Decodes a clip into a scratch file.
 
@@ -155,10 +157,11 @@ def load_source(
         max_seconds: Cuts the clip; what comes later is not looked at.
         frame_rate: Overrides the clip's own.
         limits: What the clip may cost.
+        stop: Ends the decoding from another thread, once it is set.
 
     Raises:
         ClipError: The clip is unreadable, truncated, interlaced, changes its size, or exceeds a
-            limit.
+            limit; or decoding was stopped.
         ScratchError: There is no room for the decoded frames.
     """
     path = Path(path)
@@ -172,6 +175,8 @@ def load_source(
         scratch = cleanup.enter_context(_new_scratch())
         digest = hashlib.sha256()
         for planes in reader:
+            if stop is not None and stop.is_set():
+                raise ClipError(f"decoding of {path} was stopped")
             if len(reader.timestamps) == 1:
                 num_bytes = planes.nbytes * (reader.num_expected or 1)
                 _check_room(num_bytes, path)

@@ -71,8 +71,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             max_seconds=request.max_seconds,
             frame_rate=request.frame_rate,
             limits=request.limits,
+            stop=measurer.stop,
         )
-        stack.callback(_close, loading)
+        stack.callback(_close, loading, measurer)
         choice = request.machine
         machines = load_machines(choice, stack.enter_context(open_feature_file()))
         second = None
@@ -203,8 +204,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
 
 
-def _close(loading: Future[Source]) -> None:
+def _close(loading: Future[Source], measurer: Measurer) -> None:
     """Gives the scratch space back, also where the source was never asked for."""
+    measurer.stop.set()  # else Ctrl-C would wait for a long clip to be decoded
     if not loading.cancel() and loading.exception() is None:
         loading.result().close()
 

@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 
 import imageio_ffmpeg
@@ -388,6 +389,16 @@ class TestSource:
         source.close()
         with pytest.raises(ValueError, match="closed"):
             source.planes(0)
+
+    def test_decoding_can_be_stopped(self, carphone, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        stop = threading.Event()
+        with load_source(carphone, max_seconds=0.1, stop=stop) as source:
+            assert source.num_frames == 3
+        stop.set()
+        with pytest.raises(ClipError, match=r"decoding of .*carphone_qcif.mp4 was stopped"):
+            load_source(carphone, stop=stop)
+        assert list(tmp_path.iterdir()) == []
 
     def test_pictures_can_be_encoded(self, clips):
         # Tagged as RGB, 4:2:0 pictures were refused by SVT-AV1.
