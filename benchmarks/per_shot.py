@@ -3,8 +3,8 @@
 Nearly all clips at hand are one shot. One is a street of five shots as it was edited; the other
 titles are made of real clips, cut to one size, two seconds of each, without loss.
 
-``python -m benchmarks.per_shot --data ../shared/data`` takes about an hour on two cores, writes
-after every run, and goes on where it was stopped.
+``python -m benchmarks.per_shot --data ../shared/data`` takes about forty minutes on two cores,
+writes after every run, and goes on where it was stopped.
 """
 
 from __future__ import annotations

@@ -172,7 +172,8 @@ class ShotEncoder:
             name = ENCODERS[self._settings.codec].ffmpeg_name
             self._context = video_context(name, "w")
             self._context.flags |= self._first.flags & Flags.global_header
-            self._context.sample_aspect_ratio = self._first.sample_aspect_ratio
+            if self._first.sample_aspect_ratio is not None:
+                self._context.sample_aspect_ratio = self._first.sample_aspect_ratio
             self._running = self._start(self._context)
             shot = self._shots[self._number]
         return packets + self._moved(self._running.encode(planes, index - shot.start_frame, ()))

@@ -60,7 +60,7 @@ def share_bits(
         notes.append("The clip is one shot: one CRF is all it needs.")
         return None
     if len(idle) == len(segments):
-        notes.append("No object was seen on the frames that shots are told apart by: one CRF.")
+        notes.append("No object was seen on the frames that shots are measured by: one CRF.")
         return None
     if idle:
         which = ("shots " if len(idle) > 1 else "shot ") + ", ".join(map(str, idle))

@@ -34,7 +34,7 @@ def shots(draw, most=4):
     """Curves as encoders give them: bits rise as the CRF falls, losses do not."""
     found = []
     for _ in range(draw(st.integers(1, most))):
-        count = draw(st.integers(1, 5))
+        count = draw(st.integers(1, 4))
         steps = st.lists(st.integers(1, 50), min_size=count, max_size=count)
         falls = st.lists(st.integers(0, 30), min_size=count, max_size=count)
         losses = np.cumsum(draw(falls))[::-1]
