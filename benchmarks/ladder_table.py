@@ -21,13 +21,14 @@ def ladders(results: dict[str, Any]) -> str:
         rungs = {rung["target_quality"]: rung["chosen"] for rung in title["rungs"]}
         cells = " | ".join(_cell(rungs[quality]) for quality in qualities)
         lines.append(f"| {title['clip']}, {title['width']}x{title['height']} | {cells} |")
-    lines += [
-        "",
-        "| quality | kept on | one setting for all | per-title against it: median (95 % interval), "
-        "quartiles | sum of rates | titles that cost more | short of the quality: per title, one "
-        "setting |",
-        "|---" * 7 + "|",
-    ]
+    if results["fixed"]:
+        lines += [
+            "",
+            "| quality | kept on | one setting for all | per-title against it: median (95 % "
+            "interval), quartiles | sum of rates | titles that cost more | short of the quality: "
+            "per title, one setting |",
+            "|---" * 7 + "|",
+        ]
     lines += [_fixed_row(rung) for rung in results["fixed"]]
     return "\n".join([*lines, "", *_sentences(results)]) + "\n"
 

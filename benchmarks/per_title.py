@@ -63,6 +63,7 @@ def main() -> None:
         "titles": [],
         "skipped": [],
         "fixed": [],
+        "tolerance": request.tolerance,
     }
     for event in recommend_events(request):
         match event:
@@ -76,7 +77,6 @@ def main() -> None:
             case PerTitle():
                 results["fixed"] = [dataclasses.asdict(one) for one in event.fixed]
                 results["not_fixed"] = event.not_fixed
-                results["tolerance"] = event.tolerance
                 if arguments.pictures is not None:
                     arguments.pictures.mkdir(parents=True, exist_ok=True)
                     draw_ladders(event, arguments.pictures / "per_title.png")

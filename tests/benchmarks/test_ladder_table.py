@@ -1,0 +1,109 @@
+"""The README's tables of ladders, from results as the benchmark writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ratesight.optimizer.compare import CurveMeasured
+from ratesight.optimizer.curve import RdPoint
+from ratesight.optimizer.fixed_ladder import FixedChoice, compare_fixed
+from ratesight.optimizer.ladder import Chosen, FixedRung, FixedTitle, Rung, TitleLadder
+
+Ladders = Callable[[dict[str, Any]], str]
+
+
+@pytest.fixture(scope="module")
+def ladders() -> Ladders:
+    """Benchmarks are not installed."""
+    file = Path(__file__).resolve().parents[2] / "benchmarks" / "ladder_table.py"
+    spec = importlib.util.spec_from_file_location("ladder_table", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made: Ladders = module.ladders
+    return made
+
+
+def title(clip: str, rate_kbps: float) -> TitleLadder:
+    point = RdPoint(crf=30, rate_kbps=rate_kbps, quality=0.96)
+    chosen = Chosen(
+        contestant="x264 360p",
+        settings={"codec": "x264"},
+        width=640,
+        height=360,
+        crf=30,
+        expected_rate_kbps=rate_kbps,
+        expected_quality=0.96,
+        rate_kbps=rate_kbps,
+        quality=0.9,
+        quality_interval=(0.85, 0.95),
+        real_quality=None,
+        quality_gap=-0.06,
+        is_verified=False,
+        ffmpeg_command="ffmpeg",
+    )
+    return TitleLadder(
+        clip=clip,
+        clip_content_sha256="0",
+        width=1280,
+        height=720,
+        curves=(CurveMeasured(clip=clip, contestant="x264", points=(point,), intervals=(None,)),),
+        given_up=("x265",),
+        num_encodes_spared=3,
+        hull=(),
+        rungs=(
+            Rung(target_quality=0.99, chosen=None, reason="out of reach"),
+            Rung(target_quality=0.95, chosen=chosen, reason=None),
+        ),
+        notes=(),
+    )
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    titles = [title("a", 100), title("b", 50)]
+    rows = [
+        FixedTitle(clip=clip, rate_kbps=200, quality=0.97, own_rate_kbps=rate, own_quality=0.9,
+                   change_percent=(rate / 200 - 1) * 100)
+        for clip, rate in (("a", 100), ("b", 50))
+    ]  # fmt: skip
+    found = compare_fixed(FixedChoice(contestant="x264", crf=24.5), {}, rows, enough_quality=0.92)
+    fixed = [
+        FixedRung(target_quality=0.99, keeps="all titles", found=None),
+        FixedRung(target_quality=0.95, keeps="all titles", found=found),
+    ]
+    return {
+        "titles": [dataclasses.asdict(one) for one in titles],
+        "skipped": [{"clip": "c", "reason": "nothing is seen"}],
+        "fixed": [dataclasses.asdict(one) for one in fixed],
+        "tolerance": 0.03,
+    }
+
+
+def test_each_title_and_each_quality_is_a_row(ladders: Ladders, results: dict[str, Any]) -> None:
+    lines = ladders(results).splitlines()
+    assert lines[0] == "| title | quality 0.99 | quality 0.95 |"
+    assert lines[2] == ("| a, 1280x720 | out of reach | x264 360p, CRF 30: 100 kbit/s, 0.90 |")
+    assert "| 0.99 | all titles | none keeps it | | | | |" in lines
+    assert (
+        "| 0.95 | all titles | x264, CRF 24.5 | -62.5 % (-75 to -50), -69 to -56 | -62.5 % | "
+        "0 of 2 | 2, 0 |"
+    ) in lines
+    for line in lines:
+        if line.startswith("|"):
+            assert line.count("|") in (4, 8)
+    assert lines[-1].startswith("Of 4 rungs 2 are out of reach; the others use x264 360p 2.")
+    assert "and 2 fall short by more than 0.03" in lines[-1]
+    assert "spared about 6 in all. Skipped: c." in lines[-1]
+
+
+def test_results_of_a_run_under_way_have_no_second_table(
+    ladders: Ladders, results: dict[str, Any]
+) -> None:
+    assert "one setting for all" not in ladders({**results, "fixed": []})
