@@ -131,8 +131,10 @@ class Cluster:
                 try:
                     return future.result(timeout=_POLL_SECONDS)  # type: ignore[no-any-return]
                 except TimeoutError:
-                    if future.done():
-                        raise  # it is the worker's own
+                    # It may have ended since, or this is an error of the worker's own.
+                    error = future.exception() if future.status == "error" else None
+                    if error is not None:
+                        raise error from None
                 alone_since = None if self._num_workers() else alone_since or time.monotonic()
                 if alone_since and time.monotonic() - alone_since > self.patience_seconds:
                     raise ClusterError(self._nobody())
