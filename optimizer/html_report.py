@@ -22,7 +22,7 @@ from .bd_rate import percent_text
 from .comparison_files import matrix_rows
 from .moment import LossMap, Moment
 from .recommendation import Recommendation
-from .record import CompareRecord, TuneRecord
+from .record import CompareRecord, SummaryRecord, TuneRecord
 from .report import (
     LOSS_COLORS,
     bd_rate_text,
@@ -63,6 +63,8 @@ def tune_html(record: TuneRecord, downloads: Mapping[str, str]) -> str:
         record=record,
         clip_name=Path(str(found.provenance.get("clip", record.name))).name,
         headline=headline(found),
+        at=_at(found),
+        interval=_interval(found),
         bd_rate=bd_rate_text(found),
         rows=examined_rows(found),
         losses=list(_losses(found)),
@@ -108,7 +110,11 @@ def tune_drawings(record: TuneRecord) -> list[Drawing]:
     drawings = [
         ("curves", "Rate and quality", report_figures.curves(found, record.points)),
         ("frames", "Quality over time", report_figures.frames(look)),
-        ("pareto", "All encodes of the search", report_figures.pareto(record.points)),
+        (
+            "pareto",
+            "All encodes of the search",
+            report_figures.pareto(record.points, _chosen(record)),
+        ),
         ("speed", "Cost and encode time", report_figures.speed(record.trials, record.points)),
     ]
     for one in record.searches:
@@ -173,6 +179,11 @@ def compare_html(record: CompareRecord, downloads: Mapping[str, str]) -> str:
             }
         ),
     )
+
+
+def summary_html(record: SummaryRecord, downloads: Mapping[str, str]) -> str:
+    """Returns the page of a run that is told in tables and pictures."""
+    return _page("summary.html", downloads, record=record, provenance=_flat(record.provenance))
 
 
 def compare_drawings(record: CompareRecord) -> list[Drawing]:
@@ -244,6 +255,22 @@ def _figure(drawing: Drawing) -> Figure:
     )
 
 
+def _at(found: Recommendation) -> str:
+    """Returns where the rates are compared."""
+    if found.target_rate_kbps is not None:
+        return f"at the quality reached with {found.target_rate_kbps:g} kbit/s"
+    return f"at task quality {found.target_quality:g}"
+
+
+def _interval(found: Recommendation) -> str:
+    """Returns the interval of the saving; where the curves end, that."""
+    ends = [
+        "beyond what was measured" if end is None else f"{end:+.1f} %"
+        for end in found.rate_change_interval_percent
+    ]
+    return " to ".join(ends)
+
+
 def _losses(found: Recommendation) -> Iterator[str]:
     """Yields what the tuned settings do worse than the defaults, each where it meets the target."""
     if found.keeps_defaults:
@@ -260,7 +287,7 @@ def _losses(found: Recommendation) -> Iterator[str]:
         anchor, winner = getattr(found.anchor, field), getattr(found.winner, field)
         if anchor is not None and winner is not None and winner < anchor - least:
             yield f"{name}: {anchor:{form}} with the defaults, {winner:{form}} tuned"
-    low, high = found.rate_change_interval_percent
+    _, high = found.rate_change_interval_percent
     if high is None or high > 0:
         yield "the interval of the saving reaches above 0: it may be chance"
 
@@ -310,8 +337,14 @@ def _trials_of(record: TuneRecord, part: Literal["encoder", "regions"]) -> list[
     return [one for one in record.trials if (one.trial < num_encoder) == (part == "encoder")]
 
 
-def _trial_rows(record: TuneRecord) -> Iterator[dict[str, Any]]:
+def _chosen(record: TuneRecord) -> int | None:
+    """Returns the trial whose settings are recommended."""
     settings = record.recommendation.settings["options"]
+    return next((one.trial for one in record.trials if one.options == settings), None)
+
+
+def _trial_rows(record: TuneRecord) -> Iterator[dict[str, Any]]:
+    chosen = _chosen(record)
     for one in record.trials:
         seconds = [
             point.encode_seconds
@@ -325,7 +358,7 @@ def _trial_rows(record: TuneRecord) -> Iterator[dict[str, Any]]:
             "num_points": one.num_points,
             "seconds": f"{float(np.median(seconds)):.2f}" if seconds else "",
             "what": f"failed: {one.failure}" if one.failure else what or "the encoder's defaults",
-            "is_chosen": one.options == settings,
+            "is_chosen": one.trial == chosen,
         }
 
 

@@ -11,8 +11,8 @@ from ..metrics.task import TaskMachine
 from .machine_choice import MachineChoice, MetricName
 
 if TYPE_CHECKING:
-    from .moments import HeatMap
     from ..metrics.feature_file import FeatureFile
+    from .moments import HeatMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,6 +15,7 @@ from .compare import Compared
 from .errors import StoreError
 from .events import ClipLoaded, PointMeasured, SearchFinished, TrialFinished
 from .moment import CloseLook
+from .plain_text import printable
 from .recommendation import Recommendation
 from .store import Json, Store
 
@@ -64,8 +66,65 @@ class CompareRecord:
     provenance: dict[str, Json]
 
 
-# A new kind: a dataclass here, a row in ``report_files`` and a template.
-Record = TuneRecord | CompareRecord
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        read: How to read it, in a sentence.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    read: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture that a command has written as PNG.
+
+    Attributes:
+        name: Of its file.
+        read: How to read it, in a sentence.
+        png_base64: Empty where only the words are told.
+    """
+
+    name: str
+    title: str
+    read: str
+    png_base64: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRecord:
+    """A run that is told in tables and pictures: of many clips, or of a front.
+
+    Attributes:
+        command: Of ours, such as ``tune``.
+        name: Of its folder of results.
+        title: What was looked at.
+        headline: What to use, and what it saves.
+        number: The saving in large letters; empty where there is none.
+        commands: What is done and the command that does it.
+        provenance: What the result depended on.
+    """
+
+    kind: Literal["summary"] = "summary"
+    command: str
+    name: str
+    title: str
+    headline: str
+    number: str
+    commands: tuple[tuple[str, str], ...]
+    tables: tuple[Table, ...]
+    pictures: tuple[Picture, ...]
+    notes: tuple[str, ...]
+    provenance: dict[str, Json]
+
+
+# A new kind: a dataclass here, a case in ``report_files`` and a template.
+Record = TuneRecord | CompareRecord | SummaryRecord
 
 
 @cache
@@ -74,9 +133,34 @@ def _adapter() -> TypeAdapter[Record]:
 
 
 def record_json(record: Record) -> dict[str, Json]:
-    """Returns a record as strict JSON: what is no number is null."""
-    fields: dict[str, Json] = json.loads(_adapter().dump_json(record))
+    """Returns a record as strict JSON: what is no number is null, texts are printable."""
+    fields = _plain(dataclasses.asdict(record))
+    assert isinstance(fields, dict)
     return fields
+
+
+def read_record(fields: dict[str, Json]) -> Record:
+    """Returns the record of its JSON.
+
+    Raises:
+        ValidationError: It is of another version.
+    """
+    return _adapter().validate_python(fields)
+
+
+def _plain(value: Any) -> Json:
+    match value:
+        case dict():
+            # In the order that the store keeps, so that a report is the same from there.
+            return {printable(str(name)): _plain(one) for name, one in sorted(value.items())}
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case str():
+            return printable(value)
+        case float():
+            return value if math.isfinite(value) else None
+    assert value is None or isinstance(value, (bool, int))
+    return value
 
 
 def record_schema() -> dict[str, Any]:
@@ -86,6 +170,9 @@ def record_schema() -> dict[str, Any]:
 
 def without_pictures(record: Record) -> Record:
     """Returns a record without the bytes of its pictures, which are files of their own."""
+    if isinstance(record, SummaryRecord):
+        bare = tuple(replace(one, png_base64="") for one in record.pictures)
+        return replace(record, pictures=bare)
     if not isinstance(record, TuneRecord):
         return record
     look = record.look
@@ -122,7 +209,8 @@ def kept_records(store: Store) -> tuple[list[Record], int]:
     kept = store.of_kind("report")
     for _, value in kept:
         try:
-            records.append(_adapter().validate_python(value))
+            assert isinstance(value, dict)
+            records.append(read_record(value))
         except ValidationError:
             continue  # of another version of ratesight
     return records, len(kept) - len(records)

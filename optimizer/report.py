@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -321,7 +322,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     picture = io.BytesIO()
-    figure.savefig(picture, format="png")
+    with warnings.catch_warnings():
+        # A name in letters that the font has not: it gets boxes, and that is no error.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(picture, format="png")
     write_whole(picture.getvalue(), path)
 
 

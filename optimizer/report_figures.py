@@ -17,6 +17,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -100,7 +101,7 @@ class Drawing:
         text = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", text)
         text = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", text)
         for color, meaning in _PAGE_COLORS.items():
-            text = text.replace(f": {color}", f": {meaning}")
+            text = text.replace(f": {color.lower()}", f": {meaning}")
         return text.replace("<svg ", '<svg role="img" ', 1)
 
     def write_png(self, folder: Path) -> None:
@@ -176,7 +177,9 @@ def _intervals(axes: Axes, points: Sequence[PointMeasured], color: str) -> None:
             )
 
 
-def contestants(lines: Sequence[tuple[str, int, Sequence[RdPoint], Sequence[object]]]) -> Draw:
+def contestants(
+    lines: Sequence[tuple[str, int, Sequence[RdPoint], Sequence[tuple[float, float] | None]]],
+) -> Draw:
     """Returns the curves of one clip: name, number of the colour, points, and their intervals."""
 
     def draw(width: float) -> Figure:
@@ -197,8 +200,12 @@ def contestants(lines: Sequence[tuple[str, int, Sequence[RdPoint], Sequence[obje
     return draw
 
 
-def pareto(points: Sequence[PointMeasured]) -> Draw:
-    """Returns all encodes of the search, and those that no other beats in rate and quality."""
+def pareto(points: Sequence[PointMeasured], chosen: int | None) -> Draw:
+    """Returns all encodes of the search, and those that no other beats in rate and quality.
+
+    Args:
+        chosen: The trial that is recommended.
+    """
     searched = [one for one in points if one.role == "search"]
     front = _front([(one.rate_kbps, -one.quality) for one in searched])
 
@@ -227,6 +234,19 @@ def pareto(points: Sequence[PointMeasured]) -> Draw:
             linewidth=1.4,
             label="Pareto front",
         )
+        if ringed := [one for one in searched if one.trial == chosen]:
+            axes.plot(
+                [one.rate_kbps for one in ringed],
+                [one.quality for one in ringed],
+                "o",
+                color=_INK,
+                markersize=9,
+                markerfacecolor="none",
+                markeredgewidth=1.2,
+                label="recommended",
+            )
+        lowest = min((one.quality for one in searched if one.trial), default=0.0)
+        axes.set_ylim(bottom=max(-0.03, lowest - 0.05))
         rate_axis(axes)
         axes.set_ylabel("task quality")
         axes.legend(loc="lower right", frameon=False)
@@ -263,7 +283,7 @@ def speed(trials: Sequence[TrialFinished], points: Sequence[PointMeasured]) -> D
             linewidth=1.4,
             label="Pareto front",
         )
-        axes.set_xlabel("encode seconds on one thread (median of the trial's encodes)")
+        axes.set_xlabel("encode seconds (median of the trial)")
         axes.set_ylabel("cost in the search, %")
         axes.set_ylim(*_cost_limits([cost for _, cost, _ in known]))
         axes.set_xlim(left=0)
@@ -290,7 +310,7 @@ def importance(found: SearchFinished) -> Draw | None:
         return None
 
     def draw(width: float) -> Figure:
-        figure, axes = _axes(width, 0.2 + 0.055 * len(names) * (1 if width >= WIDE else 1.9))
+        figure, axes = _axes(width, 0.14 + 0.035 * len(names) * (1 if width >= WIDE else 1.5))
         rows = np.arange(len(names))
         height = 0.8 / len(found.importances)
         for number, (evaluator, shares) in enumerate(found.importances.items()):
@@ -356,8 +376,10 @@ def _slice(axes: Axes, name: str, trials: Sequence[TrialFinished]) -> None:
         axes.set_xlim(-0.5, len(words) - 0.5)
     else:
         places = [float(value) for value in values]
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        is_whole = all(isinstance(value, int) for value in values)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=is_whole))
     for place, one in zip(places, shown, strict=True):
+        assert one.cost_percent is not None, "told"
         color, marker = (WINNER_COLOR, "o") if one.trial else (ANCHOR_COLOR, "D")
         axes.plot(
             [place], [one.cost_percent], marker, color=color, markersize=4, alpha=0.7,
@@ -397,7 +419,8 @@ def frames(look: CloseLook) -> Draw:
         axes.set_ylabel("task quality")
         axes.set_ylim(-0.03, 1.03)
         axes.grid(alpha=0.25)
-        axes.legend(loc="lower left", frameon=False)
+        columns = 3 if width >= WIDE else 1
+        figure.legend(loc="outside upper left", frameon=False, ncols=columns)
         return figure
 
     return draw
@@ -425,7 +448,7 @@ def pictures(moments: Sequence[Moment]) -> Draw:
     return draw
 
 
-def show_picture(axes: Axes, picture: object, sights: Sequence[Sight]) -> None:
+def show_picture(axes: Axes, picture: npt.NDArray[np.uint8], sights: Sequence[Sight]) -> None:
     """Shows an RGB picture with what is kept, lost and made up."""
     axes.imshow(picture)
     axes.set(xticks=[], yticks=[])

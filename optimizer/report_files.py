@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,12 +19,22 @@ from .html_report import (
     compare_drawings,
     compare_html,
     picture_drawings,
+    summary_html,
     tune_drawings,
     tune_html,
 )
 from .output import write_whole
 from .provenance import software
-from .record import CompareRecord, Record, TuneRecord, record_json, without_pictures
+from .record import (
+    CompareRecord,
+    Picture,
+    Record,
+    SummaryRecord,
+    TuneRecord,
+    read_record,
+    record_json,
+    without_pictures,
+)
 
 PAGE = "report.html"
 
@@ -77,12 +89,24 @@ def compare_record(request: CompareRequest, compared: Compared, *, name: str) ->
     )
 
 
+def read_picture(path: Path, *, title: str, read: str) -> Picture:
+    """Returns a picture that was written as PNG.
+
+    Args:
+        read: How to read it, in a sentence.
+    """
+    data = base64.b64encode(path.read_bytes()).decode()
+    return Picture(name=path.name, title=title, read=read, png_base64=data)
+
+
 def write_report(record: Record, folder: Path) -> Path:
     """Writes a report into a folder and returns the page.
 
     Raises:
         OutputError: The folder cannot be written.
     """
+    # As it is read from the store, so that it is made again to the last byte.
+    record = read_record(record_json(record))
     report = json.dumps(record_json(without_pictures(record)), allow_nan=False, indent=1) + "\n"
     match record:
         case TuneRecord():
@@ -97,12 +121,35 @@ def write_report(record: Record, folder: Path) -> Path:
             downloads = {"curves.csv": curves_csv(record.compared)}
             page = compare_html(record, {**downloads, "report.json": report})
             drawings = compare_drawings(record)
+        case SummaryRecord():
+            names = folder_names([one.title for one in record.tables])
+            downloads = {
+                f"{name}.csv": _csv(table.columns, table.rows)
+                for name, table in zip(names, record.tables, strict=True)
+            }
+            page = summary_html(record, {**downloads, "report.json": report})
+            drawings = []
+            for picture in record.pictures:
+                write_whole(base64.b64decode(picture.png_base64), folder / picture.name)
     for name, text in {**downloads, "report.json": report}.items():
         write_whole(text, folder / name)
     for drawing in drawings:
         drawing.write_png(folder)
     write_whole(page, folder / PAGE)
     return folder / PAGE
+
+
+def folder_names(titles: Sequence[str]) -> list[str]:
+    """Returns a file name for each title, all different; never a path."""
+    names: list[str] = []
+    for title in titles:
+        plain = re.sub(r"[^\w.-]+", "_", title).strip("._") or "report"
+        name, number = plain, 1
+        while name in names:
+            number += 1
+            name = f"{plain}-{number}"
+        names.append(name)
+    return names
 
 
 def _trials_csv(record: TuneRecord) -> str:

@@ -16,9 +16,7 @@ from typing_extensions import TypeAliasType
 from .errors import StoreError
 
 # By name, so that pydantic can follow it; Python 3.11 has no ``type`` statement.
-Json = TypeAliasType(
-    "Json", "None | bool | int | float | str | list[Json] | dict[str, Json]"
-)
+Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (

@@ -438,8 +438,8 @@ def test_tune_prints_its_recommendation_as_json(
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {line["type"] for line in lines} == {
-        "clip_loaded", "point_measured", "trial_finished", "verification_started",
-        "recommendation",
+        "clip_loaded", "point_measured", "trial_finished", "search_finished",
+        "verification_started", "recommendation",
     }  # fmt: skip
     last = lines[-1]
     assert last["type"] == "recommendation"

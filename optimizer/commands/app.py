@@ -12,6 +12,7 @@ from .encode import encode
 from .encoders import encoders
 from .probe import probe
 from .recommend import recommend
+from .report import report
 from .score import score
 from .tune import tune
 
@@ -22,7 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Tunes x264, x265 and SVT-AV1 for what a machine must still see.",
 )
-for command in (tune, encode, compare, recommend, score, bdrate, probe, encoders):
+for command in (
+    tune, encode, compare, recommend, report, score, bdrate, probe, encoders,
+):  # fmt: skip
     app.command()(command)
 
 

@@ -21,6 +21,10 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
     from ..pareto import ParetoFront, ParetoTrial, pareto_events
     from ..pareto_files import write_front
     from ..pareto_picture import draw_front
+    from ..record import keep
+    from ..report_files import read_picture, write_report
+    from ..store import open_store
+    from ..summaries import front_record
 
     make_folder(out)
     console = open_console(stderr=True)
@@ -56,14 +60,32 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
     assert front is not None
     written = write_front(front, out)
     draw_front(front, out / "pareto.png")
+    command = shell_join(
+        ["ratesight", "encode", str(out / "front" / "01.json"), "CLIP", "OUTPUT.mkv"]
+    )
+    picture = read_picture(
+        out / "pareto.png",
+        title="Rate, quality and speed",
+        read="up is “the machine still sees what it saw on the original”, left is cheaper, colour "
+        "is speed; grey is what else was tried.",
+    )
+    record = front_record(
+        front,
+        name=out.name,
+        title=f"{request.clip.name}, {front.codec}",
+        encode_command=command,
+        pictures=[picture],
+    )
+    with open_store(request.store) as store:
+        keep(record, dataclasses.replace(request, num_jobs=0), store)
+    page = write_report(record, out)
     if json_lines:
         print_json("pareto_front", front.to_json())
         return
     _print(front)
-    for path in (*written, out / "pareto.png"):
+    for path in (*written, page):
         say(path)
-    words = ["ratesight", "encode", str(out / "front" / "01.json"), "CLIP", "OUTPUT.mkv"]
-    say(f"\n{shell_join(words)}")
+    say(f"\n{command}")
 
 
 def _print(front: ParetoFront) -> None:

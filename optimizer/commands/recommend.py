@@ -129,6 +129,10 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
     from ..ladder_files import FIXED_COLUMNS, RUNG_COLUMNS, fixed_rows, rung_rows, write_ladders
     from ..ladder_report import draw_ladders
     from ..per_title import recommend_events
+    from ..record import keep
+    from ..report_files import read_picture, write_report
+    from ..store import open_store
+    from ..summaries import ladder_record
 
     make_folder(out)
     console = open_console(stderr=True)
@@ -158,6 +162,17 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
         raise CurveError(f"no clip could be measured; {found.skipped[0].reason}")
     write_ladders(found, out)
     draw_ladders(found, out / "hulls.png")
+    picture = read_picture(
+        out / "hulls.png",
+        title="Hulls and rungs",
+        read="up is “the machine still sees what it saw on the original”, left is cheaper; the "
+        "hull joins the cheapest of all encoders and heights, circles are rungs, crosses the same "
+        "as verified.",
+    )
+    record = ladder_record(found, request, name=out.name, picture=picture)
+    with open_store(request.store) as store:
+        keep(record, dataclasses.replace(request, num_jobs=0), store)
+    write_report(record, out)
     if not json_lines:
         console = open_console()
         table = Table(title="The cheapest of each title (95 % interval over frames)")
@@ -183,7 +198,7 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
         if found.not_fixed:
             say(f"behind on most titles, no setting for all: {', '.join(found.not_fixed)}")
         say(f"{found.num_encodes} encodes, {found.num_from_store} found in the store")
-        names = ("ladder.csv", "recommendations.json", "hulls.png", "rungs")
+        names = ("report.html", "ladder.csv", "recommendations.json", "rungs")
         say("\n".join(["", *(str(out / name) for name in names)]))
     if not found.is_verified:
         raise typer.Exit(NOT_VERIFIED)

@@ -19,9 +19,14 @@ def show_set(
     request: TuneRequest, clips: Sequence[Path], out: Path, *, json_lines: bool, verbose: bool
 ) -> None:
     """Runs the search, shows its progress, writes its results."""
+    from ...codecs.shell import shell_join
     from ..compare import ClipSkipped
     from ..events import PointMeasured, TrialFinished
     from ..output import write_whole
+    from ..record import keep
+    from ..report_files import write_report
+    from ..store import open_store
+    from ..summaries import set_record
     from ..tune_set import ClipReady, SetRecommended, tune_set_events
 
     make_folder(out)
@@ -55,39 +60,31 @@ def show_set(
     assert found is not None
     path = out / "recommendation.json"
     write_whole(json.dumps(found.to_json(), indent=2) + "\n", path)
+    command = shell_join(["ratesight", "encode", str(path), "CLIP", "OUTPUT.mkv"])
+    record = set_record(found, name=out.name, encode_command=command)
+    with open_store(request.store) as store:
+        keep(record, (tuple(clips), dataclasses.replace(request, num_jobs=0)), store)
+    page = write_report(record, out)
     if json_lines:
         print_json("set_recommendation", found.to_json())
     else:
-        _print(found, path)
+        _print(found)
+        say(f"\n{path}\n{page}\n\n{command}")
 
 
-def _print(found: SetRecommendation, path: Path) -> None:
+def _print(found: SetRecommendation) -> None:
     from rich.table import Table
 
-    from ...codecs.shell import shell_join
     from ..bd_rate import percent_text
+    from ..summaries import set_columns, set_rows
 
     console = open_console()
     if found.clips:
         table = Table(title="what was found, against the defaults (95 % interval over frames)")
-        columns = ["clip", "CRF: defaults, tuned", "rate at target", "BD-rate"]
-        if found.real_comparison is not None:
-            columns.append("real machine's BD-rate")
-        for column in columns:
+        for column in set_columns(found):
             table.add_column(column, justify="left" if column == "clip" else "right")
-        for one in found.clips:
-            changes = (one.change, one.real_change)
-            table.add_row(
-                one.clip,
-                f"{one.anchor_crf:g}, {one.crf:g}",
-                percent_text(one.change.percent, (one.change.low_percent, one.change.high_percent)),
-                *(
-                    "-"
-                    if change is None or change.bd_rate is None
-                    else percent_text(change.bd_rate.percent, change.bd_rate_interval_percent)
-                    for change in changes[: len(columns) - 3]
-                ),
-            )
+        for row in set_rows(found):
+            table.add_row(*row)
         console.print(table)
     for name, comparison in (("", found.comparison), ("real machine: ", found.real_comparison)):
         if comparison is not None:
@@ -103,5 +100,3 @@ def _print(found: SetRecommendation, path: Path) -> None:
     assert isinstance(options, dict)
     text = " ".join(f"{name}={value}" for name, value in options.items()) or "its defaults"
     console.print(f"{found.codec} {found.preset}: {text}")
-    command = shell_join(["ratesight", "encode", str(path), "CLIP", "OUTPUT.mkv"])
-    say(f"\n{path}\n\n{command}")

@@ -152,6 +152,7 @@ def test_the_command_writes_files_that_encode_takes(
     rows = (tmp_path / "pareto.csv").read_text().splitlines()
     assert len(rows) == 1 + len(front.front) + len(front.defaults)
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    assert "Rate, quality and speed" in (tmp_path / "report.html").read_text()
     settings, regions = read_settings(tmp_path / "front" / "01.json")
     assert settings.preset == front.front[0].settings["preset"]
     assert regions is None

@@ -220,6 +220,7 @@ def test_the_command_shows_and_writes_its_results(
         "ladder.csv",
         "recommendations.json",
         "hulls.png",
+        "report.html",
         "rungs/carphone_qcif-q0.8.json",
     ):
         assert (tmp_path / "out" / name).is_file()

@@ -144,6 +144,7 @@ def test_the_command_line_takes_several_clips(
     written = json.loads((tmp_path / "recommendation.json").read_text())
     assert written["settings"] == found.settings
     assert "ratesight encode" in result.stdout
+    assert "Clip by clip" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
