@@ -16,18 +16,20 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ratesight.codecs.encode import Encoding, decode_bgr, encode
-from ratesight.codecs.encoder import nearest_crf
 from ratesight.codecs.region import weight_map
-from ratesight.codecs.settings import EncodeSettings
+from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Source, load_source
 from ratesight.codecs.table import ENCODERS
 from ratesight.metrics.boxes import Detections
 from ratesight.metrics.detector import UltralyticsDetector, load_detector
 from ratesight.metrics.object_iou import object_ious
 from ratesight.optimizer.bench import Thresholds
+from ratesight.optimizer.close_look import encode_near
 from ratesight.optimizer.measure import open_measurer
+from ratesight.optimizer.moments import sights
 from ratesight.optimizer.recommendation import settings_from_json
 from ratesight.optimizer.regions import shape_regions
+from ratesight.optimizer.report_figures import show_picture
 from ratesight.optimizer.set_up import find_regions
 from ratesight.optimizer.store import open_store
 
@@ -35,8 +37,6 @@ from .regions import CLIPS, FRAME_RATES, RESULTS
 
 PICTURE = RESULTS.with_name("regions.png")
 _THRESHOLDS = Thresholds()
-# Okabe and Ito: seen, lost, made up.
-_FOUND, _LOST, _FALSE = "#009E73", "#D55E00", "#F0E442"
 
 
 def main() -> None:
@@ -103,16 +103,12 @@ def _default_at(source: Source, settings: EncodeSettings, rate_kbps: float) -> E
     plain = EncodeSettings(
         codec=settings.codec, preset=settings.preset, rate_control=settings.rate_control
     )
-    encoder = ENCODERS[settings.codec]
-    low, high = (float(end) for end in encoder.search_crf)
-    made: list[Encoding] = []
-    while high - low > 0.5:
-        middle = nearest_crf(encoder, (low + high) / 2)
-        made.append(encode(source, plain.at(middle)))
-        if made[-1].rate_kbps > rate_kbps:
-            low = middle.value
-        else:
-            high = middle.value
+
+    def make(crf: float) -> Encoding:
+        return encode(source, plain.at(Crf(value=crf)))
+
+    first = getattr(settings.rate_control, "value", 30.0)
+    made = encode_near(make, settings.codec, first, rate_kbps)
     return min(made, key=lambda one: abs(one.rate_kbps - rate_kbps))
 
 
@@ -134,25 +130,17 @@ def _show(
     after: Detections,
 ) -> None:
     """Draws a picture with what is found, lost and made up."""
-    axes.imshow(picture[..., ::-1])
-    axes.set(xticks=[], yticks=[])
+    found = sights(objects, before, after, _THRESHOLDS.reference)
+    show_picture(axes, picture[..., ::-1], found)
     kept = object_ious(objects, after)
-    claimed = after.at_least(_THRESHOLDS.reference)
-    made_up = object_ious(claimed, before) < 0.5
-    for box, overlap in zip(objects.boxes, kept, strict=True):
-        _box(axes, box, _FOUND if overlap >= 0.5 else _LOST)
-    for box in claimed.boxes[made_up]:
-        _box(axes, box, _FALSE)
     quality = float(np.average(kept, weights=objects.scores)) if len(kept) else 1.0
-    lost, false = int((kept < 0.5).sum()), int(made_up.sum())
+    fates = [one.fate for one in found]
     axes.set_title(
-        f"{name}\ntask quality {quality:.3f}, {lost} lost, {false} made up", fontsize=10, loc="left"
+        f"{name}\ntask quality {quality:.3f}, {fates.count('lost')} lost, "
+        f"{fates.count('made up')} made up",
+        fontsize=10,
+        loc="left",
     )
-
-
-def _box(axes: Axes, box: npt.NDArray[np.float64], color: str) -> None:
-    x0, y0, x1, y1 = box
-    axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=color, linewidth=1.2)
 
 
 if __name__ == "__main__":
