@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import metric_tables
+from . import cost_model, metric_tables
 
 _HERE = Path(__file__).parent
 README = _HERE.parent / "README.md"
@@ -37,6 +37,7 @@ def main() -> int:
             "generalisation": metric_tables.generalisation(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),
+            "titles": cost_model.table(_load("tuning"), _load("metric_cost")),
         },
         CARD: {
             "generalisation": metric_tables.generalisation(correlation),
