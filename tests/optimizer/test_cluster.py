@@ -25,6 +25,7 @@ from ratesight.metrics.detector import load_detector
 from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.bench import Bench
 from ratesight.optimizer.cluster import Cluster, open_cluster
+from ratesight.optimizer.commands.options import parse_worker_paths
 from ratesight.optimizer.errors import ClusterError, RequestError
 from ratesight.optimizer.events import Recommended, TrialFinished, TuneEvent
 from ratesight.optimizer.machine_choice import MachineChoice
@@ -282,6 +283,15 @@ def test_without_workers_or_scheduler_it_ends_in_one_line(
         open_cluster(address, choice),
     ):
         pass
+
+
+def test_paths_on_the_workers_are_read() -> None:
+    assert parse_worker_paths(["/mnt/clips=https://host/clips?a=b", "weights=/w"]) == {
+        "/mnt/clips": "https://host/clips?a=b",
+        "weights": "/w",
+    }
+    with pytest.raises(RequestError, match=r"worker_path must be like /here=/there, got '/here'"):
+        parse_worker_paths(["/here"])
 
 
 def test_without_dask_it_says_what_to_install(

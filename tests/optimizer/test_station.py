@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from ratesight.codecs.errors import ClipError
 from ratesight.codecs.limits import ClipLimits
+from ratesight.codecs.region import ClipRegions, Region
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Segment, Source, load_source
 from ratesight.metrics.annotations import Annotations
@@ -23,6 +25,7 @@ from ratesight.optimizer.errors import ClusterError
 from ratesight.optimizer.machine_choice import MachineChoice
 from ratesight.optimizer.machines import load_finder, object_machine
 from ratesight.optimizer.measure import Measurer, open_measurer
+from ratesight.optimizer.regions import own_regions
 from ratesight.optimizer.set_up import set_up_bench
 from ratesight.optimizer.station import Look, Order, Place, check_same, measure_order, versions
 from ratesight.optimizer.store import open_store
@@ -76,7 +79,7 @@ def order_of(bench: Bench, **fields: object) -> Order:
     return Order(
         place=Place(**{**given, **fields}),
         segments=bench.segments,
-        regions=None,
+        regions=bench.regions,
         looks=(
             Look(
                 key=bench.key,
@@ -88,14 +91,16 @@ def order_of(bench: Bench, **fields: object) -> Order:
     )
 
 
-def measured(bench: Bench, digest: str, order: Order) -> dict[str, Any]:
-    (value,) = measure_order(digest, order.pack(), SETTINGS, [bench.measurement_key(SETTINGS)])
+def measured(
+    bench: Bench, digest: str, order: Order, settings: EncodeSettings = SETTINGS
+) -> dict[str, Any]:
+    (value,) = measure_order(digest, order.pack(), settings, [bench.measurement_key(settings)])
     assert isinstance(value, dict)
     return {name: one for name, one in value.items() if not name.endswith("_seconds")}
 
 
-def own(bench: Bench) -> dict[str, Any]:
-    value = bench.look(bench.encode(SETTINGS)).to_json()
+def own(bench: Bench, settings: EncodeSettings = SETTINGS) -> dict[str, Any]:
+    value = bench.look(bench.encode(settings)).to_json()
     assert isinstance(value, dict)
     return {name: one for name, one in value.items() if not name.endswith("_seconds")}
 
@@ -122,6 +127,24 @@ def test_a_second_detector_and_annotations_reach_the_worker(
     order = order_of(bench, choice=MachineChoice(image_size=128), second_detector=str(weights))
 
     assert measured(bench, "annotated", order) == own(bench)
+
+
+def test_regions_and_pieces_reach_the_worker(
+    phone: Source, metric: TaskMachine[Any], measurer: Measurer
+) -> None:
+    boxes = ClipRegions(
+        width=phone.width,
+        height=phone.height,
+        frames=((Region(x0=48, y0=32, x1=112, y1=96, weight=1.0),),) * phone.num_frames,
+    )
+    plain = bench_on(phone, metric, measurer, (Segment(start_frame=1, num_frames=14),))
+    bench = replace(plain, regions=own_regions(boxes, phone.frame_rate, {"file": "a hash"}))
+    settings = replace(SETTINGS, options=(("roi", 1), ("roi-background-qp", 6.0)))
+
+    with_regions = measured(bench, "regions", order_of(bench), settings)
+
+    assert with_regions == own(bench, settings)
+    assert with_regions["size_bytes"] < own(bench)["size_bytes"]
 
 
 def test_another_content_is_refused(
