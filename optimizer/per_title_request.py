@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..codecs.limits import ClipLimits
+from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.table import ENCODERS
 from .compare import Contestant, contestants_of
 from .errors import RequestError
@@ -81,13 +82,14 @@ class PerTitleRequest:
 
     @property
     def variants(self) -> tuple[Contestant, ...]:
-        """Every contestant at every height, the largest height first."""
+        """Every contestant at every height, the largest height first; of equals the first."""
         heights = sorted(self.heights, key=lambda height: -(height or math.inf))
-        return tuple(
-            _at_height(one, height)
-            for one in self.contestants
-            for height in (heights if one.settings.height is None else [one.settings.height])
-        )
+        found: dict[EncodeSettings, Contestant] = {}
+        for one in self.contestants:
+            for height in heights if one.settings.height is None else [one.settings.height]:
+                variant = at_height(one, height)
+                found.setdefault(variant.settings, variant)
+        return tuple(found.values())
 
     @property
     def quality_range(self) -> tuple[float, float]:
@@ -95,10 +97,11 @@ class PerTitleRequest:
         return max(0.0, min(self.qualities) - _ROOM_BELOW), max(self.qualities)
 
 
-def _at_height(one: Contestant, height: int | None) -> Contestant:
-    if one.settings.height is not None or height is None:
-        return one
-    return Contestant(name=f"{one.name} {height}p", settings=replace(one.settings, height=height))
+def at_height(one: Contestant, height: int | None) -> Contestant:
+    """Returns a contestant at a height, its own rate control put aside."""
+    name = one.name if height in (None, one.settings.height) else f"{one.name} {height}p"
+    crf = Crf(value=ENCODERS[one.settings.codec].search_crf[0])
+    return Contestant(name=name, settings=replace(one.settings, height=height, rate_control=crf))
 
 
 def ladder_contestants(codecs: str | None, files: Sequence[Path]) -> tuple[Contestant, ...]:

@@ -13,7 +13,7 @@ from .compare import Contestant, first_crfs, measure_points
 from .curve import RdCurve
 from .hull import excess_at, is_hopeless
 from .measure import Measurer
-from .per_title_request import PerTitleRequest
+from .per_title_request import PerTitleRequest, at_height
 
 # How much dearer than the others, as a natural log, a contestant must be at every point to be given
 # up, or on a stretch for that not to be refined. Noise of 0.015 in quality is a quarter of the rate
@@ -24,13 +24,17 @@ _ROUGH_POINTS = 4
 
 
 def fit_variant(request: PerTitleRequest, variant: Contestant, source: Source) -> Contestant:
-    """Returns a variant as it is on a title: one that is not higher keeps its own height."""
+    """Returns a variant as it is on a title: one that is not higher keeps its own height.
+
+    At a title's own height it has the name of the contestant, whatever the heights asked for.
+    """
     height = variant.settings.height
     if height is None or height < source.height:
         return variant
     plain = replace(variant.settings, height=None)
+    own = (at_height(one, None) for one in request.contestants if one.settings.height is None)
     return next(
-        (one for one in request.contestants if one.settings == plain),
+        (one for one in own if one.settings == plain),
         Contestant(name=variant.name, settings=plain),
     )
 
@@ -47,14 +51,15 @@ def measure_title(
     for one in candidates:
         largest.setdefault(replace(one.settings, height=None), one)
     first = list(largest.values())
+    begun = {id(one) for one in first}
     given_up = explore(request, bench, measurer, first, (), give_up=True)
     todo = [
         (one, crf)
         for one in candidates
-        if one not in first
+        if id(one) not in begun
         for crf in _start(request, largest[replace(one.settings, height=None)])
     ]
-    smaller = [one for one in candidates if one not in first]
+    smaller = [one for one in candidates if id(one) not in begun]
     if smaller:
         given_up |= explore(request, bench, measurer, smaller, first, todo, give_up=True)
     return given_up
@@ -112,8 +117,13 @@ def _rivals(
 
 
 def _is_near(candidate: Candidate, crf: float, rivals: Sequence[RdCurve]) -> bool:
-    """Returns whether a candidate may be the cheapest at a CRF, as far as its curve is known."""
-    if len(candidate.measurements) < _ROUGH_POINTS or not rivals:
+    """Returns whether a candidate may be the cheapest at a CRF, as far as its curve is known.
+
+    Beyond its ends it may: a curve always reaches over all qualities, else one setting for all
+    titles would not be found where it is.
+    """
+    is_inside = min(candidate.measurements) < crf < max(candidate.measurements)
+    if len(candidate.measurements) < _ROUGH_POINTS or not rivals or not is_inside:
         return True
     quality = candidate.curve.quality_at_crf(crf)
     rate_kbps = candidate.curve.rate_at(quality).value

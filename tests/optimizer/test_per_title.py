@@ -306,6 +306,13 @@ def test_texts_of_the_command_line() -> None:
         parse_heights("720p")
 
 
+def test_equal_settings_are_tried_once(asked: PerTitleRequest) -> None:
+    one = contestant("x264", "veryfast")
+    other = Contestant(name="kept", settings=one.settings.at(Crf(value=17.5)))
+    request = dataclasses.replace(asked, contestants=(one, other))
+    assert [one.name for one in request.variants] == ["x264", "x264 720p", "x264 96p"]
+
+
 def test_a_height_of_its_own_is_not_crossed_with_others(asked: PerTitleRequest) -> None:
     own = contestant("x264", "veryfast", height=128)
     request = dataclasses.replace(asked, contestants=(own,))
