@@ -127,7 +127,10 @@ def ladder_record(
         Table(
             title="The ladder of each title",
             columns=RUNG_COLUMNS,
-            rows=tuple(tuple(row) for title in found.titles for row in rung_rows(title)),
+            # Each row with its title, since the page sorts them.
+            rows=tuple(
+                (title.clip, *row[1:]) for title in found.titles for row in rung_rows(title)
+            ),
             read="a row a rung, the cheapest that keeps the quality; verified is measured on "
             "frames that the choice did not see, with its 95 % interval, and the gap is how far "
             "that is from what was expected.",
