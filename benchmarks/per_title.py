@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def main() -> None:
                          for one in event.rungs]  # fmt: skip
                 print(json.dumps({"title": event.clip, "rungs": shown}), flush=True)
             case ClipSkipped():
-                results["skipped"].append(dataclasses.asdict(event))
+                reason = event.reason.replace(f"{arguments.data / 'clips'}{os.sep}", "")
+                results["skipped"].append({"clip": event.clip, "reason": reason})
             case PerTitle():
                 results["fixed"] = [dataclasses.asdict(one) for one in event.fixed]
                 results["not_fixed"] = event.not_fixed

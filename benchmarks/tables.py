@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import cost_model, metric_tables
+from . import cost_model, ladder_table, metric_tables
 
 _HERE = Path(__file__).parent
 README = _HERE.parent / "README.md"
@@ -32,6 +32,7 @@ def main() -> int:
             "tuning": _tuning(_load("tuning")),
             "cost": _cost(_load("tuning"), _load("memory")),
             "regions": _regions(_load("regions")),
+            "per title": ladder_table.ladders(_load("per_title")),
             "per shot": _per_shot(_load("per_shot")),
             "correlation": metric_tables.correlations(correlation),
             "generalisation": metric_tables.generalisation(correlation),
