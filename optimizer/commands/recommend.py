@@ -177,7 +177,8 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
         console = open_console()
         table = Table(title="The cheapest of each title (95 % interval over frames)")
         for column in RUNG_COLUMNS:
-            table.add_column(column, justify="left" if column in ("title", "encoder") else "right")
+            is_text = column in ("title", "encoder")
+            table.add_column(column, justify="left" if is_text else "right", overflow="fold")
         for title in found.titles:
             for row in rung_rows(title):
                 table.add_row(*row)
