@@ -246,8 +246,10 @@ def pareto(points: Sequence[PointMeasured], chosen: int | None) -> Draw:
                 label="recommended",
             )
         lowest = min((one.quality for one in searched if one.trial), default=0.0)
-        axes.set_ylim(bottom=max(-0.03, lowest - 0.05))
+        bottom = max(-0.03, lowest - 0.05)
+        axes.set_ylim(bottom=bottom)
         rate_axis(axes)
+        axes.set_xlim(left=0.92 * min(one.rate_kbps for one in searched if one.quality >= bottom))
         axes.set_ylabel("task quality")
         axes.legend(loc="lower right", frameon=False)
         return figure

@@ -67,7 +67,7 @@ def folder(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
         settings = folder / "other.json"
         settings.write_text(json.dumps(other))
     run(
-        "compare", *paths, "--codec", "x264", "--settings", settings, "--quality-range", 0.7, 0.9,
+        "compare", paths[1], "--codec", "x264", "--settings", settings, "--quality-range", 0.7, 0.9,
         "--out", folder / "compare", *common,
     )  # fmt: skip
     for path in paths:
@@ -164,7 +164,7 @@ def test_tables_have_what_the_report_shows(folder: Path, tuned: TuneRecord) -> N
     for row, quality in zip(frames, tuned.look.tracks[0].qualities, strict=True):
         assert (float(row["defaults"]) if row["defaults"] else None) == quality
     curves = rows(folder / "compare" / "curves.csv")
-    assert {row["clip"] for row in curves} == {Path(HOSTILE).stem, Path(OTHER).stem}
+    assert {row["clip"] for row in curves} == {Path(OTHER).stem}
     for row in curves:
         assert float(row["quality_low"]) <= float(row["quality"]) <= float(row["quality_high"])
 
@@ -175,9 +175,8 @@ def test_figures_are_there_as_png(folder: Path) -> None:
         "curves.png", "frames.png", "pareto.png", "speed.png", "pictures.png", "lost_sight.png",
         "importance-encoder.png", "slices-encoder.png",
     }  # fmt: skip
-    assert {path.name for path in (folder / "compare").glob("*.png")} == {
-        "curves.png", "curves-0.png", "curves-1.png",
-    }  # fmt: skip
+    names = {path.name for path in (folder / "compare").glob("*.png")}
+    assert names == {"curves.png", "curves-0.png"}
     for path in folder.glob("*/*.png"):
         assert path.read_bytes().startswith(PNG)
 
@@ -267,7 +266,7 @@ def test_the_page_fits_every_screen(
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert background == ("rgb(20, 23, 26)" if scheme == "dark" else "rgb(255, 255, 255)")
         figures = page.locator(".figure")
-        assert figures.count() >= 2
+        assert figures.count() >= (6 if command == "tune" else 1)
         for number in range(figures.count()):
             shown = figures.nth(number).locator("svg:visible")
             assert shown.count() == 1
