@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import cost_model, ladder_table, metric_tables
+from . import cost_model, ladder_table, metric_tables, throughput_table
 
 _HERE = Path(__file__).parent
 README = _HERE.parent / "README.md"
@@ -39,6 +39,7 @@ def main() -> int:
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),
             "titles": cost_model.table(_load("tuning"), _load("metric_cost")),
+            "throughput": throughput_table.table(_load("throughput")),
         },
         CARD: {
             "generalisation": metric_tables.generalisation(correlation),
