@@ -172,6 +172,7 @@ def open_measurer_of(request: TuneRequest, store: Store) -> Iterator[Measurer]:
             request.machine,
             second_detector=request.second_detector,
             paths=request.worker_paths,
+            limits=request.limits,
         ) as cluster,
         open_measurer(store, request.num_jobs or cluster.num_threads, cluster) as measurer,
     ):
