@@ -37,7 +37,7 @@ from ratesight.optimizer.store import open_store
 from ratesight.optimizer.tune import tune_events
 
 SETTINGS = EncodeSettings(codec="x264", preset="veryfast", rate_control=Crf(value=40))
-NUM_TRIALS = 4
+NUM_TRIALS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
