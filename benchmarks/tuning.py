@@ -132,6 +132,8 @@ def _summary(recommendation: Recommendation) -> dict[str, object]:
     fields["provenance"] = {
         key: value for key, value in recommendation.provenance.items() if key not in _LEFT_OUT
     }
+    if isinstance(fields["machines"], dict):
+        fields["machines"]["regions_by"] = Path(recommendation.machines.regions_by).name
     if isinstance(fields["regions"], dict):
         fields["regions"]["detector"] = None
     return dict(fields)

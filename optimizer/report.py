@@ -169,6 +169,8 @@ def headline(recommendation: Recommendation) -> str:
     else:
         at = f"at the quality reached with {recommendation.target_rate_kbps:g} kbit/s"
     if recommendation.keeps_defaults:
+        if recommendation.shots is not None:
+            return f"Options save nothing {at}: keep the defaults, with a CRF for each shot"
         return f"Nothing saved {at}: keep the encoder's defaults"
     return f"{rate_change_text(recommendation)} rate {at}"
 
