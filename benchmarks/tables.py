@@ -206,7 +206,8 @@ def _shot_medians(runs: list[dict[str, Any]]) -> str:
         kept = [value if run["shots"] else 0.0 for run, value in zip(done, overall, strict=True)]
         sentences.append(
             f"{codec}: median over titles ({len(done)}) "
-            f"{_median(one['percent'] for one in changes)} at quality 0.95, {_median(overall)} BD-rate; of what is recommended "
+            f"{_median(one['percent'] for one in changes)} at quality 0.95, "
+            f"{_median(overall)} BD-rate; of what is recommended "
             f"{_median(kept)} BD-rate (a CRF a shot on {sum(bool(run['shots']) for run in done)})."
         )
     return " ".join(sentences) + "\n"
