@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from .address import network_address
 from .container import picture_pattern
 from .encoder import ffmpeg_options
 from .scaling import FLAGS, scaled_size
@@ -76,4 +79,7 @@ def _input(source: Source, name: str) -> list[str]:
 
 def _file(name: str) -> str:
     """Returns a name that ffmpeg takes neither for an option nor for a protocol."""
+    address = network_address(Path(name))
+    if address is not None:
+        return address
     return f"file:{name}" if name.startswith("-") or ":" in name else name

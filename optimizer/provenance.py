@@ -7,6 +7,7 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..codecs.address import clip_text
 from ..codecs.encoder import encoder_version
 from ..codecs.settings import EncodeSettings
 from .bench import Bench
@@ -56,7 +57,7 @@ def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[s
     """Returns all that a run depended on, its bench being that of the verification."""
     choice = request.machine
     return {
-        "clip": str(request.clip),
+        "clip": clip_text(request.clip),
         "clip_content_sha256": bench.source.content_sha256,
         "num_frames": bench.source.num_frames,
         "frame_rate": None if request.frame_rate is None else str(request.frame_rate),

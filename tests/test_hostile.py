@@ -164,7 +164,14 @@ def test_with_leave_it_is_the_same_clip(folder: Path, host: Host) -> None:
         load_source(folder / "clip.mp4", max_seconds=0.5) as local,
     ):
         assert remote.content_sha256 == local.content_sha256
+        command = ffmpeg_command(
+            EncodeSettings(codec="x264", preset="fast", rate_control=Crf(value=30)),
+            remote,
+            input_name=str(remote.path),
+            output_name="OUTPUT.mkv",
+        )
     assert set(host.requests) == {"/clip.mp4?hour=3"}
+    assert f"-i '{address}'" in command
 
 
 @pytest.mark.parametrize("name", ["list.m3u8", "list.ffconcat", "elsewhere.mp4", "missing.mp4"])
