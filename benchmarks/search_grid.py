@@ -45,6 +45,9 @@ CLIPS: dict[str, Fraction | None] = {
     "BasketballPass_416x240_50_png": Fraction(50),
 }
 _SECONDS = 2.0
+# As a search. Which frames are looked at moves all settings alike: of 50 frames of the road, five
+# disjoint samples of 10 differ by 0.016 in quality (standard deviation), but by 0.009 in the
+# difference of two settings.
 _FRAMES_PER_SECOND = 5.0
 
 # Options that winners of our tuning runs changed most often, the defaults among the values.

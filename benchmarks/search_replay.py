@@ -61,10 +61,8 @@ OURS: dict[str, Ours] = {
     ),
     "ours, no play-off": Ours(constants=(("search._LEADER_POINTS", 0),)),
     "ours, 5 leaders": Ours(constants=(("search._LEADERS", 5),)),
-    "ours, leads with 2": Ours(constants=(("candidate._POINTS_TO_LEAD", 2),)),
-    "ours, leads with 1": Ours(
-        constants=(("candidate._POINTS_TO_LEAD", 1), ("candidate._POINTS_TO_FOLLOW", 1))
-    ),
+    "ours, 1 point": Ours(constants=(("candidate._POINTS_TO_BELIEVE", 1),)),
+    "ours, 3 points": Ours(constants=(("candidate._POINTS_TO_BELIEVE", 3),)),
     "ours, 5 start-ups": Ours(constants=(("study._STARTUP_TRIALS", 5),)),
     "ours, 20 start-ups": Ours(constants=(("study._STARTUP_TRIALS", 20),)),
     "ours, one at a time": Ours(num_under_way=1),
