@@ -269,9 +269,7 @@ def measure_points(
     bench: Bench, measurer: Measurer, todo: Sequence[tuple[Candidate, float]]
 ) -> None:
     """Measures candidates at CRFs, side by side, and notes what is found with each."""
-    measured = measurer.pool.map(
-        lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo
-    )
+    measured = measurer.pool.map(lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo)
     for (candidate, crf), measurement in zip(todo, measured, strict=True):
         candidate.measurements[crf] = measurement
 
