@@ -27,7 +27,7 @@ demo: .venv/demo
 # The network checks of ultralytics are off, so that nothing waits for them. A process a core, each
 # with one thread: networks and encoders of one test leave the other cores to the other tests.
 test: .venv/installed browser
-	YOLO_OFFLINE=true YOLO_AUTOINSTALL=false OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+	YOLO_OFFLINE=true YOLO_AUTOINSTALL=false OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Reports are tested in Debian's Chromium. Where it is missing and we may, it is installed; where it
 # stays missing, their tests fail and say so.

@@ -119,7 +119,10 @@ def command(clips: Path, weights: Path, store: Path, *words: str) -> list[str]:
 
 
 def stored(store: Path) -> dict[str, str]:
-    """Returns value by key of what is in a store that nobody has open."""
+    """Returns value by key of what was measured for a store that nobody has open.
+
+    Without what is kept for reports: that is of the last run of each request.
+    """
     if not store.exists():
         return {}
     with contextlib.closing(sqlite3.connect(store)) as connection:
@@ -128,7 +131,7 @@ def stored(store: Path) -> dict[str, str]:
             return {}  # ended before it was made
         rows = connection.execute("SELECT key_json, value_json FROM results").fetchall()
     assert len(dict(rows)) == len(rows)
-    return dict(rows)
+    return {key: value for key, value in rows if json.loads(key)["kind"] != "report"}
 
 
 def told(folder: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
 from ratesight.metrics.detector import load_detector
 from ratesight.metrics.objects import ObjectMachine
-from ratesight.optimizer.commands.appp_score import Score
+from ratesight.optimizer.clip_score import Score
 from ratesight.optimizer.errors import OutputError, RequestError
 from ratesight.optimizer.region_metric import FoundRegions
 from ratesight.optimizer.score import frames_looked_at, measure, score

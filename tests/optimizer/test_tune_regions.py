@@ -221,7 +221,8 @@ def test_a_user_may_bring_regions(
     path = tmp_path / "mine.json"
     write_regions(ClipRegions(width=width, height=height, frames=((box,),) * 25), path)
 
-    events = list(tune_events(dataclasses.replace(asked, regions=path, num_region_trials=2)))
+    request = dataclasses.replace(asked, regions=path, num_region_trials=2, second_detector=None)
+    events = list(tune_events(request))
 
     assert isinstance(events[-1], Recommended)
     assert read_regions(path).area_share == pytest.approx(160 / 240)
@@ -241,7 +242,7 @@ def test_regions_of_nearly_all_of_the_picture_are_not_searched(
     box = Region(x0=0, y0=0, x1=320, y1=176, weight=weight)
     path = tmp_path / "mine.json"
     write_regions(ClipRegions(width=320, height=240, frames=((box,),) * 25), path)
-    request = dataclasses.replace(asked, regions=path, num_region_trials=2)
+    request = dataclasses.replace(asked, regions=path, num_region_trials=2, second_detector=None)
 
     events = list(tune_events(request))
 
