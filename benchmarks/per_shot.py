@@ -16,7 +16,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 from ratesight.codecs.table import Codec
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.request import TuneRequest
 
 from .tuning import parse_arguments, run_missing

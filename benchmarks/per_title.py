@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ratesight.optimizer.compare import ClipSkipped
-from ratesight.optimizer.ladder import PerTitle, TitleLadder
-from ratesight.optimizer.ladder_report import draw_ladders
-from ratesight.optimizer.machine_choice import MachineChoice
-from ratesight.optimizer.per_title import recommend_events
-from ratesight.optimizer.per_title_request import PerTitleRequest, ladder_contestants
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.titles.ladder import PerTitle, TitleLadder
+from ratesight.optimizer.titles.per_title import recommend_events
+from ratesight.optimizer.titles.picture import draw_ladders
+from ratesight.optimizer.titles.request import PerTitleRequest, ladder_contestants
 
 from .machine import describe_machine
 from .tuning import commit_here, parse_arguments, write_results

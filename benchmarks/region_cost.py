@@ -24,11 +24,11 @@ from ratesight.codecs.source import Source, load_source
 from ratesight.codecs.svtav1 import SvtAv1Encoder
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.detector import load_detector
-from ratesight.optimizer.bench import Thresholds
-from ratesight.optimizer.measure import open_measurer
-from ratesight.optimizer.regions import RegionSource, shape_regions
-from ratesight.optimizer.set_up import find_regions
-from ratesight.optimizer.store import open_store
+from ratesight.optimizer.measuring.bench import Thresholds
+from ratesight.optimizer.measuring.measure import open_measurer
+from ratesight.optimizer.measuring.regions import RegionSource, shape_regions
+from ratesight.optimizer.measuring.set_up import find_regions
+from ratesight.optimizer.measuring.store import open_store
 
 from .machine import describe_machine
 

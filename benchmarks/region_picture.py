@@ -23,15 +23,15 @@ from ratesight.codecs.table import ENCODERS
 from ratesight.metrics.boxes import Detections
 from ratesight.metrics.detector import UltralyticsDetector, load_detector
 from ratesight.metrics.object_iou import object_ious
-from ratesight.optimizer.bench import Thresholds
-from ratesight.optimizer.close_look import encode_near
-from ratesight.optimizer.measure import open_measurer
-from ratesight.optimizer.moments import sights
+from ratesight.optimizer.measuring.bench import Thresholds
+from ratesight.optimizer.measuring.measure import open_measurer
+from ratesight.optimizer.measuring.regions import shape_regions
+from ratesight.optimizer.measuring.set_up import find_regions
+from ratesight.optimizer.measuring.store import open_store
 from ratesight.optimizer.recommendation import settings_from_json
-from ratesight.optimizer.regions import shape_regions
-from ratesight.optimizer.report_figures import show_picture
-from ratesight.optimizer.set_up import find_regions
-from ratesight.optimizer.store import open_store
+from ratesight.optimizer.reports.close_look import encode_near
+from ratesight.optimizer.reports.figures import show_picture
+from ratesight.optimizer.reports.moments import sights
 
 from .regions import CLIPS, FRAME_RATES, RESULTS
 

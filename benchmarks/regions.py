@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ratesight.codecs.table import Codec
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.request import TuneRequest
 
 from .tuning import parse_arguments, run_missing

@@ -21,14 +21,14 @@ from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.source import load_source
 from ratesight.codecs.table import ENCODERS, Codec, Encoder, OptionValue
 from ratesight.metrics.feature_file import open_feature_file
-from ratesight.optimizer.bench import Bench, sampled_frames
-from ratesight.optimizer.candidate import anchor_ladder
-from ratesight.optimizer.curve import RdPoint, fit_curve
-from ratesight.optimizer.machine_choice import MachineChoice
-from ratesight.optimizer.machines import load_machines
-from ratesight.optimizer.measure import Measurer, open_measurer
-from ratesight.optimizer.set_up import set_up_bench
-from ratesight.optimizer.store import open_store
+from ratesight.optimizer.curves.curve import RdPoint, fit_curve
+from ratesight.optimizer.measuring.bench import Bench, sampled_frames
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machines import load_machines
+from ratesight.optimizer.measuring.measure import Measurer, open_measurer
+from ratesight.optimizer.measuring.set_up import set_up_bench
+from ratesight.optimizer.measuring.store import open_store
+from ratesight.optimizer.search.candidate import anchor_ladder
 
 from .machine import describe_machine
 

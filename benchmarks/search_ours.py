@@ -15,17 +15,17 @@ import numpy as np
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Choice, Encoder, OptionValue
 from ratesight.metrics.object_iou import ObjectScores
-from ratesight.optimizer import candidate as candidate_module
-from ratesight.optimizer import search as search_module
-from ratesight.optimizer import study as study_module
 from ratesight.optimizer.aim import TargetQuality
-from ratesight.optimizer.bench import Bench, Measurement
 from ratesight.optimizer.events import TuneEvent
-from ratesight.optimizer.measure import Measurer
+from ratesight.optimizer.measuring.bench import Bench, Measurement
+from ratesight.optimizer.measuring.measure import Measurer
 from ratesight.optimizer.request import TuneRequest
-from ratesight.optimizer.search import measure_anchor, search
-from ratesight.optimizer.study import Sampler, open_study
-from ratesight.optimizer.study_storage import open_storage
+from ratesight.optimizer.search import candidate as candidate_module
+from ratesight.optimizer.search import search as search_module
+from ratesight.optimizer.search import study as study_module
+from ratesight.optimizer.search.search import measure_anchor, search
+from ratesight.optimizer.search.study import Sampler, open_study
+from ratesight.optimizer.search.study_storage import open_storage
 
 from .search_table import Options, SearchTable, Step
 

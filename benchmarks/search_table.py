@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from ratesight.codecs.settings import sorted_options
 from ratesight.codecs.table import Codec, OptionValue
-from ratesight.optimizer.curve import RdPoint, fit_curve
+from ratesight.optimizer.curves.curve import RdPoint, fit_curve
 
 Floats = npt.NDArray[np.float64]
 # Pairs sorted by name, options at their default left out.

@@ -26,13 +26,13 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.detector import load_detector
-from ratesight.optimizer.bench import Bench, sampled_frames
-from ratesight.optimizer.cluster import open_cluster
-from ratesight.optimizer.machine_choice import MachineChoice
-from ratesight.optimizer.machines import object_machine
-from ratesight.optimizer.measure import Measurer, open_measurer
-from ratesight.optimizer.set_up import set_up_bench
-from ratesight.optimizer.store import open_store
+from ratesight.optimizer.measuring.bench import Bench, sampled_frames
+from ratesight.optimizer.measuring.cluster import open_cluster
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machines import object_machine
+from ratesight.optimizer.measuring.measure import Measurer, open_measurer
+from ratesight.optimizer.measuring.set_up import set_up_bench
+from ratesight.optimizer.measuring.store import open_store
 
 from .machine import describe_machine
 

@@ -18,9 +18,9 @@ from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.errors import MetricError
 from ratesight.optimizer.errors import OptimizerError
 from ratesight.optimizer.events import Recommended
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Recommendation
-from ratesight.optimizer.report import draw_curves
+from ratesight.optimizer.reports.pictures import draw_curves
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from ratesight.codecs.settings import EncodeSettings
 from ratesight.codecs.table import Codec
 from ratesight.optimizer.aim import QualityRange
-from ratesight.optimizer.bd_comparison import Comparison
 from ratesight.optimizer.compare import Compared, CompareRequest, Contestant, compare_events
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.curves.bd_comparison import Comparison
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import settings_from_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.set_recommendation import SetRecommendation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .curve import RdCurve, Reading
+from .curves.curve import RdCurve, Reading
 from .errors import RequestError
 
 

@@ -11,12 +11,12 @@ from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .compare import contestants_of
 from .errors import RequestError
 from .events import Recommended
-from .ladder import PerTitle
-from .machine_choice import MachineChoice, MetricName
-from .per_title import recommend_events
-from .per_title_request import PerTitleRequest
+from .measuring.machine_choice import MachineChoice, MetricName
 from .recommendation import Recommendation
 from .request import DEFAULT_STORE, TuneRequest
+from .titles.ladder import PerTitle
+from .titles.per_title import recommend_events
+from .titles.request import PerTitleRequest
 from .tune import tune_events
 
 _USUAL_QUALITY = 0.95

@@ -19,9 +19,9 @@ from ..codecs.transcode import Transcoded, transcode
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector, Picture
 from ..metrics.errors import WeightsError
-from .machines import load_finder
+from .measuring.machines import load_finder
+from .measuring.regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 from .recommendation import RegionsUsed
-from .regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 
 
 def apply_settings(

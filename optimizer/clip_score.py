@@ -10,7 +10,7 @@ import numpy as np
 
 from ..metrics.boxes import Floats
 from ..metrics.learned import LearnedTask
-from .footage import Array
+from .measuring.footage import Array
 
 SignalName = Literal["psnr", "ssim", "xpsnr"]
 LEARNED: tuple[LearnedTask, ...] = get_args(LearnedTask)

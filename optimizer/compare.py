@@ -19,19 +19,19 @@ from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, Codec
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
-from .bd_comparison import Comparison, FrameQualities, Rules, compare
-from .bench import Bench, Measurement, sampled_frames
-from .candidate import Candidate, next_crfs
-from .curve import RdPoint
+from .curves.bd_comparison import Comparison, FrameQualities, Rules, compare
+from .curves.curve import RdPoint
+from .curves.interval import quality_interval
 from .errors import CurveError, RequestError
-from .interval import quality_interval
-from .machine_choice import MachineChoice
-from .machines import Machines, load_machines
-from .measure import Measurer, open_measurer
+from .measuring.bench import Bench, Measurement, sampled_frames
+from .measuring.machine_choice import MachineChoice
+from .measuring.machines import Machines, load_machines
+from .measuring.measure import Measurer, open_measurer
+from .measuring.set_up import find_regions, set_up_bench
+from .measuring.store import open_store
 from .recommendation import read_settings
 from .request import DEFAULT_STORE, num_jobs_here
-from .set_up import find_regions, set_up_bench
-from .store import open_store
+from .search.candidate import Candidate, next_crfs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

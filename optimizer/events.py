@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..codecs.region import ClipRegions
-from .moment import CloseLook
 from .recommendation import Recommendation
+from .reports.moment import CloseLook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,12 @@ from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
 from ..codecs.shots import ShotCrf
 from ..codecs.table import ENCODERS
-from .curve import RdPoint
+from .curves.curve import RdPoint
+from .curves.interval import RateChange
 from .errors import RecommendationError
-from .interval import RateChange
-from .machine_choice import MetricName
-from .output import write_whole
-from .store import Json
+from .measuring.machine_choice import MetricName
+from .measuring.store import Json
+from .reports.output import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
 from .aim import Aim, TargetQuality
 from .errors import RequestError
-from .machine_choice import MachineChoice
-from .study import Sampler
+from .measuring.machine_choice import MachineChoice
+from .search.study import Sampler
 
 DEFAULT_STORE = Path("ratesight.sqlite")
 

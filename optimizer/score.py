@@ -30,8 +30,8 @@ from .clip_score import (
     SignalName,
 )
 from .errors import RequestError
-from .footage import Array, Footage, open_pair
-from .region_metric import Finders, RegionMetric, load_region_metric
+from .measuring.footage import Array, Footage, open_pair
+from .measuring.region_metric import Finders, RegionMetric, load_region_metric
 
 Progress = Callable[[str, int], None]
 

@@ -6,11 +6,11 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from .bd_comparison import Comparison
 from .compare import ClipSkipped
-from .interval import RateChange
+from .curves.bd_comparison import Comparison
+from .curves.interval import RateChange
+from .measuring.store import Json
 from .recommendation import MachinesUsed
-from .store import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

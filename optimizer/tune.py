@@ -22,26 +22,26 @@ from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from ..metrics.task import TaskMachine
 from .aim import QualityRange, TargetRate
-from .bench import Bench, Sample, sampled_frames, settings_json, spread_segments
-from .close_look import Looked, examine, look_at, look_at_equal_rate
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
-from .importance import importances
-from .machines import Machines, load_machines, object_machine
-from .measure import Measurer, open_measurer_of
-from .moment import Version
-from .moments import close_look
-from .per_shot import share_bits
-from .provenance import machines_used, provenance, regions_used
+from .measuring.bench import Bench, Sample, sampled_frames, settings_json, spread_segments
+from .measuring.machines import Machines, load_machines, object_machine
+from .measuring.measure import Measurer, open_measurer_of
+from .measuring.regions import RegionSource, object_regions
+from .measuring.set_up import find_regions, given_regions, set_up_bench
+from .measuring.store import Json, key_sha256, open_store
 from .recommendation import PerShot, RealVerification, Recommendation
-from .regions import RegionSource, object_regions
+from .reports.close_look import Looked, examine, look_at, look_at_equal_rate
+from .reports.moment import Version
+from .reports.moments import close_look
+from .reports.provenance import machines_used, provenance, regions_used
 from .request import TuneRequest
-from .search import SearchResult, cost_percent, measure_anchor, search, search_regions
-from .set_up import find_regions, given_regions, set_up_bench
-from .store import Json, key_sha256, open_store
-from .study import Part, Study, open_study
-from .study_storage import StudyStorage, open_storage
-from .verification import Benches, Verification, verify
-from .warm_start import clip_features, remember_winner, similar_winners
+from .search.importance import importances
+from .search.search import SearchResult, cost_percent, measure_anchor, search, search_regions
+from .search.study import Part, Study, open_study
+from .search.study_storage import StudyStorage, open_storage
+from .search.verification import Benches, Verification, verify
+from .search.warm_start import clip_features, remember_winner, similar_winners
+from .shots.per_shot import share_bits
 
 # Share of the picture in regions from which on there is no background left to save in. At 91 to
 # 100 % the verification saw what regions do as anything from -15 to +21 % on four clips: noise.

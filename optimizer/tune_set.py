@@ -17,25 +17,25 @@ from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from .aim import QualityRange, TargetRate
-from .bd_comparison import Comparison, Rules, compare
-from .bench import Bench, settings_json
-from .candidate import Candidate
 from .compare import ClipSkipped, frame_qualities
+from .curves.bd_comparison import Comparison, Rules, compare
+from .curves.interval import RateChange
 from .errors import CurveError, RequestError, UnreachableError
 from .events import TuneEvent
-from .interval import RateChange
-from .machines import Machines, load_machines
-from .measure import Measurer, open_measurer_of
-from .provenance import machines_used, provenance
+from .measuring.bench import Bench, settings_json
+from .measuring.machines import Machines, load_machines
+from .measuring.measure import Measurer, open_measurer_of
+from .measuring.store import Json, Store, key_sha256, open_store
+from .reports.provenance import machines_used, provenance
 from .request import TuneRequest
-from .search import SearchResult, cost_percent, measure_anchor, search
-from .search_benches import search_benches
+from .search.candidate import Candidate
+from .search.search import SearchResult, cost_percent, measure_anchor, search
+from .search.search_benches import search_benches
+from .search.study import open_study
+from .search.study_storage import open_storage
+from .search.verification import Benches, Verified, contender_of, expect, measure_ladders, saves
+from .search.warm_start import ClipFeatures, clip_features, remember_winner, similar_winners
 from .set_recommendation import ClipOutcome, SetRecommendation
-from .store import Json, Store, key_sha256, open_store
-from .study import open_study
-from .study_storage import open_storage
-from .verification import Benches, Verified, contender_of, expect, measure_ladders, saves
-from .warm_start import ClipFeatures, clip_features, remember_winner, similar_winners
 
 # Of what a result depended on, these are said clip by clip.
 _OF_ONE_CLIP = ("clip", "clip_content_sha256", "num_frames", "verified_frames", "num_objects")

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from .codecs.clip import Clip, probe
     from .optimizer.api import recommend, tune
     from .optimizer.clip_score import Score
-    from .optimizer.ladder import PerTitle
     from .optimizer.recommendation import Recommendation
     from .optimizer.score import score
+    from .optimizer.titles.ladder import PerTitle
 
 __version__ = "0.1.0"
 
@@ -29,7 +29,7 @@ __all__ = [
 _HOMES = {
     "Clip": "codecs.clip",
     "probe": "codecs.clip",
-    "PerTitle": "optimizer.ladder",
+    "PerTitle": "optimizer.titles.ladder",
     "Recommendation": "optimizer.recommendation",
     "recommend": "optimizer.api",
     "Score": "optimizer.clip_score",

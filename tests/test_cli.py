@@ -38,7 +38,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(tmp_path: Path) -> Path:
     """A store that holds one result."""
     path = tmp_path / "store.sqlite"
-    from ratesight.optimizer.store import open_store
+    from ratesight.optimizer.measuring.store import open_store
 
     with open_store(path) as opened:
         opened.put({"what": "an earlier result"}, 1)
@@ -260,7 +260,7 @@ def test_full_store_disk_is_one_line(
     small_disk: Path, street: Path, weights: Path, tmp_path: Path
 ) -> None:
     store = small_disk / "store.sqlite"
-    from ratesight.optimizer.store import open_store
+    from ratesight.optimizer.measuring.store import open_store
 
     with open_store(store) as opened:
         opened.put({"what": "an earlier result"}, 1)

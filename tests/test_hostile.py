@@ -22,8 +22,8 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.compare import Compared, CurveMeasured
-from ratesight.optimizer.curve import RdPoint
-from ratesight.optimizer.report import draw_comparison
+from ratesight.optimizer.curves.curve import RdPoint
+from ratesight.optimizer.reports.pictures import draw_comparison
 from typer.testing import CliRunner
 
 NETWORK = ClipLimits(allow_network=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 import optuna
 import pytest
-from ratesight.optimizer.journal import JournalLock, open_journal
+from ratesight.optimizer.search.journal import JournalLock, open_journal
 
 NUM_RUNS, NUM_ENDS = 2, 25
 INTERRUPTED, TERMINATED = 130, 143
@@ -34,7 +34,9 @@ import json, os, sys
 import torch
 torch.set_num_threads(1)
 from ratesight.metrics.detector import load_detector
-from ratesight.optimizer import html_report, report, tune
+from ratesight.optimizer.reports import page as html_report
+from ratesight.optimizer.reports import pictures as report
+from ratesight.optimizer import tune
 from ratesight.optimizer.commands.app import main
 load_detector(sys.argv[1], image_size=192)
 print("ready", flush=True)

@@ -39,7 +39,7 @@ def bdrate(
 ) -> None:
     """BD-rate of curves measured anywhere; columns clip and frame give medians and intervals."""
     with one_line_errors(debug):
-        from ..bd_comparison import Rules, compare, comparison_lines, read_curves
+        from ..curves.bd_comparison import Rules, compare, comparison_lines, read_curves
 
         rules = Rules(
             method=method.value,

@@ -67,7 +67,7 @@ def compare(
     with one_line_errors(debug):
         from ...codecs.limits import parse_limits
         from ..compare import CompareRequest, contestants_of
-        from ..machine_choice import MachineChoice
+        from ..measuring.machine_choice import MachineChoice
 
         request = CompareRequest(
             clips=tuple(clips),
@@ -96,12 +96,12 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     from rich.table import Table
 
     from ..compare import Compared, CurveMeasured, compare_events
-    from ..comparison_files import clip_rows, matrix_rows, write_comparison
     from ..errors import CurveError
-    from ..record import keep
-    from ..report import draw_comparison
-    from ..report_files import compare_record, write_report
-    from ..store import open_store
+    from ..measuring.store import open_store
+    from ..reports.comparison_files import clip_rows, matrix_rows, write_comparison
+    from ..reports.files import compare_record, write_report
+    from ..reports.pictures import draw_comparison
+    from ..reports.record import keep
 
     make_folder(out)
     console = open_console(stderr=True)

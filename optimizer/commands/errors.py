@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import typer
 
-from ..plain_text import printable
+from ..reports.plain_text import printable
 
 FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..plain_text import printable
+from ..reports.plain_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 from .output import make_folder, open_console, print_json, say
 
 if TYPE_CHECKING:
-    from ..pareto import FrontMember, ParetoFront
+    from ..pareto.front import FrontMember, ParetoFront
     from ..request import TuneRequest
 
 
 def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> None:
     """Runs the search, shows its progress, writes its results."""
     from ...codecs.shell import shell_join
-    from ..bench import settings_json
     from ..events import ClipLoaded
-    from ..pareto import ParetoFront, ParetoTrial, pareto_events
-    from ..pareto_files import write_front
-    from ..pareto_picture import draw_front
-    from ..record import keep
-    from ..report_files import read_picture, write_report
-    from ..store import open_store
-    from ..summaries import front_record
+    from ..measuring.bench import settings_json
+    from ..measuring.store import open_store
+    from ..pareto.files import write_front
+    from ..pareto.front import ParetoFront, ParetoTrial, pareto_events
+    from ..pareto.picture import draw_front
+    from ..reports.files import read_picture, write_report
+    from ..reports.record import keep
+    from ..reports.summaries import front_record
 
     make_folder(out)
     console = open_console(stderr=True)
@@ -91,7 +91,7 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
 def _print(front: ParetoFront) -> None:
     from rich.table import Table
 
-    from ..pareto_files import member_row
+    from ..pareto.files import member_row
 
     table = Table(
         title="nothing that was tried beats these in rate, quality and speed together; verified"

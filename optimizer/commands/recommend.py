@@ -29,7 +29,7 @@ from .options import (
 from .output import event_type, make_folder, open_console, print_json, say
 
 if TYPE_CHECKING:
-    from ..per_title_request import PerTitleRequest
+    from ..titles.request import PerTitleRequest
 
 
 def recommend(
@@ -85,8 +85,8 @@ def recommend(
     """Recommend for each title a ladder: encoder, settings, frame height and CRF a quality."""
     with one_line_errors(debug):
         from ...codecs.limits import parse_limits
-        from ..machine_choice import MachineChoice
-        from ..per_title_request import (
+        from ..measuring.machine_choice import MachineChoice
+        from ..titles.request import (
             PerTitleRequest,
             ladder_contestants,
             parse_heights,
@@ -125,14 +125,14 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
 
     from ..compare import ClipSkipped, CurveMeasured
     from ..errors import CurveError
-    from ..ladder import PerTitle
-    from ..ladder_files import FIXED_COLUMNS, RUNG_COLUMNS, fixed_rows, rung_rows, write_ladders
-    from ..ladder_report import draw_ladders
-    from ..per_title import recommend_events
-    from ..record import keep
-    from ..report_files import read_picture, write_report
-    from ..store import open_store
-    from ..summaries import ladder_record
+    from ..measuring.store import open_store
+    from ..reports.files import read_picture, write_report
+    from ..reports.record import keep
+    from ..reports.summaries import ladder_record
+    from ..titles.files import FIXED_COLUMNS, RUNG_COLUMNS, fixed_rows, rung_rows, write_ladders
+    from ..titles.ladder import PerTitle
+    from ..titles.per_title import recommend_events
+    from ..titles.picture import draw_ladders
 
     make_folder(out)
     console = open_console(stderr=True)

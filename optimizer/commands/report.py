@@ -29,9 +29,9 @@ def report(
     """Write the reports of the runs in a store again; no clip is read, nothing is encoded."""
     with one_line_errors(debug):
         from ..errors import RequestError, StoreError
-        from ..record import record_schema, require_records
-        from ..report_files import folder_names, write_report
-        from ..store import open_store
+        from ..measuring.store import open_store
+        from ..reports.files import folder_names, write_report
+        from ..reports.record import record_schema, require_records
 
         if schema:
             print(json.dumps(record_schema(), indent=1))

@@ -114,8 +114,8 @@ def _show(
     """Scores two clips, shows the progress, writes the files that were asked for."""
     from rich.table import Table
 
-    from ..report import draw_heat_map
-    from ..score_files import score_json, score_rows, write_frames
+    from ..reports.pictures import draw_heat_map
+    from ..reports.score_files import score_json, score_rows, write_frames
 
     for written in (csv, heat_map):
         if written is not None:

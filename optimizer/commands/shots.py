@@ -15,7 +15,7 @@ def print_shots(found: PerShot, console: Console) -> None:
     """Prints a row a shot, and what the plan saves against one CRF for all of them."""
     from rich.table import Table
 
-    from ..report import shot_lines
+    from ..reports.pictures import shot_lines
 
     table = Table()
     for column in ("shot", "first frame", "frames", "objects", "CRF", "kbit/s"):
@@ -36,7 +36,7 @@ def print_shots(found: PerShot, console: Console) -> None:
 
 def write_commands(found: PerShot, folder: Path) -> Path | None:
     """Writes the ffmpeg commands of the shots as a shell script; None where there are none."""
-    from ..output import write_whole
+    from ..reports.output import write_whole
 
     if found.ffmpeg_commands is None:
         return None

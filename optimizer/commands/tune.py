@@ -176,9 +176,9 @@ def tune(
         from ...codecs.limits import parse_limits
         from ...codecs.settings import parse_options
         from ...codecs.table import ENCODERS
-        from ..bench import Thresholds
         from ..errors import RequestError
-        from ..machine_choice import MachineChoice
+        from ..measuring.bench import Thresholds
+        from ..measuring.machine_choice import MachineChoice
         from ..request import TuneRequest
 
         num_segments, segment_seconds = parse_segments(segments)
@@ -256,11 +256,11 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
         TrialFinished,
         VerificationStarted,
     )
+    from ..measuring.store import open_store
     from ..recommendation import write_json
-    from ..record import keep
-    from ..report import draw_curves
-    from ..report_files import tune_record, write_report
-    from ..store import open_store
+    from ..reports.files import tune_record, write_report
+    from ..reports.pictures import draw_curves
+    from ..reports.record import keep
     from ..tune import tune_events
     from .shots import write_commands
 
@@ -345,7 +345,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
 def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     from rich.table import Table
 
-    from ..report import (
+    from ..reports.pictures import (
         bd_rate_text,
         contender_lines,
         examined_rows,

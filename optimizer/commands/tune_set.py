@@ -22,11 +22,11 @@ def show_set(
     from ...codecs.shell import shell_join
     from ..compare import ClipSkipped
     from ..events import PointMeasured, TrialFinished
-    from ..output import write_whole
-    from ..record import keep
-    from ..report_files import write_report
-    from ..store import open_store
-    from ..summaries import set_record
+    from ..measuring.store import open_store
+    from ..reports.files import write_report
+    from ..reports.output import write_whole
+    from ..reports.record import keep
+    from ..reports.summaries import set_record
     from ..tune_set import ClipReady, SetRecommended, tune_set_events
 
     make_folder(out)
@@ -75,8 +75,8 @@ def show_set(
 def _print(found: SetRecommendation) -> None:
     from rich.table import Table
 
-    from ..bd_rate import percent_text
-    from ..summaries import set_columns, set_rows
+    from ..curves.bd_rate import percent_text
+    from ..reports.summaries import set_columns, set_rows
 
     console = open_console()
     if found.clips:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from ratesight.optimizer.compare import CurveMeasured
-from ratesight.optimizer.curve import RdPoint
-from ratesight.optimizer.fixed_ladder import FixedChoice, compare_fixed
-from ratesight.optimizer.ladder import Chosen, FixedRung, FixedTitle, Rung, TitleLadder
+from ratesight.optimizer.curves.curve import RdPoint
+from ratesight.optimizer.titles.fixed_ladder import FixedChoice, compare_fixed
+from ratesight.optimizer.titles.ladder import Chosen, FixedRung, FixedTitle, Rung, TitleLadder
 
 Ladders = Callable[[dict[str, Any]], str]
 

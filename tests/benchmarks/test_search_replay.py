@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS
-from ratesight.optimizer import candidate
+from ratesight.optimizer.search import candidate
 
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Source, load_source
 from ratesight.metrics.object_iou import ObjectScores
-from ratesight.optimizer.bench import Measurement, settings_json
+from ratesight.optimizer.measuring.bench import Measurement, settings_json
 from ratesight.optimizer.recommendation import (
     Examined,
     MachinesUsed,

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from ratesight.optimizer.aim import TargetQuality, TargetRate
-from ratesight.optimizer.curve import RdCurve, RdPoint, fit_curve
+from ratesight.optimizer.curves.curve import RdCurve, RdPoint, fit_curve
 from ratesight.optimizer.errors import RequestError
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Codec
-from ratesight.optimizer.bench import Measurement
-from ratesight.optimizer.candidate import Candidate, next_crfs
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.compare import (
     ClipSkipped,
@@ -24,7 +22,9 @@ from ratesight.optimizer.compare import (
     contestants_of,
 )
 from ratesight.optimizer.errors import RequestError
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.bench import Measurement
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.search.candidate import Candidate, next_crfs
 from typer.testing import CliRunner
 
 MakeMeasurement = Callable[..., Measurement]

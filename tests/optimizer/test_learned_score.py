@@ -14,7 +14,7 @@ from ratesight.codecs.errors import RegionError
 from ratesight.codecs.region import ClipRegions, Region
 from ratesight.metrics.errors import NoObjectsError
 from ratesight.optimizer.clip_score import Score
-from ratesight.optimizer.report import draw_heat_map
+from ratesight.optimizer.reports.pictures import draw_heat_map
 from ratesight.optimizer.score import score
 from scipy.stats import spearmanr
 

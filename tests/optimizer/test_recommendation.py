@@ -14,8 +14,8 @@ from ratesight.codecs.errors import SettingsError
 from ratesight.codecs.roi import region_coding
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.table import ENCODERS, Choice, Codec, Floats, Ints, OptionValue
-from ratesight.optimizer.bench import settings_json
 from ratesight.optimizer.errors import OutputError, RecommendationError
+from ratesight.optimizer.measuring.bench import settings_json
 from ratesight.optimizer.recommendation import (
     Recommendation,
     read_settings,

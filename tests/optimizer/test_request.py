@@ -11,8 +11,8 @@ from ratesight.codecs.settings import Crf
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.optimizer.aim import TargetQuality, TargetRate
 from ratesight.optimizer.api import aim_of
-from ratesight.optimizer.bench import Thresholds
 from ratesight.optimizer.errors import RequestError
+from ratesight.optimizer.measuring.bench import Thresholds
 from ratesight.optimizer.request import TuneRequest
 
 CLIP = Path("clip.mp4")

@@ -23,9 +23,9 @@ from ratesight.metrics.detector import load_detector
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.optimizer.clip_score import Score
 from ratesight.optimizer.errors import OutputError, RequestError
-from ratesight.optimizer.region_metric import FoundRegions
+from ratesight.optimizer.measuring.region_metric import FoundRegions
+from ratesight.optimizer.reports.score_files import score_json, score_rows, write_frames
 from ratesight.optimizer.score import frames_looked_at, measure, score
-from ratesight.optimizer.score_files import score_json, score_rows, write_frames
 
 import ratesight
 

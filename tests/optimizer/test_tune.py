@@ -30,7 +30,7 @@ from ratesight.optimizer.events import (
     TuneEvent,
     VerificationStarted,
 )
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Recommendation, settings_from_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events

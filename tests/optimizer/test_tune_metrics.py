@@ -14,16 +14,16 @@ import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.apply import apply_settings
-from ratesight.optimizer.bench import Measurement
-from ratesight.optimizer.candidate import Candidate
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, Recommended, TuneEvent
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.bench import Measurement
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Recommendation, read_settings
 from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.search.candidate import Candidate
+from ratesight.optimizer.search.verification import Role, Verified, contender_of, judge
 from ratesight.optimizer.tune import tune_events
-from ratesight.optimizer.verification import Role, Verified, contender_of, judge
 from typer.testing import CliRunner
 
 MakeMeasurement = Callable[..., Measurement]

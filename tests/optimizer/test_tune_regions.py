@@ -21,7 +21,7 @@ from ratesight.optimizer.events import (
     TuneEvent,
     VerificationStarted,
 )
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import (
     Recommendation,
     read_settings,

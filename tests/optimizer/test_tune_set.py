@@ -12,15 +12,15 @@ import pytest
 from ratesight.codecs.errors import ClipError
 from ratesight.codecs.settings import Crf
 from ratesight.optimizer.aim import QualityRange, TargetQuality
-from ratesight.optimizer.bench import Measurement
-from ratesight.optimizer.candidate import Candidate
 from ratesight.optimizer.commands.app import app
-from ratesight.optimizer.entrant import Entrant, total_cost
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, TrialFinished
-from ratesight.optimizer.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.bench import Measurement
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import read_settings
 from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.search.candidate import Candidate
+from ratesight.optimizer.search.entrant import Entrant, total_cost
 from ratesight.optimizer.set_recommendation import SetRecommendation
 from ratesight.optimizer.tune_set import (
     ClipReady,

@@ -1,0 +1,342 @@
+"""BD-rate of curves in files, clip by clip, with intervals."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import CurveError, RequestError
+from .bd_rate import BdRate, Method, bd_rate, percent_text
+from .measured_curve import MeasuredCurve, Policy, measured_curve
+
+Floats = npt.NDArray[np.float64]
+
+_NUM_RESAMPLES = 2000
+# Above this share of resamples without a number, those that have one are a choice, not a sample.
+_NOT_AVAILABLE_ALLOWED = 0.025
+# The median of five clips lies outside of all their values with a probability of 2 / 2^5 = 6 %.
+_LEAST_CLIPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class FrameQualities:
+    """One clip's encodes as measured.
+
+    Attributes:
+        rates: (points,).
+        qualities: (points, frames); one frame where only the mean is known.
+        weights: (frames,), what a frame counts; all the same where None.
+        frames: Their names, in order of time.
+    """
+
+    rates: Floats
+    qualities: Floats
+    weights: Floats | None = None
+    frames: tuple[str, ...] = ()
+
+    def pooled(self, picked: npt.NDArray[np.intp] | slice = slice(None)) -> Floats:
+        """Returns (points,) weighted means over some frames; NaN where they count nothing."""
+        qualities = self.qualities[:, picked]
+        if self.weights is None:
+            mean: Floats = qualities.mean(axis=1)
+            return mean
+        weights = self.weights[picked]
+        if weights.sum() == 0:
+            return np.full(len(self.rates), np.nan)
+        pooled: Floats = qualities @ weights / weights.sum()
+        return pooled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipComparison:
+    """BD-rate of one clip.
+
+    Attributes:
+        clip: Its name, empty where the files have one curve only.
+        result: None where there is no number.
+        reason: Why there is none.
+        interval_percent: 95 % bootstrap interval over frames; None without frames, or where too
+            many resamples have no number.
+        notes: What was done to the curves.
+    """
+
+    clip: str
+    result: BdRate | None
+    reason: str | None
+    interval_percent: tuple[float, float] | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """BD-rate of all clips.
+
+    Attributes:
+        bd_rate_percent: The median over the clips that have a number.
+        interval_percent: Its 95 % bootstrap interval over clips, of six or more; over frames for a
+            single clip that has them; else None.
+        quartiles_percent: First and third over clips, None for a single one.
+        overlap: Median over clips of the shared share of the anchor's quality range.
+        num_not_available: Clips without a number.
+    """
+
+    bd_rate_percent: float
+    interval_percent: tuple[float, float] | None
+    quartiles_percent: tuple[float, float] | None
+    overlap: float
+    num_not_available: int
+    method: Method
+    policy: Policy
+    clips: tuple[ClipComparison, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How BD-rate is made of curves.
+
+    Attributes:
+        method, policy, saturation: As in ``bd_rate`` and ``measured_curve``.
+        min_overlap: Below this share of the anchor's quality range there is no number.
+        qualities: Lowest and highest quality that count.
+        block_frames: Frames that are drawn together for the intervals over frames.
+    """
+
+    method: Method = "pchip"
+    policy: Policy = "strict"
+    saturation: float = 0.005
+    min_overlap: float = 0.25
+    qualities: tuple[float, float] = (-math.inf, math.inf)
+    block_frames: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("saturation", self.saturation), ("min_overlap", self.min_overlap)):
+            if not 0 <= value < 1:
+                raise RequestError(f"{name} must be at least 0 and below 1, got {value:g}")
+        if self.block_frames < 1:
+            raise RequestError(f"block_frames must be at least 1, got {self.block_frames}")
+
+
+def compare(
+    anchor: Mapping[str, FrameQualities], test: Mapping[str, FrameQualities], rules: Rules
+) -> Comparison:
+    """Returns the BD-rate of a test against an anchor, clip by clip and in the median.
+
+    Raises:
+        CurveError: No clip has a number; with one clip, why.
+    """
+    if not anchor and not test:
+        raise CurveError("there is no clip with curves")
+    if set(anchor) != set(test):
+        other = sorted(set(anchor) ^ set(test))[0]
+        raise CurveError(f"both files must have the same clips, {other!r} is in one of them only")
+    rng = np.random.default_rng(rules.seed)
+    clips = tuple(
+        _compare_clip(clip, anchor[clip], test[clip], rules, rng) for clip in sorted(anchor)
+    )
+    found = np.array([one.result.percent for one in clips if one.result is not None])
+    if not len(found):
+        of_clip = f"clip {clips[0].clip!r}: " if clips[0].clip else ""
+        raise CurveError(f"no BD-rate: {of_clip}{clips[0].reason}")
+    interval, quartiles = clips[0].interval_percent, None
+    if len(clips) > 1:
+        interval = None
+        if len(found) >= _LEAST_CLIPS:
+            medians = np.median(rng.choice(found, (_NUM_RESAMPLES, len(found))), axis=1)
+            interval = _ends(medians)
+        low, high = np.percentile(found, [25, 75])
+        quartiles = (float(low), float(high))
+    return Comparison(
+        bd_rate_percent=float(np.median(found)),
+        interval_percent=interval,
+        quartiles_percent=quartiles,
+        overlap=float(np.median([one.result.overlap for one in clips if one.result is not None])),
+        num_not_available=len(clips) - len(found),
+        method=rules.method,
+        policy=rules.policy,
+        clips=clips,
+    )
+
+
+def _compare_clip(
+    clip: str,
+    anchor: FrameQualities,
+    test: FrameQualities,
+    rules: Rules,
+    rng: np.random.Generator,
+) -> ClipComparison:
+    notes: list[str] = []
+    try:
+        if anchor.frames != test.frames:
+            raise CurveError("both curves must be measured on the same frames")
+        curves = []
+        for name, side in (("anchor", anchor), ("test", test)):
+            try:
+                curve = _curve(side.rates, side.pooled(), rules)
+            except CurveError as error:
+                raise CurveError(f"{name}: {error}") from error
+            notes += [f"{name}: {note}" for note in curve.notes]
+            curves.append(curve)
+        result = bd_rate(curves[0], curves[1], rules.method, rules.qualities)
+        overlap = 0.0 if result is None else result.overlap
+        if result is None or overlap < rules.min_overlap:
+            raise CurveError(
+                f"curves must share at least {rules.min_overlap:g} of the anchor's quality range, "
+                f"they share {overlap:.2f}; measure more points"
+            )
+    except CurveError as error:
+        return ClipComparison(
+            clip=clip, result=None, reason=str(error), interval_percent=None, notes=tuple(notes)
+        )
+    interval = _over_frames(anchor, test, rules, rng)
+    return ClipComparison(
+        clip=clip, result=result, reason=None, interval_percent=interval, notes=tuple(notes)
+    )
+
+
+def _curve(rates: Floats, qualities: Floats, rules: Rules) -> MeasuredCurve:
+    curve = measured_curve(rates, qualities, policy=rules.policy, saturation=rules.saturation)
+    if rules.method == "cubic" and len(np.unique(curve.qualities)) < 4:
+        raise CurveError("a cubic needs four qualities; choose pchip")
+    return curve
+
+
+def _over_frames(
+    anchor: FrameQualities, test: FrameQualities, rules: Rules, rng: np.random.Generator
+) -> tuple[float, float] | None:
+    """Returns the interval of a clip whose frames are known, the same ones on both sides.
+
+    Frames are drawn in circular blocks, since neighbours show the same. A resample need not rise
+    where the whole does: isotonic regression stands in for a strict policy.
+    """
+    num_frames = anchor.qualities.shape[1]
+    if num_frames < 2:
+        return None
+    if rules.policy == "strict":
+        rules = replace(rules, policy="monotone")
+    found, num_drawn = [], 0
+    block = min(rules.block_frames, max(1, num_frames // 4))
+    starts = rng.integers(0, num_frames, (_NUM_RESAMPLES // 4, -(-num_frames // block)))
+    for row in starts:
+        picked = (row[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
+        if any(
+            one.weights is not None and one.weights[picked].sum() == 0 for one in (anchor, test)
+        ):
+            continue  # a draw without any object says nothing
+        num_drawn += 1
+        try:
+            curves = [_curve(one.rates, one.pooled(picked), rules) for one in (anchor, test)]
+        except CurveError:
+            continue  # a draw of frames on which quality is flat
+        change = bd_rate(curves[0], curves[1], rules.method, rules.qualities)
+        if change is not None:
+            found.append(change.percent)
+    if not found or num_drawn - len(found) > _NOT_AVAILABLE_ALLOWED * num_drawn:
+        return None
+    return _ends(np.array(found))
+
+
+def _ends(values: Floats) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def read_curves(path: Path) -> dict[str, FrameQualities]:
+    """Returns the curves of a CSV file by clip; one without a name where there is no such column.
+
+    Columns ``rate`` and ``quality``; where there is a column ``frame`` too, each row is one frame
+    of the encode of that rate. Other columns are left alone.
+
+    Raises:
+        CurveError: The file cannot be read, a column is missing, or a value is not a number.
+    """
+    by_clip: dict[str, dict[float, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, skipinitialspace=True)
+            missing = {"rate", "quality"} - set(rows.fieldnames or ())
+            if missing:
+                raise CurveError(
+                    f"curves need columns rate and quality, {path} has no {sorted(missing)[0]}"
+                )
+            for row in rows:
+                number = rows.line_num
+                try:
+                    rate, quality = float(row["rate"]), float(row["quality"])
+                except (TypeError, ValueError):
+                    raise CurveError(
+                        f"rate and quality must be numbers, {path} has {row['rate']!r} and "
+                        f"{row['quality']!r} in line {number}"
+                    ) from None
+                frames = by_clip[row.get("clip") or ""][rate]
+                frame = row.get("frame") or ""
+                if frame in frames:
+                    raise CurveError(
+                        f"each rate{' and frame' if frame else ''} must be there once, {path} has "
+                        f"{rate:g} again in line {number}"
+                    )
+                frames[frame] = quality
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CurveError(f"curves must be a readable CSV file, {path}: {reason}") from error
+    if not by_clip:
+        raise CurveError(f"curves must have rows, {path} has none")
+    return {clip: _gathered(path, clip, points) for clip, points in by_clip.items()}
+
+
+def _gathered(path: Path, clip: str, points: Mapping[float, Mapping[str, float]]) -> FrameQualities:
+    # In order of time, for the blocks of neighbours: as text, 10 would come before 2.
+    frames: Sequence[str] = sorted(next(iter(points.values())), key=_frame_order)
+    for rate, qualities in points.items():
+        if qualities.keys() != set(frames):
+            raise CurveError(
+                f"each rate must have the same frames, {path} has others at {rate:g}"
+                f"{f' of {clip}' if clip else ''}"
+            )
+    return FrameQualities(
+        np.array(list(points)),
+        np.array([[qualities[frame] for frame in frames] for qualities in points.values()]),
+        frames=tuple(frames),
+    )
+
+
+def _frame_order(frame: str) -> tuple[float, str]:
+    """Returns what frames are sorted by: numbers by value, other names after them."""
+    try:
+        number = float(frame)
+    except ValueError:
+        return math.inf, frame
+    return (number if math.isfinite(number) else math.inf), frame
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """Returns a comparison as text: clip by clip, then the median."""
+    lines = []
+    for one in found.clips:
+        name = one.clip or "BD-rate"
+        if one.result is None:
+            lines.append(f"{name}: n/a, {one.reason}")
+        else:
+            result = one.result
+            change = percent_text(result.percent, one.interval_percent, digits=2)
+            lines.append(
+                f"{name}: {change} over quality "
+                f"{result.low_quality:g} to {result.high_quality:g} (overlap {result.overlap:.0%})"
+            )
+        lines += [f"  {note}" for note in one.notes]
+    if len(found.clips) > 1:
+        assert found.quartiles_percent is not None
+        low, high = found.quartiles_percent
+        lines.append(
+            f"median of {len(found.clips) - found.num_not_available} clips: "
+            f"{percent_text(found.bd_rate_percent, found.interval_percent, digits=2)}, quartiles "
+            f"{low:+.2f} and {high:+.2f} %, {found.num_not_available} n/a"
+        )
+    return [*lines, f"method {found.method}, policy {found.policy}"]

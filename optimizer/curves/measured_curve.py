@@ -1,0 +1,105 @@
+"""Curves measured anywhere, made fit for BD-rate: nothing is changed without being said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import isotonic_regression
+
+from ..errors import CurveError
+
+Floats = npt.NDArray[np.float64]
+Policy = Literal["strict", "pareto", "monotone"]
+
+# VCEG-M33's four points; with fewer a fit says nothing about what lies between them.
+_LEAST_POINTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCurve:
+    """Quality over log rate, not falling.
+
+    Attributes:
+        log_rates: (n,) natural log, rising.
+        qualities: (n,) not falling.
+        notes: What was dropped or moved to make it so.
+    """
+
+    log_rates: Floats
+    qualities: Floats
+    notes: tuple[str, ...] = ()
+
+
+def measured_curve(
+    rates: Floats, qualities: Floats, *, policy: Policy = "strict", saturation: float = 0.005
+) -> MeasuredCurve:
+    """Returns the curve of some encodes.
+
+    Args:
+        rates: (n,) above 0, in any unit, in any order.
+        qualities: (n,) higher is better.
+        policy: What to do where a higher rate has not a higher quality: ``strict`` refuses,
+            ``pareto`` keeps the points that no cheaper one equals, ``monotone`` moves qualities to
+            the nearest that do not fall (isotonic regression).
+        saturation: Points at the top that gain less than this share of the curve's quality range
+            over the one before are cut off: on a flat top the rate of a quality is arbitrary.
+
+    Raises:
+        CurveError: There are too few points, a value is not finite, a rate is not above 0, two
+            rates are equal, or the policy refuses the curve.
+    """
+    if len(rates) < _LEAST_POINTS:
+        raise CurveError(f"a curve needs at least {_LEAST_POINTS} points, got {len(rates)}")
+    if not (np.isfinite(rates).all() and np.isfinite(qualities).all() and (rates > 0).all()):
+        raise CurveError("rates must be above 0, and rates and qualities finite")
+    order = np.argsort(rates)
+    rates, qualities = rates[order], qualities[order]
+    if (np.diff(rates) == 0).any():
+        same = rates[:-1][np.diff(rates) == 0][0]
+        raise CurveError(f"each rate must be there once, {same:g} is there more than once")
+    rates, qualities, notes = _rising(rates, qualities, policy)
+    num_kept = _before_saturation(qualities, saturation)
+    if num_kept < len(rates):
+        notes.append(
+            f"{len(rates) - num_kept} saturated points above quality {qualities[num_kept - 1]:g} "
+            f"cut off (less than {saturation:g} of the range gained)"
+        )
+    if num_kept < _LEAST_POINTS <= len(order):
+        notes.append(f"only {num_kept} points left")
+    if num_kept < 2 or qualities[num_kept - 1] == qualities[0]:
+        raise CurveError("a curve must have two qualities at least, this one is flat")
+    return MeasuredCurve(np.log(rates[:num_kept]), qualities[:num_kept], tuple(notes))
+
+
+def _rising(rates: Floats, qualities: Floats, policy: Policy) -> tuple[Floats, Floats, list[str]]:
+    """Returns a curve that does not fall, and what was done to it."""
+    falls = np.flatnonzero(np.diff(qualities) <= 0)
+    if not len(falls):
+        return rates, qualities, []
+    if policy == "strict":
+        at = int(falls[0])
+        raise CurveError(
+            f"quality must rise with rate, it goes from {qualities[at]:g} at {rates[at]:g} to "
+            f"{qualities[at + 1]:g} at {rates[at + 1]:g}; choose policy pareto or monotone"
+        )
+    if policy == "pareto":
+        best_before = np.maximum.accumulate(np.concatenate([[-np.inf], qualities[:-1]]))
+        keep = qualities > best_before
+        note = f"{int((~keep).sum())} points that a cheaper one equals left out (pareto)"
+        return rates[keep], qualities[keep], [note]
+    fitted = isotonic_regression(qualities).x
+    moved = int((fitted != qualities).sum())
+    note = f"{moved} points moved by up to {np.abs(fitted - qualities).max():.2g} (monotone)"
+    return rates, fitted, [note] if moved else []
+
+
+def _before_saturation(qualities: Floats, saturation: float) -> int:
+    """Returns how many points there are up to the last one that gains something."""
+    least = saturation * (qualities[-1] - qualities[0])
+    num_kept = len(qualities)
+    while num_kept > 2 and qualities[num_kept - 1] - qualities[num_kept - 2] < least:
+        num_kept -= 1
+    return num_kept

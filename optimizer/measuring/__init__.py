@@ -1,0 +1,1 @@
+"""Encodes measured by a machine, once each: here, side by side, on workers."""

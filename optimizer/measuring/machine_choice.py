@@ -1,0 +1,85 @@
+"""Which machine must still see, and who finds its regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from ...metrics.face_embedder import Levels
+from ..errors import RequestError
+from .bench import Thresholds
+
+# A real detector, or a learned metric that predicts machines of a kind.
+MetricName = Literal["detector", "objects", "faces", "plates", "general"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineChoice:
+    """The machine of a search and the real one of its verification.
+
+    Attributes:
+        asked_metric: What the search goes by; ``detector`` where None and there is a detector,
+            else ``objects``.
+        detector: Weights file, or a name that ultralytics downloads. It is the machine itself, or
+            finds the regions of objects and is the real machine.
+        image_size: Longest side that detectors see.
+        face_detector: YuNet's ONNX file: finds the regions of faces.
+        face_embedder: With it, the real machine for faces.
+        face_levels: How the embedder wants its pictures.
+        plate_detector: As ``detector``, for plates.
+    """
+
+    asked_metric: MetricName | None = None
+    detector: str | None = None
+    image_size: int = 640
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    face_detector: str | None = None
+    face_embedder: Path | None = None
+    face_levels: Levels | None = None
+    plate_detector: str | None = None
+
+    def __post_init__(self) -> None:
+        metric = self.metric
+        if metric not in get_args(MetricName):
+            known = ", ".join(get_args(MetricName))
+            raise RequestError(f"metric must be one of {known}, got {metric!r}")
+        if metric == "detector" and self.detector is None:
+            raise RequestError(
+                "metric detector needs a detector: a weights file, or a name such as yolo11n.pt; "
+                "objects needs none"
+            )
+        for name, given, metrics in (
+            ("detector", self.detector, ("detector", "objects", "general")),
+            ("face_detector", self.face_detector, ("faces",)),
+            ("face_embedder", self.face_embedder, ("faces",)),
+            ("plate_detector", self.plate_detector, ("plates",)),
+        ):
+            if given is not None and metric not in metrics:
+                raise RequestError(
+                    f"{name} is for metric {' or '.join(metrics)}, got metric {metric}"
+                )
+        if self.face_embedder is not None and self.face_detector is None:
+            raise RequestError(
+                "face_embedder needs face_detector too: it wants aligned faces, and proposals have "
+                "no landmarks"
+            )
+        if self.face_levels is not None and self.face_embedder is None:
+            raise RequestError("face_levels says how a face_embedder wants its pictures, give one")
+
+    @property
+    def metric(self) -> MetricName:
+        """What the search goes by."""
+        return self.asked_metric or ("objects" if self.detector is None else "detector")
+
+    @property
+    def has_real_machine(self) -> bool:
+        """A real machine judges: it steers, or verifies what a learned metric predicts of it."""
+        return (
+            self.detector is not None or self.metric == "plates" or self.face_embedder is not None
+        )
+
+    @property
+    def finder(self) -> str | None:
+        """Weights of who finds the regions; None for the built-in proposals."""
+        return self.detector or self.face_detector or self.plate_detector

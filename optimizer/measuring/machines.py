@@ -1,0 +1,119 @@
+"""Loads the machines of a search: the one it goes by, and the real one of the verification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...metrics.detector import Finder, load_detector
+from ...metrics.objects import ObjectMachine
+from ...metrics.task import TaskMachine
+from .machine_choice import MachineChoice, MetricName
+
+if TYPE_CHECKING:
+    from ...metrics.feature_file import FeatureFile
+    from ..reports.moments import HeatMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machines:
+    """What must still see.
+
+    Attributes:
+        own: What a search goes by.
+        real: What that one predicts, where it is a learned metric and the real one is there.
+        finder: Finds the regions, on originals only.
+        metric_sha256: Of the weights of a learned metric.
+    """
+
+    own: TaskMachine[Any]
+    real: TaskMachine[Any] | None
+    finder: Finder
+    metric_sha256: str | None
+
+    def heat_map(self) -> tuple[str, HeatMap]:
+        """Returns the learned metric that shows where sight is lost: the search's own, or objects.
+
+        Raises:
+            WeightsError: The weights are missing.
+        """
+        # Torch takes seconds to load.
+        from ...metrics.learned import LearnedMetric, load_learned_metric
+
+        learned = self.own
+        if not isinstance(learned, LearnedMetric):
+            learned = load_learned_metric("objects", self.finder)
+        return learned.task, learned.heat_map
+
+
+def load_machines(choice: MachineChoice, feature_file: FeatureFile) -> Machines:
+    """Returns the machines of a choice.
+
+    Args:
+        feature_file: Holds what a learned metric makes of originals.
+
+    Raises:
+        WeightsError: A model cannot be loaded.
+    """
+    finder = load_finder(choice.metric, choice.finder, image_size=choice.image_size)
+    if choice.metric == "detector":
+        own = object_machine(finder, choice)
+        return Machines(own=own, real=None, finder=finder, metric_sha256=None)
+    # Torch takes seconds to load.
+    from ...metrics.learned import load_learned_metric
+
+    learned = load_learned_metric(
+        choice.metric, finder, min_score=choice.thresholds.reference, feature_file=feature_file
+    )
+    return Machines(
+        own=learned,
+        real=_real_machine(choice, finder),
+        finder=finder,
+        metric_sha256=learned.weights_sha256,
+    )
+
+
+def load_finder(metric: MetricName, weights: str | None, *, image_size: int = 640) -> Finder:
+    """Returns who finds the regions of a metric: the built-in proposals where there are no weights.
+
+    Raises:
+        WeightsError: The weights cannot be loaded.
+    """
+    if metric == "detector" or (metric != "faces" and weights is not None):
+        assert weights is not None, "checked by MachineChoice"
+        return load_detector(weights, image_size=image_size)
+    from .region_metric import Finders, finder_of
+
+    return finder_of(metric, Finders(face_detector=weights))
+
+
+def object_machine(finder: Finder, choice: MachineChoice) -> ObjectMachine:
+    """Returns a detector as a machine, with the scores of a choice."""
+    return ObjectMachine(
+        detector=finder,
+        reference_score=choice.thresholds.reference,
+        match_score=choice.thresholds.match,
+    )
+
+
+def _real_machine(choice: MachineChoice, finder: Finder) -> TaskMachine[Any] | None:
+    if choice.detector is not None:
+        return object_machine(finder, choice)
+    if choice.metric == "plates":
+        from ...metrics.plate_reader import load_rapidocr
+        from ...metrics.plates import PlateMachine
+
+        min_score = choice.thresholds.reference
+        return PlateMachine(detector=finder, reader=load_rapidocr(), min_score=min_score)
+    if choice.face_embedder is not None:
+        from ...metrics.face_detector import YuNet
+        from ...metrics.face_embedder import load_face_embedder
+        from ...metrics.faces import FaceMachine
+
+        assert isinstance(finder, YuNet), "checked by MachineChoice"
+        return FaceMachine(
+            detector=finder,
+            embedder=load_face_embedder(choice.face_embedder, choice.face_levels),
+            min_score=choice.thresholds.reference,
+        )
+    return None

@@ -1,0 +1,202 @@
+"""Metrics that look at regions of a frame: where to look, and what is lost there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ...codecs.region import ClipRegions
+from ...metrics.boxes import Detections, Floats
+from ...metrics.detector import Detector, Finder, Picture, load_detector
+from ...metrics.face_detector import load_yunet
+from ...metrics.learned import LearnedMetric, LearnedReference, LearnedTask, load_learned_metric
+from ...metrics.region_proposals import PROPOSED, Proposed, load_proposal_detector
+from ...metrics.task import TaskMachine
+from ..errors import RequestError
+
+# What the built-in proposals look for where no other finder was given.
+_PROPOSED: dict[LearnedTask, tuple[Proposed, ...]] = {
+    "objects": ("object",),
+    "faces": ("face",),
+    "plates": ("plate",),
+    "general": PROPOSED,
+}
+
+
+class RegionMetric(Protocol):
+    """One row of a score: a machine, real or predicted, and where it looks."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures that are best given at once."""
+
+    @property
+    def learned(self) -> LearnedMetric | None:
+        """What can say where it loses sight; None for a real machine."""
+
+    def look(
+        self, frames: Sequence[int], originals: Sequence[Picture], distorted: Sequence[Picture]
+    ) -> list[tuple[Detections, Floats]]:
+        """Returns the regions of each frame, scores being weights, and (n,) losses in [0, 1].
+
+        Args:
+            frames: Indices of the frames in the clip.
+            originals, distorted: (height, width, 3) BGR, one of each a frame.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRegions:
+    """Regions that the machine finds itself on originals."""
+
+    name: str
+    machine: TaskMachine[Any]
+
+    @property
+    def batch_size(self) -> int:
+        return self.machine.batch_size
+
+    @property
+    def learned(self) -> LearnedMetric | None:
+        return self.machine if isinstance(self.machine, LearnedMetric) else None
+
+    def look(
+        self, frames: Sequence[int], originals: Sequence[Picture], distorted: Sequence[Picture]
+    ) -> list[tuple[Detections, Floats]]:
+        """Returns what the machine saw on the originals, and what it loses of that."""
+        references = self.machine.look(originals)
+        losses = self.machine.losses(references, distorted)
+        return [(one.objects, lost) for one, lost in zip(references, losses, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenRegions:
+    """Regions that a user gave; those of weight 0 are background."""
+
+    name: str
+    metric: LearnedMetric
+    regions: ClipRegions
+
+    @property
+    def batch_size(self) -> int:
+        return self.metric.batch_size
+
+    @property
+    def learned(self) -> LearnedMetric | None:
+        return self.metric
+
+    def look(
+        self, frames: Sequence[int], originals: Sequence[Picture], distorted: Sequence[Picture]
+    ) -> list[tuple[Detections, Floats]]:
+        """Returns the given regions, and what the machine is predicted to lose there."""
+        given = [self._objects(frame) for frame in frames]
+        # A weight is no score of a detector: nobody knows how sure one would be.
+        unscored = [
+            LearnedReference(
+                objects=Detections(
+                    boxes=objects.boxes,
+                    scores=np.zeros(len(objects.class_names)),
+                    class_names=objects.class_names,
+                )
+            )
+            for objects in given
+        ]
+        losses = self.metric.losses(self.metric.prepare(unscored, originals), distorted)
+        return list(zip(given, losses, strict=True))
+
+    def _objects(self, frame: int) -> Detections:
+        regions = [one for one in self.regions.frames[frame] if one.weight > 0]
+        return Detections(
+            boxes=np.array(
+                [(one.x0, one.y0, one.x1, one.y1) for one in regions], dtype=np.float64
+            ).reshape(-1, 4),
+            scores=np.array([one.weight for one in regions], dtype=np.float64),
+            class_names=("",) * len(regions),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finders:
+    """Who finds the regions on originals; our own proposals do where one is None.
+
+    Attributes:
+        detector: Of objects: a file, or a name that ultralytics downloads.
+        face_detector: YuNet's ONNX file.
+        plate_detector: Of plates, as ``detector``.
+        min_score: A detection is a region from this score on.
+    """
+
+    detector: str | None = None
+    face_detector: str | None = None
+    plate_detector: str | None = None
+    min_score: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_score < 1:
+            raise RequestError(f"reference score must be between 0 and 1, got {self.min_score:g}")
+
+
+def load_region_metric(
+    task: LearnedTask, finders: Finders, regions: ClipRegions | None
+) -> RegionMetric:
+    """Returns a learned metric that looks at the given regions, or at what a finder sees.
+
+    Raises:
+        WeightsError: A model cannot be loaded.
+    """
+    if regions is not None:
+        metric = load_learned_metric(task, _Nowhere(), min_score=finders.min_score)
+        return GivenRegions(name=task, metric=metric, regions=regions)
+    metric = load_learned_metric(task, finder_of(task, finders), min_score=finders.min_score)
+    return FoundRegions(name=task, machine=metric)
+
+
+def finder_of(task: LearnedTask, finders: Finders) -> Finder:
+    """Returns who finds the regions of a task: our own proposals where nobody was given.
+
+    The only place that decides it.
+
+    Raises:
+        WeightsError: It cannot be loaded.
+    """
+    if task == "faces" and finders.face_detector is not None:
+        return load_yunet(Path(finders.face_detector))
+    if task == "plates" and finders.plate_detector is not None:
+        return load_detector(finders.plate_detector)
+    if task in ("objects", "general") and finders.detector is not None:
+        return load_detector(finders.detector)
+    return load_proposal_detector(_PROPOSED[task])
+
+
+@dataclass(frozen=True, slots=True)
+class _Nowhere:
+    """Stands for a finder where the regions are given."""
+
+    @property
+    def version(self) -> str:
+        return "given"
+
+    @property
+    def batch_size(self) -> int:
+        return 4
+
+    def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
+        """Returns no object on any picture."""
+        nothing = Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0), class_names=())
+        return [nothing for _ in pictures]
+
+
+if TYPE_CHECKING:
+
+    def _are_region_metrics(found: FoundRegions, given: GivenRegions) -> list[RegionMetric]:
+        return [found, given]
+
+    def _is_a_detector(nowhere: _Nowhere) -> Detector:
+        return nowhere

@@ -1,0 +1,1 @@
+"""Settings none of which is better in rate, quality and speed at once."""

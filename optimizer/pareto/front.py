@@ -1,0 +1,315 @@
+"""Settings that nothing beats in rate, quality and encode speed together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...codecs.errors import EncodeError
+from ...codecs.settings import EncodeSettings
+from ...codecs.source import load_source
+from ...codecs.table import ENCODERS
+from ...metrics.feature_file import open_feature_file
+from ..aim import QualityRange
+from ..errors import RequestError, UnreachableError
+from ..events import ClipLoaded
+from ..measuring.bench import Bench, Measurement, settings_json
+from ..measuring.machines import load_machines
+from ..measuring.measure import Measurer, open_measurer
+from ..measuring.store import Json, key_sha256, open_store
+from ..recommendation import MachinesUsed
+from ..reports.provenance import machines_used, provenance
+from ..request import TuneRequest
+from ..search.candidate import anchor_ladder
+from ..search.search_benches import search_benches
+from ..search.study_storage import open_storage
+from ..search.verification import Benches
+from .study import ParetoProposal, ParetoStudy, Point, open_pareto_study
+
+# Members of the front that are verified, spread over it.
+_MOST_VERIFIED = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoTrial:
+    """One encode of the search.
+
+    Attributes:
+        point: None where the encoder refused the settings.
+        is_useful: It keeps the lowest quality of interest, at the lowest speed.
+    """
+
+    number: int
+    num_trials: int
+    settings: EncodeSettings
+    point: Point | None
+    is_useful: bool
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontMember:
+    """Settings that no others beat in all of rate, quality and speed.
+
+    Attributes:
+        expected: In the search.
+        verified: By a fresh encode of the whole clip, on frames that the search did not look at.
+        real_quality: As the real machine sees that encode; None where there is none.
+        is_on_front: Nothing verified beats it there too.
+    """
+
+    settings: dict[str, Json]
+    expected: Point
+    verified: Point
+    real_quality: float | None
+    is_on_front: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoFront:
+    """The outcome.
+
+    Attributes:
+        front: From the lowest rate to the highest.
+        defaults: The encoder's defaults at the asked preset, from the lowest rate up, verified too;
+            those on the front among them.
+    """
+
+    codec: str
+    low_quality: float
+    min_fps: float | None
+    front: tuple[FrontMember, ...]
+    defaults: tuple[FrontMember, ...]
+    trials: tuple[ParetoTrial, ...]
+    machines: MachinesUsed
+    num_encodes: int
+    num_from_store: int
+    wall_seconds: float
+    provenance: dict[str, Json]
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values."""
+        fields = dataclasses.asdict(self)
+        fields["trials"] = [
+            {**dataclasses.asdict(one), "settings": settings_json(one.settings)}
+            for one in self.trials
+        ]
+        plain: dict[str, Json] = json.loads(json.dumps(fields, allow_nan=False))
+        return plain
+
+
+ParetoEvent = ClipLoaded | ParetoTrial | ParetoFront
+
+
+def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
+    """Searches presets, options and CRFs together, an encode a trial; the last event is the front.
+
+    The aim is a range of qualities, whose lower end is the least that is of use.
+
+    Raises:
+        RequestError: What is asked does not go with a front.
+        UnreachableError: Nothing that was tried is of use.
+        The others as of ``tune_events``.
+    """
+    _check(request)
+    assert isinstance(request.aim, QualityRange)
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(request.store))
+        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
+        measurer = stack.enter_context(open_measurer(store, request.jobs))
+        machines = load_machines(request.machine, stack.enter_context(open_feature_file()))
+        source = stack.enter_context(
+            load_source(
+                request.clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate
+            )
+        )
+        bench, benches = search_benches(request, source, machines, measurer)
+        yield ClipLoaded(
+            width=source.width,
+            height=source.height,
+            frame_rate=float(source.frame_rate),
+            num_frames=source.num_frames,
+            num_frames_looked_at=len(bench.frames),
+            num_objects=bench.num_objects,
+            notes=source.notes,
+        )
+        anchor = request.anchor_settings
+        study = open_pareto_study(
+            ENCODERS[request.codec],
+            default_preset=anchor.preset,
+            fixed=request.fixed_options,
+            sampler=request.sampler,
+            seed=request.seed,
+            storage=storage,
+            name=_study_name(request, bench),
+            low_quality=request.aim.low,
+            min_fps=request.min_fps,
+            ladder=anchor_ladder(anchor),
+        )
+        trials: list[ParetoTrial] = []
+        for trial in _run_trials(request, bench, study, measurer):
+            trials.append(trial)
+            yield trial
+        useful = [one for one in trials if one.is_useful]
+        if not useful:
+            raise UnreachableError(
+                f"none of {len(trials)} trials keeps quality {request.aim.low:g}"
+                + ("" if request.min_fps is None else f" at {request.min_fps:g} fps")
+                + "; ask for less, or give more --trials"
+            )
+        front = _spread(_front(useful))
+        defaults = {
+            one.settings: one
+            for one in trials
+            if one.point is not None and one.settings == anchor.at(one.settings.rate_control)
+        }
+        looked_at = [*front, *(one for one in defaults.values() if one not in front)]
+        verified = list(measurer.pool.map(lambda one: _verify(one, benches, measurer), looked_at))
+        ladder = [
+            member
+            for trial, member in zip(looked_at, verified, strict=True)
+            if trial.settings in defaults
+        ]
+        yield ParetoFront(
+            codec=request.codec,
+            low_quality=request.aim.low,
+            min_fps=request.min_fps,
+            front=_marked(verified[: len(front)]),
+            defaults=tuple(sorted(ladder, key=lambda one: one.verified.rate_kbps)),
+            trials=tuple(trials),
+            machines=machines_used(request, machines, benches),
+            num_encodes=measurer.spent.num_encodes,
+            num_from_store=measurer.spent.num_from_store,
+            wall_seconds=time.perf_counter() - started,
+            provenance=provenance(request, benches.own, measurer),
+        )
+
+
+def _check(request: TuneRequest) -> None:
+    if not isinstance(request.aim, QualityRange):
+        raise RequestError("a Pareto front needs a quality_range, whose lower end is of use")
+    for name, given in (
+        ("annotations", request.annotations),
+        ("regions", request.regions),
+        ("second_detector", request.second_detector),
+        ("per_shot", request.per_shot or None),
+    ):
+        if given is not None:
+            raise RequestError(f"{name} does not go with aim pareto; leave it out")
+
+
+def _study_name(request: TuneRequest, bench: Bench) -> str:
+    search_key: Json = {
+        **bench.key,
+        "anchor": settings_json(request.anchor_settings),
+        "aim": f"pareto {request.aim}",
+        "sampler": request.sampler,
+        "seed": request.seed,
+        "under_way": request.num_under_way,
+        "min_fps": request.min_fps,
+    }
+    return f"{request.clip.stem} {request.codec} pareto {key_sha256(search_key)[:12]}"
+
+
+def _run_trials(
+    request: TuneRequest, bench: Bench, study: ParetoStudy, measurer: Measurer
+) -> Iterator[ParetoTrial]:
+    """Runs the trials, told in order with a fixed number under way, and yields them as told."""
+    under_way: deque[tuple[int, ParetoProposal, Future[Measurement]]] = deque()
+
+    def finish() -> ParetoTrial:
+        number, proposal, future = under_way.popleft()
+        point, failure = None, None
+        try:
+            point = _point(future.result())
+        except EncodeError as error:
+            failure = str(error)
+        study.tell(proposal, point)
+        return ParetoTrial(
+            number=number,
+            num_trials=request.num_trials,
+            settings=proposal.settings,
+            point=point,
+            is_useful=point is not None
+            and point.quality >= study.low_quality
+            and (study.min_fps is None or point.encode_fps >= study.min_fps),
+            failure=failure,
+        )
+
+    for number in range(request.num_trials):
+        proposal = study.ask()
+        future = measurer.pool.submit(_measure, bench, proposal.settings, measurer)
+        under_way.append((number, proposal, future))
+        if len(under_way) == request.num_under_way:
+            yield finish()
+    while under_way:
+        yield finish()
+
+
+def _measure(bench: Bench, settings: EncodeSettings, measurer: Measurer) -> Measurement:
+    return measurer.measure(bench, settings)[0]
+
+
+def _point(measurement: Measurement) -> Point:
+    return Point(
+        rate_kbps=measurement.rate_kbps,
+        quality=measurement.scores.quality,
+        seconds_per_frame=measurement.encode_seconds / measurement.num_frames,
+    )
+
+
+def is_dominated(points: Sequence[Point]) -> npt.NDArray[np.bool_]:
+    """Returns (n,): whether another point is nowhere worse, and better somewhere."""
+    values = np.array([(one.rate_kbps, -one.quality, one.seconds_per_frame) for one in points])
+    no_worse = (values[None, :, :] <= values[:, None, :]).all(axis=2)
+    better = (values[None, :, :] < values[:, None, :]).any(axis=2)
+    dominated: npt.NDArray[np.bool_] = np.any(no_worse & better, axis=1)
+    return dominated
+
+
+def _front(trials: Sequence[ParetoTrial]) -> list[ParetoTrial]:
+    """Returns the trials that no other beats, each settings once, from the lowest rate up."""
+    once = {one.settings: one for one in trials if one.point is not None}
+    known = list(once.values())
+    dominated = is_dominated([one.point for one in known if one.point is not None])
+    front = [one for one, beaten in zip(known, dominated, strict=True) if not beaten]
+    return sorted(front, key=lambda one: one.point.rate_kbps if one.point else 0.0)
+
+
+def _spread(front: Sequence[ParetoTrial]) -> list[ParetoTrial]:
+    """Returns some members spread over a front, both ends among them."""
+    numbers = np.linspace(0, len(front) - 1, min(len(front), _MOST_VERIFIED))
+    return [front[number] for number in sorted({round(at) for at in numbers})]
+
+
+def _verify(trial: ParetoTrial, benches: Benches, measurer: Measurer) -> FrontMember:
+    assert trial.point is not None
+    looking = [benches.own] if benches.real is None else [benches.own, benches.real]
+    measured = measurer.measure_afresh(looking, trial.settings)
+    return FrontMember(
+        settings=settings_json(trial.settings),
+        expected=trial.point,
+        verified=_point(measured[0]),
+        real_quality=None if benches.real is None else measured[1].scores.quality,
+        is_on_front=True,
+    )
+
+
+def _marked(members: Sequence[FrontMember]) -> tuple[FrontMember, ...]:
+    """Returns members with what verification says of their being on the front."""
+    dominated = is_dominated([one.verified for one in members])
+    marked = [
+        dataclasses.replace(one, is_on_front=not beaten)
+        for one, beaten in zip(members, dominated, strict=True)
+    ]
+    return tuple(sorted(marked, key=lambda one: one.verified.rate_kbps))

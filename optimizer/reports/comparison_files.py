@@ -1,0 +1,66 @@
+"""A comparison as JSON, CSV and rows of tables."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..compare import Compared
+from ..curves.bd_comparison import Comparison
+from ..curves.bd_rate import percent_text
+from .output import write_whole
+
+
+def write_comparison(compared: Compared, folder: Path) -> None:
+    """Writes ``comparison.json``, all of it, and ``curves.csv``.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    text = json.dumps(dataclasses.asdict(compared), allow_nan=False, indent=1)
+    write_whole(text + "\n", folder / "comparison.json")
+    write_whole(curves_csv(compared), folder / "curves.csv")
+
+
+def curves_csv(compared: Compared) -> str:
+    """Returns a row a point, as ``ratesight bdrate`` reads them, with its interval over frames."""
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["clip", "contestant", "crf", "rate", "quality", "quality_low", "quality_high"])
+    for curve in compared.curves:
+        for one, interval in zip(curve.points, curve.intervals, strict=True):
+            rate, quality = f"{one.rate_kbps:.3f}", f"{one.quality:.6f}"
+            ends = ["", ""] if interval is None else [f"{end:.6f}" for end in interval]
+            rows.writerow([curve.clip, curve.contestant, f"{one.crf:g}", rate, quality, *ends])
+    return table.getvalue()
+
+
+def matrix_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:
+    """Yields a row an anchor: its name, then the BD-rate of each test against it."""
+    pairs = {(pair.anchor, pair.test): pair.comparison for pair in compared.pairs}
+    for anchor in names:
+        yield [anchor, *(_median(pairs.get((anchor, test))) for test in names)]
+
+
+def clip_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:
+    """Yields a row a clip: its name, then each test against the first contestant."""
+    pairs = {pair.test: pair for pair in compared.pairs if pair.anchor == names[0]}
+    for clip in dict.fromkeys(curve.clip for curve in compared.curves):
+        yield [clip, *(_of_clip(pairs[test].comparison, clip) for test in names[1:])]
+
+
+def _median(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "-"
+    return percent_text(comparison.bd_rate_percent, comparison.interval_percent)
+
+
+def _of_clip(comparison: Comparison | None, clip: str) -> str:
+    for one in comparison.clips if comparison else ():
+        if one.clip == clip and one.result is not None:
+            return percent_text(one.result.percent, one.interval_percent)
+    return "n/a"

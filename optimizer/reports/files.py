@@ -1,0 +1,221 @@
+"""A report as files: the page, and all that it shows as CSV, JSON and PNG."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ...codecs.encoder import encoder_version
+from ..compare import Compared, CompareRequest
+from ..events import (
+    ClipLoaded,
+    PointMeasured,
+    Recommended,
+    SearchFinished,
+    TrialFinished,
+    TuneEvent,
+)
+from ..measuring.bench import settings_json
+from .comparison_files import curves_csv
+from .output import write_whole
+from .page import (
+    compare_drawings,
+    compare_html,
+    picture_drawings,
+    summary_html,
+    tune_drawings,
+    tune_html,
+)
+from .provenance import software
+from .record import (
+    CompareRecord,
+    Picture,
+    Record,
+    SummaryRecord,
+    TuneRecord,
+    read_record,
+    record_json,
+    without_pictures,
+)
+
+PAGE = "report.html"
+
+
+def tune_record(events: Sequence[TuneEvent], *, name: str, encode_command: str) -> TuneRecord:
+    """Returns the record of a run from everything that it said.
+
+    Args:
+        name: Of its folder of results.
+        encode_command: Ours, that makes the same encode of a whole file.
+    """
+    (clip,) = (one for one in events if isinstance(one, ClipLoaded))
+    (last,) = (one for one in events if isinstance(one, Recommended))
+    return TuneRecord(
+        name=name,
+        encode_command=encode_command,
+        clip=clip,
+        recommendation=last.recommendation,
+        trials=tuple(one for one in events if isinstance(one, TrialFinished)),
+        points=tuple(one for one in events if isinstance(one, PointMeasured)),
+        searches=tuple(one for one in events if isinstance(one, SearchFinished)),
+        look=last.look,
+    )
+
+
+def compare_record(request: CompareRequest, compared: Compared, *, name: str) -> CompareRecord:
+    """Returns the record of a comparison.
+
+    Args:
+        name: Of its folder of results.
+    """
+    choice = request.machine
+    return CompareRecord(
+        name=name,
+        contestants=tuple(one.name for one in request.contestants),
+        settings=tuple(settings_json(one.settings) for one in request.contestants),
+        quality_range=(request.low_quality, request.high_quality),
+        compared=compared,
+        provenance={
+            "clips": [str(clip) for clip in request.clips],
+            "max_seconds": request.max_seconds,
+            "frames_per_second": request.frames_per_second,
+            "metric": choice.metric,
+            "regions_by": choice.finder or "built-in proposals",
+            "image_size": choice.image_size,
+            "encoders": [
+                encoder_version(codec)
+                for codec in dict.fromkeys(one.settings.codec for one in request.contestants)
+            ],
+            **software(),
+        },
+    )
+
+
+def read_picture(path: Path, *, title: str, read: str) -> Picture:
+    """Returns a picture that was written as PNG.
+
+    Args:
+        read: How to read it, in a sentence.
+    """
+    data = base64.b64encode(path.read_bytes()).decode()
+    return Picture(name=path.name, title=title, read=read, png_base64=data)
+
+
+def write_report(record: Record, folder: Path) -> Path:
+    """Writes a report into a folder and returns the page.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    # As it is read from the store, so that it is made again to the last byte.
+    record = read_record(record_json(record))
+    report = json.dumps(record_json(without_pictures(record)), allow_nan=False, indent=1) + "\n"
+    match record:
+        case TuneRecord():
+            downloads = {
+                "trials.csv": _trials_csv(record),
+                "points.csv": _points_csv(record.points),
+                "frames.csv": _frames_csv(record),
+            }
+            page = tune_html(record, {**downloads, "report.json": report})
+            drawings = [*tune_drawings(record)[1:], *picture_drawings(record)]
+        case CompareRecord():
+            downloads = {"curves.csv": curves_csv(record.compared)}
+            page = compare_html(record, {**downloads, "report.json": report})
+            drawings = compare_drawings(record)
+        case SummaryRecord():
+            names = folder_names([one.title for one in record.tables])
+            downloads = {
+                f"{name}.csv": _csv(table.columns, table.rows)
+                for name, table in zip(names, record.tables, strict=True)
+            }
+            page = summary_html(record, {**downloads, "report.json": report})
+            drawings = []
+            for picture in record.pictures:
+                write_whole(base64.b64decode(picture.png_base64), folder / picture.name)
+    for name, text in {**downloads, "report.json": report}.items():
+        write_whole(text, folder / name)
+    for drawing in drawings:
+        drawing.write_png(folder)
+    write_whole(page, folder / PAGE)
+    return folder / PAGE
+
+
+def folder_names(titles: Sequence[str]) -> list[str]:
+    """Returns a file name for each title, all different; never a path."""
+    names: list[str] = []
+    for title in titles:
+        plain = re.sub(r"[^\w.-]+", "_", title).strip("._") or "report"
+        name, number = plain, 1
+        while name in names:
+            number += 1
+            name = f"{plain}-{number}"
+        names.append(name)
+    return names
+
+
+def _trials_csv(record: TuneRecord) -> str:
+    """Returns a row a trial: what it cost, and each parameter that any trial has."""
+    names = sorted({name for one in record.trials for name in one.parameters})
+    return _csv(
+        ["trial", "cost_percent", "num_points", "failure", *names],
+        (
+            [
+                one.trial,
+                one.cost_percent,
+                one.num_points,
+                one.failure,
+                *(one.parameters.get(name) for name in names),
+            ]
+            for one in record.trials
+        ),
+    )
+
+
+def _points_csv(points: Sequence[PointMeasured]) -> str:
+    """Returns a row an encode."""
+    return _csv(
+        [
+            "role", "trial", "crf", "rate_kbps", "quality", "quality_low", "quality_high",
+            "encode_seconds", "is_from_store",
+        ],
+        (
+            [
+                one.role, one.trial, one.crf, one.rate_kbps, one.quality,
+                *(one.quality_interval or (None, None)), one.encode_seconds,
+                int(one.is_from_store),
+            ]
+            for one in points
+        ),
+    )  # fmt: skip
+
+
+def _frames_csv(record: TuneRecord) -> str:
+    """Returns a row a frame looked at: its quality in each version, empty without an object."""
+    look = record.look
+    return _csv(
+        ["frame", "time_seconds", "num_objects", *(one.version for one in look.tracks)],
+        (
+            list(row)
+            for row in zip(
+                look.frames,
+                look.times_seconds,
+                look.num_objects,
+                *(one.qualities for one in look.tracks),
+                strict=True,
+            )
+        ),
+    )
+
+
+def _csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)  # None is an empty field
+    return table.getvalue()

@@ -1,0 +1,103 @@
+"""What a result depended on: machines, regions, versions, seeds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ...codecs.address import clip_text
+from ...codecs.encoder import encoder_version
+from ...codecs.settings import EncodeSettings
+from ..measuring.bench import Bench
+from ..measuring.machines import Machines
+from ..measuring.measure import Measurer
+from ..measuring.store import Json
+from ..recommendation import MachinesUsed, RegionsUsed
+from ..request import TuneRequest, num_jobs_here
+from ..search.verification import Benches
+
+_DISTRIBUTIONS = (
+    "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",
+)  # fmt: skip
+
+
+def machines_used(request: TuneRequest, machines: Machines, benches: Benches) -> MachinesUsed:
+    """Returns what a search went by, and what verified it."""
+    choice = request.machine
+    return MachinesUsed(
+        metric=choice.metric,
+        metric_sha256=machines.metric_sha256,
+        regions_by=choice.finder or "built-in proposals",
+        regions_sha256=machines.finder.weights_sha256,
+        real_machine=None if benches.real is None else benches.real.machine.version,
+    )
+
+
+def regions_used(
+    request: TuneRequest, settings: EncodeSettings, weights_sha256: str
+) -> RegionsUsed | None:
+    """Returns where the regions of settings come from; None where they have none."""
+    if settings.regions is None:
+        return None
+    file = str(request.regions) if isinstance(request.regions, Path) else None
+    choice = request.machine
+    return RegionsUsed(
+        file=file,
+        metric=choice.metric,
+        detector=choice.finder,
+        image_size=request.machine.image_size,
+        match_score=request.machine.thresholds.match,
+        weights_sha256=weights_sha256 if file is None else None,
+    )
+
+
+def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[str, Json]:
+    """Returns all that a run depended on, its bench being that of the verification."""
+    choice = request.machine
+    return {
+        "clip": clip_text(request.clip),
+        "clip_content_sha256": bench.source.content_sha256,
+        "num_frames": bench.source.num_frames,
+        "frame_rate": None if request.frame_rate is None else str(request.frame_rate),
+        "max_seconds": request.max_seconds,
+        "num_segments": request.num_segments,
+        "segment_seconds": request.segment_seconds,
+        "frames_per_second": request.frames_per_second,
+        "verified_frames": list(bench.frames),
+        "second_detector": request.second_detector,
+        "num_objects": bench.num_objects,
+        "encoder": encoder_version(request.codec),
+        "metric": choice.metric,
+        "machine_version": bench.machine.version,
+        "detector": request.machine.detector,
+        "face_detector": request.machine.face_detector,
+        "face_embedder": str(request.machine.face_embedder)
+        if request.machine.face_embedder
+        else None,
+        "face_levels": request.machine.face_levels,
+        "plate_detector": request.machine.plate_detector,
+        "image_size": request.machine.image_size,
+        "reference_score": request.machine.thresholds.reference,
+        "match_score": request.machine.thresholds.match,
+        "annotations": str(request.annotations) if request.annotations else None,
+        "num_region_trials": 0 if request.regions is None else request.num_region_trials,
+        "sampler": request.sampler,
+        "seed": request.seed,
+        "num_warm_starts": request.num_warm_starts,
+        "num_under_way": request.num_under_way,
+        "num_jobs": measurer.num_jobs,
+        **software(),
+    }
+
+
+def software() -> dict[str, Json]:
+    """Returns when this is, on what, and the versions of all that a result depends on."""
+    return {
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "num_cores": num_jobs_here(0),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
+    }

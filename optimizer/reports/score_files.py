@@ -1,0 +1,67 @@
+"""A score as JSON, CSV and rows of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..clip_score import Score
+from ..measuring.store import Json
+from .output import write_whole
+
+
+def score_json(score: Score) -> dict[str, Json]:
+    """Returns all but single frames: ``metrics`` by name, and what was compared."""
+    heat_map = score.heat_map
+    return {
+        "width": score.width,
+        "height": score.height,
+        "frame_rate": str(score.frame_rate),
+        "num_frames": score.num_frames,
+        "metrics": {
+            one.metric: {
+                "value": one.value,
+                "p5": one.p5,
+                "min": one.min,
+                "min_frame": one.worst.frame,
+                "num_frames": len(one.frames),
+                "num_frames_looked_at": one.num_frames_looked_at,
+                "num_regions": one.num_regions,
+            }
+            for one in score.metrics
+        },
+        "heat_map": None
+        if heat_map is None
+        else {"metric": heat_map.metric, "frame": heat_map.score.frame},
+        "notes": list(score.notes),
+    }
+
+
+def score_rows(score: Score) -> Iterator[list[str]]:
+    """Yields a row a metric: name, value, 5th percentile and minimum of frames, frames, regions."""
+    for one in score.metrics:
+        name = f"{one.metric}, dB" if one.metric in ("psnr", "xpsnr") else one.metric
+        digits = ".2f" if one.metric in ("psnr", "xpsnr") else ".4f"
+        values = [format(value, digits) for value in (one.value, one.p5, one.min)]
+        regions = "-" if one.num_regions is None else str(one.num_regions)
+        yield [name, *values, str(len(one.frames)), regions]
+
+
+def write_frames(score: Score, path: Path) -> None:
+    """Writes a CSV row a frame that has a value: its index, its time, and each metric.
+
+    A field is empty where the frame was not looked at, or has no region.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    columns = [{frame.frame: frame for frame in one.frames} for one in score.metrics]
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["frame", "time_seconds", *(one.metric for one in score.metrics)])
+    for index in sorted({index for column in columns for index in column}):
+        values = [f"{column[index].value:.6f}" if index in column else "" for column in columns]
+        rows.writerow([index, f"{float(index / score.frame_rate):.6f}", *values])
+    write_whole(table.getvalue(), path)

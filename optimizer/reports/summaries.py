@@ -1,0 +1,187 @@
+"""Records of runs that are told in tables and pictures: of many clips, or of a front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..curves.bd_rate import percent_text
+from ..curves.interval import RateChange
+from ..pareto.files import member_row
+from ..pareto.front import ParetoFront
+from ..set_recommendation import SetRecommendation
+from ..titles.files import FIXED_COLUMNS, RUNG_COLUMNS, fixed_rows, rung_rows
+from ..titles.ladder import PerTitle
+from ..titles.request import PerTitleRequest
+from .provenance import software
+from .record import Picture, SummaryRecord, Table
+
+
+def set_columns(found: SetRecommendation) -> tuple[str, ...]:
+    """Returns the columns of ``set_rows``."""
+    columns = ("clip", "CRF: defaults, tuned", "rate at target", "BD-rate")
+    return columns if found.real_comparison is None else (*columns, "real machine's BD-rate")
+
+
+def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
+    """Yields a row a clip: what was found, against the defaults, with 95 % intervals."""
+    for one in found.clips:
+        change = one.change
+        row = (
+            one.clip,
+            f"{one.anchor_crf:g}, {one.crf:g}",
+            percent_text(change.percent, (change.low_percent, change.high_percent)),
+            _bd_rate(change),
+        )
+        yield row if found.real_comparison is None else (*row, _bd_rate(one.real_change))
+
+
+def _bd_rate(change: RateChange | None) -> str:
+    if change is None or change.bd_rate is None:
+        return "-"
+    return percent_text(change.bd_rate.percent, change.bd_rate_interval_percent)
+
+
+def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> SummaryRecord:
+    """Returns the record of a run of ``ratesight tune`` on several clips."""
+    number, headline = "", "Nothing holds on the median clip: keep the encoder's defaults."
+    if not found.keeps_defaults and found.comparison is not None:
+        number = f"{found.comparison.bd_rate_percent:+.1f} %"
+        interval = found.comparison.interval_percent
+        text = percent_text(found.comparison.bd_rate_percent, interval)
+        headline = (
+            f"median BD-rate on {len(found.clips)} clips, {text}; {found.num_not_saving} of them "
+            f"save nothing"
+        )
+    options = found.settings["options"]
+    assert isinstance(options, dict)
+    skipped = tuple(f"{one.clip} was skipped: {one.reason}" for one in found.skipped)
+    return SummaryRecord(
+        command="tune",
+        name=name,
+        title=f"{found.codec} {found.preset} for {len(found.clips)} clips",
+        headline=headline,
+        number=number,
+        commands=(("Encode a clip with these settings", encode_command),),
+        tables=(
+            Table(
+                title="Clip by clip",
+                columns=set_columns(found),
+                rows=tuple(set_rows(found)),
+                read="what was found against the defaults on each clip, negative is saved, in "
+                "brackets the 95 % interval over frames; measured on frames that the search did "
+                "not see.",
+            ),
+            Table(
+                title="Settings",
+                columns=("option", "value"),
+                rows=tuple((option, str(value)) for option, value in options.items()),
+                read="options that differ from the preset, at the median CRF of the clips.",
+            ),
+        ),
+        pictures=(),
+        notes=(*found.notes, *skipped),
+        provenance=found.provenance,
+    )
+
+
+def front_record(
+    front: ParetoFront, *, name: str, title: str, encode_command: str, pictures: Sequence[Picture]
+) -> SummaryRecord:
+    """Returns the record of a run of ``ratesight tune --aim pareto``."""
+    rows = []
+    for role, members in (("front", front.front), ("defaults", front.defaults)):
+        for number, member in enumerate(members, 1):
+            row = member_row(member)
+            label = f"{number:02d}" if role == "front" else "defaults"
+            rows.append((label, *row.values()))
+    columns = ("", *member_row(front.front[0])) if front.front else ("",)
+    return SummaryRecord(
+        command="tune",
+        name=name,
+        title=title,
+        headline=f"{len(front.front)} settings that nothing tried beats in rate, quality and speed "
+        f"together",
+        number="",
+        commands=(("Encode with the first of them", encode_command),),
+        tables=(
+            Table(
+                title="The front",
+                columns=tuple(one.replace("_", " ") for one in columns),
+                rows=tuple(rows),
+                read="a row a setting, verified on frames that the search did not see; what is not "
+                "on the front any more was beaten there. Speed is of one encode on one thread, "
+                "beside the others of the run.",
+            ),
+        ),
+        pictures=tuple(pictures),
+        notes=(),
+        provenance=front.provenance,
+    )
+
+
+def ladder_record(
+    found: PerTitle, request: PerTitleRequest, *, name: str, picture: Picture
+) -> SummaryRecord:
+    """Returns the record of a run of ``ratesight recommend``."""
+    tables = [
+        Table(
+            title="The ladder of each title",
+            columns=RUNG_COLUMNS,
+            # Each row with its title, since the page sorts them.
+            rows=tuple(
+                (title.clip, *row[1:]) for title in found.titles for row in rung_rows(title)
+            ),
+            read="a row a rung, the cheapest that keeps the quality; verified is measured on "
+            "frames that the choice did not see, with its 95 % interval, and the gap is how far "
+            "that is from what was expected.",
+        )
+    ]
+    number, headline = "", f"the cheapest encoder, height and CRF for {len(found.titles)} titles"
+    if found.fixed:
+        tables.append(
+            Table(
+                title="Against one setting for all",
+                columns=FIXED_COLUMNS,
+                rows=tuple(tuple(row) for row in fixed_rows(found)),
+                read="kept on all titles, or on the median one; change: of each title's rate, "
+                "negative is saved, in brackets the 95 % interval over titles; sum: of all rates "
+                "together; worse: titles that cost more; short: titles below the quality, per "
+                "title and with one setting.",
+            )
+        )
+    told = [(one.target_quality, one.found) for one in found.fixed if one.found is not None]
+    if told:
+        quality, fixed = told[0]
+        number = f"{fixed.median_percent:+.1f} %"
+        headline = (
+            f"rate at task quality {quality:g} against one setting for all, "
+            f"{percent_text(fixed.median_percent, fixed.interval_percent)}: the median of "
+            f"{len(fixed.titles)} titles"
+        )
+    commands = [
+        (f"{title.clip}, quality {rung.target_quality:g}", rung.chosen.ffmpeg_command)
+        for title in found.titles
+        for rung in title.rungs
+        if rung.chosen is not None
+    ]
+    notes = [f"{title.clip}: {note}" for title in found.titles for note in title.notes]
+    notes += [f"{one.clip} was skipped: {one.reason}" for one in found.skipped]
+    return SummaryRecord(
+        command="recommend",
+        name=name,
+        title=f"A ladder for {len(found.titles)} titles",
+        headline=headline,
+        number=number,
+        commands=tuple(commands),
+        tables=tuple(tables),
+        pictures=(picture,),
+        notes=tuple(notes),
+        provenance={
+            "clips": [str(clip) for clip in request.clips],
+            "metric": request.machine.metric,
+            "regions_by": request.machine.finder or "built-in proposals",
+            "num_encodes": found.num_encodes,
+            "num_from_store": found.num_from_store,
+            **software(),
+        },
+    )

@@ -1,0 +1,329 @@
+"""The search: the anchor's curve first, then entrants, judged on curves, on one clip or many."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+
+from ...codecs.errors import EncodeError
+from ...codecs.settings import sorted_options
+from ..aim import QualityRange, TargetRate
+from ..curves.interval import quality_interval
+from ..errors import UnreachableError
+from ..events import PointMeasured, TrialFinished, TuneEvent
+from ..measuring.bench import Bench
+from ..measuring.measure import Measurer
+from ..request import TuneRequest
+from .candidate import (
+    HOPELESS_COST,
+    Candidate,
+    anchor_ladder,
+    another_crf,
+    next_anchor_crfs,
+    next_crf,
+)
+from .entrant import Entrant, entrant, total_cost
+from .study import Proposal, Study
+
+# How many go into the play-off, and the points each is measured at by its end.
+_LEADERS, _LEADER_POINTS = 3, 5
+
+
+@dataclass(slots=True, kw_only=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        anchor: The encoder's defaults.
+        first: Where it set out from: the anchor, or for regions the best options without them.
+        best: The entrant of the lowest cost; ``first`` itself where none is better than the
+            anchor. It need not be better than ``first``, whose cost is a lucky one: the
+            verification tells.
+        best_cost: Against the anchor; negative is better.
+        cost_before: The lowest of the search before this one; 0 for the first.
+        started: Of the clock, when the first search began.
+        finished: Trials that the encoder did not refuse.
+    """
+
+    anchor: Entrant
+    first: Entrant
+    best: Entrant
+    best_cost: float
+    cost_before: float
+    started: float
+    finished: list[_Trial] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """An entrant being explored, and what comes of it."""
+
+    number: int
+    proposal: Proposal
+    entrant: Entrant
+    exploration: Future[_Exploration]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Exploration:
+    """Points of one entrant in the order measured, and why it failed if it did."""
+
+    points: list[PointMeasured]
+    failure: str | None = None
+
+
+def measure_anchor(
+    request: TuneRequest, bench: Bench, measurer: Measurer
+) -> Generator[TuneEvent, None, Candidate]:
+    """Measures the encoder's defaults on one clip, densely where they meet the aim.
+
+    Raises:
+        EncodeError: The encoder fails with its own defaults.
+        UnreachableError: Its defaults cannot reach the target on this clip.
+    """
+    anchor = Candidate(settings=request.anchor_settings)
+    crfs: Sequence[float] = anchor_ladder(anchor.settings)
+    while crfs:
+        yield from measurer.pool.map(lambda crf: _point(bench, anchor, crf, 0, measurer), crfs)
+        crfs = next_anchor_crfs(anchor, request.aim)
+    _check_target(request, anchor)
+    return anchor
+
+
+def search(
+    request: TuneRequest,
+    benches: Sequence[Bench],
+    anchors: Sequence[Candidate],
+    study: Study,
+    measurer: Measurer,
+) -> Generator[TuneEvent, None, SearchResult]:
+    """Searches the encoder's options; the first trial is the anchor.
+
+    Args:
+        benches: One a clip.
+        anchors: The encoder's defaults as measured on each.
+    """
+    anchor = Entrant(settings=request.anchor_settings, clips=tuple(anchors))
+    result = SearchResult(
+        anchor=anchor,
+        first=anchor,
+        best=anchor,
+        best_cost=0.0,
+        cost_before=0.0,
+        started=time.perf_counter(),
+    )
+    yield from _run_trials(request, benches, study, measurer, result, range(request.num_trials))
+    return result
+
+
+def search_regions(
+    request: TuneRequest,
+    benches: Sequence[Bench],
+    study: Study,
+    measurer: Measurer,
+    plain: SearchResult,
+) -> Generator[TuneEvent, None, SearchResult]:
+    """Searches regions of interest on top of the best options found without them.
+
+    One after the other: what regions save hardly depends on the other options, and the two
+    together have more dimensions than a few dozen trials can search.
+    """
+    result = SearchResult(
+        anchor=plain.anchor,
+        first=plain.best,
+        best=plain.best,
+        best_cost=0.0,
+        cost_before=plain.best_cost,
+        started=plain.started,
+    )
+    numbers = range(request.num_trials, request.num_trials + request.num_region_trials)
+    yield from _run_trials(request, benches, study, measurer, result, numbers)
+    return result
+
+
+def _run_trials(
+    request: TuneRequest,
+    benches: Sequence[Bench],
+    study: Study,
+    measurer: Measurer,
+    result: SearchResult,
+    numbers: range,
+) -> Generator[TuneEvent, None, None]:
+    """Runs trials and leaves the best in the result.
+
+    Proposals are made and told in order, with a fixed number of them under way: the sampler sees
+    the same history however long each takes and however many run at once.
+    """
+    under_way: deque[_Trial] = deque()
+    for number in numbers:
+        proposal = study.ask()
+        settings = replace(request.anchor_settings, options=sorted_options(proposal.options))
+        one = entrant(settings, len(benches)) if number else result.anchor
+        exploration = measurer.pool.submit(
+            _explore, request, benches, one, result, result.best_cost, number, measurer
+        )
+        under_way.append(
+            _Trial(number=number, proposal=proposal, entrant=one, exploration=exploration)
+        )
+        if len(under_way) == request.num_under_way:
+            yield from _finish(request, under_way.popleft(), study, result)
+    while under_way:
+        yield from _finish(request, under_way.popleft(), study, result)
+    yield from _play_off(request, benches, result, measurer)
+
+
+def cost_percent(request: TuneRequest, found: float) -> float:
+    """Returns a cost as percent of rate, or for a target rate as points of quality."""
+    if isinstance(request.aim, TargetRate):
+        return found * 100
+    return (math.exp(found) - 1) * 100
+
+
+def _explore(
+    request: TuneRequest,
+    benches: Sequence[Bench],
+    one: Entrant,
+    result: SearchResult,
+    best_cost: float,
+    number: int,
+    measurer: Measurer,
+) -> _Exploration:
+    """Measures one entrant, clip after clip; runs in a thread of the measurer.
+
+    What is far behind the best on the clips so far is not tried on the others.
+    """
+    exploration = _Exploration(points=[])
+    if one is result.first:
+        return exploration
+    try:
+        for bench, candidate, anchor in zip(benches, one.clips, result.anchor.clips, strict=True):
+            while (crf := next_crf(candidate, anchor, request.aim, best_cost)) is not None:
+                exploration.points.append(_point(bench, candidate, crf, number, measurer))
+            if total_cost(one, result.anchor, request.aim) > best_cost + HOPELESS_COST:
+                break
+    except EncodeError as error:
+        exploration.failure = str(error)
+    return exploration
+
+
+def _finish(
+    request: TuneRequest, trial: _Trial, study: Study, result: SearchResult
+) -> Generator[TuneEvent, None, None]:
+    exploration = trial.exploration.result()
+    yield from exploration.points
+    found = None
+    if exploration.failure is None:
+        found = total_cost(trial.entrant, result.anchor, request.aim)
+        is_measured = all(one.measurements for one in trial.entrant.clips)
+        if is_measured and _is_fast_enough(request, trial.entrant):
+            result.finished.append(trial)
+            if found < result.best_cost:
+                result.best, result.best_cost = trial.entrant, found
+    num_points = trial.entrant.num_points
+    attributes: dict[str, float] = {"num_points": num_points}
+    if exploration.failure is None:
+        attributes["encode_fps"] = trial.entrant.encode_fps
+    study.tell(trial.proposal, found, attributes)
+    yield TrialFinished(
+        trial=trial.number,
+        num_trials=request.num_all_trials,
+        options=dict(trial.proposal.options),
+        parameters=trial.proposal.parameters,
+        cost_percent=None if found is None else cost_percent(request, found),
+        best_cost_percent=cost_percent(request, min(result.best_cost, result.cost_before)),
+        num_points=num_points,
+        failure=exploration.failure,
+        elapsed_seconds=time.perf_counter() - result.started,
+    )
+
+
+def _is_fast_enough(request: TuneRequest, one: Entrant) -> bool:
+    return request.min_fps is None or one.encode_fps >= request.min_fps
+
+
+def _play_off(
+    request: TuneRequest, benches: Sequence[Bench], result: SearchResult, measurer: Measurer
+) -> Generator[TuneEvent, None, None]:
+    """Measures the leaders at more CRFs and picks the best again.
+
+    The first of many that differ by less than the noise is the luckiest, not the best.
+    """
+
+    def price(trial: _Trial) -> float:
+        return total_cost(trial.entrant, result.anchor, request.aim)
+
+    def submit(trial: _Trial, clip: int) -> Future[PointMeasured] | None:
+        candidate, anchor = trial.entrant.clips[clip], result.anchor.clips[clip]
+        crf = another_crf(candidate, anchor, request.aim)
+        if crf is None or len(candidate.measurements) >= _LEADER_POINTS:
+            return None
+        return measurer.pool.submit(_point, benches[clip], candidate, crf, trial.number, measurer)
+
+    leaders = sorted(result.finished, key=price)[:_LEADERS]
+    leaders = [trial for trial in leaders if trial.entrant is not result.first]
+    # Each goes its own way, so that no core waits for the slowest.
+    under_way = {
+        future: (trial, clip)
+        for trial in leaders
+        for clip in range(len(benches))
+        if (future := submit(trial, clip))
+    }
+    while under_way:
+        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            trial, clip = under_way.pop(future)
+            try:
+                yield future.result()
+            except EncodeError:
+                if trial in leaders:
+                    leaders.remove(trial)  # the encoder refuses a CRF that nobody tried before
+            else:
+                if further := submit(trial, clip):
+                    under_way[further] = trial, clip
+    result.best, result.best_cost = result.first, 0.0
+    for trial in leaders:
+        if price(trial) < result.best_cost and _is_fast_enough(request, trial.entrant):
+            result.best, result.best_cost = trial.entrant, price(trial)
+
+
+def _point(
+    bench: Bench, candidate: Candidate, crf: float, number: int, measurer: Measurer
+) -> PointMeasured:
+    measurement, is_from_store = measurer.measure(bench, candidate.at(crf))
+    candidate.measurements[crf] = measurement
+    return PointMeasured(
+        role="search",
+        trial=number,
+        crf=crf,
+        rate_kbps=measurement.rate_kbps,
+        quality=measurement.scores.quality,
+        quality_interval=quality_interval(bench, measurement),
+        encode_seconds=measurement.encode_seconds,
+        is_from_store=is_from_store,
+    )
+
+
+def _check_target(request: TuneRequest, anchor: Candidate) -> None:
+    aim, points = request.aim, anchor.points
+    end = aim.rate_on(anchor.curve).end
+    if isinstance(aim, TargetRate):
+        if end is not None:
+            raise UnreachableError(
+                f"target_rate {aim.rate_kbps:g} kbit/s is out of reach: {request.codec} gives "
+                f"{points[-1].rate_kbps:.0f} to {points[0].rate_kbps:.0f} kbit/s on this clip"
+            )
+    elif end == "high":
+        raise UnreachableError(
+            f"target_quality {aim.quality:g} is out of reach: {request.codec} keeps "
+            f"{anchor.curve.qualities[-1]:.3f} at CRF {points[0].crf:g} and "
+            f"{points[0].rate_kbps:.0f} kbit/s; ask for less"
+        )
+    if isinstance(aim, QualityRange) and anchor.curve.qualities[0] >= aim.high:
+        raise UnreachableError(
+            f"quality_range {aim.low:g} to {aim.high:g} is out of reach: {request.codec} keeps "
+            f"{anchor.curve.qualities[0]:.3f} even at CRF {points[-1].crf:g}; ask for more"
+        )

@@ -1,0 +1,1 @@
+"""A CRF for each shot, against one CRF."""

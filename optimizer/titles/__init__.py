@@ -1,0 +1,1 @@
+"""A ladder for each title, against one setting for all."""

@@ -1,0 +1,148 @@
+"""The curves of one title: every encoder, settings and frame height, in few encodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ...codecs.settings import EncodeSettings
+from ...codecs.source import Source
+from ..compare import Contestant, first_crfs, measure_points
+from ..curves.curve import RdCurve
+from ..curves.hull import excess_at, is_hopeless
+from ..measuring.bench import Bench
+from ..measuring.measure import Measurer
+from ..search.candidate import Candidate, next_crfs
+from .request import PerTitleRequest, at_height
+
+# How much dearer than the others, as a natural log, a contestant must be at every point to be given
+# up, or on a stretch for that not to be refined. Noise of 0.015 in quality is a quarter of the rate
+# where curves are flat.
+_HOPELESS_MARGIN = 0.25
+# With so many points a curve is known but for stretches between them.
+_ROUGH_POINTS = 4
+
+
+def fit_variant(request: PerTitleRequest, variant: Contestant, source: Source) -> Contestant:
+    """Returns a variant as it is on a title: one that is not higher keeps its own height.
+
+    At a title's own height it has the name of the contestant, whatever the heights asked for.
+    """
+    height = variant.settings.height
+    if height is None or height < source.height:
+        return variant
+    plain = replace(variant.settings, height=None)
+    own = (at_height(one, None) for one in request.contestants if one.settings.height is None)
+    return next(
+        (one for one in own if one.settings == plain),
+        Contestant(name=variant.name, settings=plain),
+    )
+
+
+def measure_title(
+    request: PerTitleRequest, bench: Bench, measurer: Measurer, candidates: Sequence[Candidate]
+) -> set[int]:
+    """Measures all curves of a title and returns the ids of those that are far behind.
+
+    Each encoder and its settings begin at the largest height; where its curve has the best and
+    the lowest quality asked for, the smaller ones begin.
+    """
+    largest: dict[EncodeSettings, Candidate] = {}
+    for one in candidates:
+        largest.setdefault(replace(one.settings, height=None), one)
+    first = list(largest.values())
+    begun = {id(one) for one in first}
+    given_up = explore(request, bench, measurer, first, (), give_up=True)
+    todo = [
+        (one, crf)
+        for one in candidates
+        if id(one) not in begun
+        for crf in _start(request, largest[replace(one.settings, height=None)])
+    ]
+    smaller = [one for one in candidates if id(one) not in begun]
+    if smaller:
+        given_up |= explore(request, bench, measurer, smaller, first, todo, give_up=True)
+    return given_up
+
+
+def explore(
+    request: PerTitleRequest,
+    bench: Bench,
+    measurer: Measurer,
+    candidates: Sequence[Candidate],
+    known: Sequence[Candidate],
+    todo: Sequence[tuple[Candidate, float]] | None = None,
+    *,
+    give_up: bool = False,
+) -> set[int]:
+    """Measures candidates until their curves are known or hopeless; returns ids of the latter.
+
+    Args:
+        known: Others that they are compared with.
+        todo: Where to begin.
+    """
+    low, high = request.quality_range
+    given_up: set[int] = set()
+    if todo is None:
+        todo = [(one, crf) for one in candidates for crf in _next(one, low, high)]
+    while todo:
+        measure_points(bench, measurer, todo)
+        if give_up:
+            for one in candidates:
+                rivals = _rivals(one, (*known, *candidates), given_up)
+                if is_hopeless(one.points, rivals, low, high, margin=_HOPELESS_MARGIN):
+                    given_up.add(id(one))
+        todo = [
+            (one, crf)
+            for one in candidates
+            if id(one) not in given_up
+            for crf in _next(one, low, high)
+            if not give_up or _is_near(one, crf, _rivals(one, (*known, *candidates), given_up))
+        ]
+    return given_up
+
+
+def _rivals(
+    candidate: Candidate, everybody: Sequence[Candidate], given_up: set[int]
+) -> list[RdCurve]:
+    """Returns the curves of the others that are still in the running.
+
+    Of those there is always one: the best quality of all is out of reach for the others.
+    """
+    return [
+        one.curve
+        for one in everybody
+        if one is not candidate and one.measurements and id(one) not in given_up
+    ]
+
+
+def _is_near(candidate: Candidate, crf: float, rivals: Sequence[RdCurve]) -> bool:
+    """Returns whether a candidate may be the cheapest at a CRF, as far as its curve is known.
+
+    Beyond its ends it may: a curve always reaches over all qualities, else one setting for all
+    titles would not be found where it is.
+    """
+    is_inside = min(candidate.measurements) < crf < max(candidate.measurements)
+    if len(candidate.measurements) < _ROUGH_POINTS or not rivals or not is_inside:
+        return True
+    quality = candidate.curve.quality_at_crf(crf)
+    rate_kbps = candidate.curve.rate_at(quality).value
+    return excess_at(rate_kbps, quality, rivals) <= _HOPELESS_MARGIN
+
+
+def _next(candidate: Candidate, low: float, high: float) -> list[float]:
+    if not candidate.measurements:
+        return first_crfs(candidate)
+    return next_crfs(candidate, low, high)
+
+
+def _start(request: PerTitleRequest, larger: Candidate) -> list[float]:
+    """Returns two CRFs at which a smaller height is measured first."""
+    curve, (low, high) = larger.curve, request.quality_range
+    crfs = {
+        float(round(curve.crf_at(curve.rate_at(quality).value).value)) for quality in (low, high)
+    }
+    if len(crfs) > 1:
+        return sorted(crfs)
+    # The curve ends short of the whole range.
+    return sorted({min(larger.measurements), max(larger.measurements)})

@@ -1,0 +1,111 @@
+"""One setting for all titles: the cheapest that keeps a quality, from the curves of each title."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..measuring.store import Json
+from ..search.candidate import Candidate
+from .ladder import Fixed, FixedTitle, Keeps
+
+Floats = npt.NDArray[np.float64]
+_NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedChoice:
+    """A contestant at a CRF."""
+
+    contestant: str
+    crf: float
+
+
+def choose_fixed(
+    curves: Mapping[str, Sequence[Candidate]], quality: float, keeps: Keeps
+) -> FixedChoice | None:
+    """Returns the contestant and CRF of the lowest total rate; None where none keeps the quality.
+
+    Of each contestant that is the highest CRF, in half steps, that keeps the quality.
+
+    Args:
+        curves: By contestant, of the same titles in the same order.
+        quality: That is kept on every title or on the median one.
+    """
+    found: list[tuple[float, FixedChoice]] = []
+    for contestant, candidates in curves.items():
+        low, high = candidates[0].search_crf
+        crfs = np.arange(high, low - 0.5, -0.5)
+        qualities = np.array([_qualities(one, crfs) for one in candidates])
+        pooled = qualities.min(axis=0) if keeps == "all titles" else np.median(qualities, axis=0)
+        kept = np.flatnonzero(pooled >= quality)
+        if len(kept):
+            crf = float(crfs[kept[0]])
+            total = sum(_rate(one, crf) for one in candidates)
+            found.append((total, FixedChoice(contestant=contestant, crf=crf)))
+    return min(found, key=lambda one: one[0])[1] if found else None
+
+
+def _qualities(candidate: Candidate, crfs: Floats) -> Floats:
+    """Returns a title's qualities at CRFs.
+
+    Below the lowest one measured it is at least as good as there; above the highest it is unknown,
+    and nothing is relied on.
+    """
+    curve = candidate.curve
+    found: Floats = np.array([curve.quality_at_crf(crf) for crf in crfs])
+    found[crfs > max(candidate.measurements)] = 0.0
+    return found
+
+
+def _rate(candidate: Candidate, crf: float) -> float:
+    """Returns a title's rate, beyond the CRFs measured by the slope of log rate there."""
+    points = candidate.points
+    crfs = np.array([one.crf for one in points])
+    log_rates = np.log([one.rate_kbps for one in points])
+    if crf < crfs[0] and len(crfs) > 1:
+        slope = (log_rates[1] - log_rates[0]) / (crfs[1] - crfs[0])
+        return float(np.exp(log_rates[0] + slope * (crf - crfs[0])))
+    return float(np.exp(np.interp(crf, crfs, log_rates)))
+
+
+def compare_fixed(
+    choice: FixedChoice,
+    settings: dict[str, Json],
+    titles: Sequence[FixedTitle],
+    *,
+    enough_quality: float,
+    seed: int = 0,
+) -> Fixed:
+    """Returns what per-title saves over a single setting, over two titles or more.
+
+    Args:
+        enough_quality: What measures less is short of the quality.
+    """
+    changes = np.array([one.change_percent for one in titles])
+    rng = np.random.default_rng(seed)
+    medians = np.median(rng.choice(changes, (_NUM_RESAMPLES, len(changes))), axis=1)
+    (low, high), (first, third) = (
+        np.percentile(medians, [2.5, 97.5]),
+        np.percentile(changes, [25, 75]),
+    )
+    own, single = (
+        sum(rates)
+        for rates in zip(*((one.own_rate_kbps, one.rate_kbps) for one in titles), strict=True)
+    )
+    return Fixed(
+        contestant=choice.contestant,
+        crf=choice.crf,
+        settings=settings,
+        titles=tuple(titles),
+        median_percent=float(np.median(changes)),
+        quartiles_percent=(float(first), float(third)),
+        interval_percent=(float(low), float(high)),
+        total_percent=(own / single - 1) * 100,
+        num_worse=int((changes > 0).sum()),
+        num_short=sum(one.quality < enough_quality for one in titles),
+        num_own_short=sum(one.own_quality < enough_quality for one in titles),
+    )

@@ -1,0 +1,289 @@
+"""Per title: curves over encoders, settings and frame heights, and the ladder they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from ...codecs.errors import ClipError, EncodeError, SettingsError
+from ...codecs.source import load_source
+from ...metrics.errors import NoObjectsError
+from ...metrics.feature_file import FeatureFile, open_feature_file
+from ..compare import ClipSkipped, CurveMeasured
+from ..curves.hull import HullPoint, convex_hull
+from ..curves.interval import quality_interval
+from ..measuring.bench import Measurement, sampled_frames, settings_json, spread_segments
+from ..measuring.machines import Machines, load_machines
+from ..measuring.measure import Measurer, open_measurer
+from ..measuring.set_up import set_up_bench
+from ..measuring.store import open_store
+from ..request import num_jobs_here
+from ..search.candidate import Candidate
+from ..search.verification import Benches
+from .curves import explore, fit_variant, measure_title
+from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed
+from .ladder import Chosen, FixedRung, FixedTitle, Keeps, PerTitle, TitleLadder
+from .request import PerTitleRequest
+from .rungs import OpenTitle, make_rungs
+
+PerTitleEvent = CurveMeasured | ClipSkipped | TitleLadder | PerTitle
+
+
+@dataclass(slots=True, kw_only=True)
+class _Title:
+    """What is known of a title while others are measured.
+
+    Attributes:
+        candidates: By the name of the variant; variants of one size share one.
+        given_up: Names of variants.
+    """
+
+    clip: Path
+    candidates: dict[str, Candidate]
+    given_up: set[str]
+    ladder: TitleLadder
+
+
+def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
+    """Makes a ladder of each title and yields what happens; the outcome is last.
+
+    A clip that cannot be used, on which the machine sees nothing, or that an encoder fails on, is
+    skipped and said. All measurements are stored, those of the verification too: a run that is
+    started again goes on where it was.
+
+    Raises:
+        WeightsError: There is nothing to measure quality with.
+        ScratchError, StoreError: There is no room.
+    """
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(request.store))
+        feature_file = stack.enter_context(open_feature_file())
+        machines = load_machines(request.machine, feature_file)
+        measurer = stack.enter_context(open_measurer(store, num_jobs_here(request.num_jobs)))
+        titles: list[_Title] = []
+        skipped: list[ClipSkipped] = []
+        for clip in request.clips:
+            try:
+                with _open(request, clip, machines, feature_file, measurer) as opened:
+                    title = _climb(request, opened, measurer)
+            except (ClipError, EncodeError, SettingsError, NoObjectsError) as error:
+                skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
+                yield skipped[-1]
+                continue
+            titles.append(title)
+            yield from title.ladder.curves
+            yield title.ladder
+        fixed: tuple[FixedRung, ...] = ()
+        not_fixed: tuple[str, ...] = ()
+        if len(titles) > 1:
+
+            def reopen(title: _Title) -> AbstractContextManager[OpenTitle]:
+                return _open(request, title.clip, machines, feature_file, measurer)
+
+            not_fixed = _far_behind(request, titles)
+            fixed = tuple(_compare_fixed(request, titles, not_fixed, reopen, measurer))
+        yield PerTitle(
+            titles=tuple(one.ladder for one in titles),
+            skipped=tuple(skipped),
+            fixed=fixed,
+            not_fixed=not_fixed,
+            tolerance=request.tolerance,
+            num_encodes=measurer.spent.num_encodes,
+            num_from_store=measurer.spent.num_from_store,
+        )
+
+
+@contextmanager
+def _open(
+    request: PerTitleRequest,
+    clip: Path,
+    machines: Machines,
+    feature_file: FeatureFile,
+    measurer: Measurer,
+) -> Iterator[OpenTitle]:
+    """Decodes a title and looks at its frames: some to choose by, others to verify on."""
+    with ExitStack() as stack:
+        stack.callback(feature_file.clear)
+        source = stack.enter_context(
+            load_source(
+                clip,
+                max_seconds=request.max_seconds,
+                frame_rate=request.frame_rate,
+                limits=request.limits,
+            )
+        )
+        notes = list(source.notes)
+        segments = spread_segments(source, request.num_segments, request.segment_seconds)
+        sample = sampled_frames(source, segments, request.frames_per_second, phase=0.25)
+        search = set_up_bench(
+            source,
+            machines.own,
+            segments=segments,
+            sample=sample,
+            annotations=None,
+            regions=None,
+            measurer=measurer,
+        )
+        searched = frozenset(search.frames)
+        every = sampled_frames(source, source.whole, request.frames_per_second * 2, phase=0)
+        unseen = [pair for pair in every if pair[0] not in searched]
+        if not unseen:
+            notes.append("verified on the frames of the choice: the clip has no others")
+        benches = {}
+        for role, machine in (("own", machines.own), ("real", machines.real)):
+            try:
+                if machine is not None:
+                    benches[role] = set_up_bench(
+                        source,
+                        machine,
+                        segments=source.whole,
+                        sample=unseen or every,
+                        annotations=None,
+                        regions=None,
+                        measurer=measurer,
+                    )
+            except NoObjectsError as error:
+                if role == "own":
+                    raise
+                notes.append(f"no opinion of the real machine: {error}")
+        yield OpenTitle(
+            clip=clip,
+            source=source,
+            search=search,
+            benches=Benches(**benches),
+            notes=tuple(notes),
+        )
+
+
+def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _Title:
+    """Measures the curves of one title and makes its ladder."""
+    fitting = {one.name: fit_variant(request, one, opened.source) for one in request.variants}
+    own = {one.name: Candidate(settings=one.settings) for one in fitting.values()}
+    given_up = measure_title(request, opened.search, measurer, list(own.values()))
+    alive = {name: one for name, one in own.items() if id(one) not in given_up}
+    rungs = make_rungs(request, opened, alive, measurer)
+    curves = tuple(
+        CurveMeasured(
+            clip=opened.clip.stem,
+            contestant=name,
+            points=tuple(one.points),
+            intervals=tuple(
+                quality_interval(opened.search, measured)
+                for _, measured in sorted(one.measurements.items())
+            ),
+        )
+        for name, one in own.items()
+    )
+    usual = sum(len(one.measurements) for one in alive.values()) / len(alive)
+    behind = [one for name, one in own.items() if name not in alive]
+    return _Title(
+        clip=opened.clip,
+        candidates={name: own[one.name] for name, one in fitting.items()},
+        given_up={name for name, one in fitting.items() if one.name not in alive},
+        ladder=TitleLadder(
+            clip=opened.clip.stem,
+            clip_content_sha256=opened.source.content_sha256,
+            width=opened.source.width,
+            height=opened.source.height,
+            curves=curves,
+            given_up=tuple(name for name in own if name not in alive),
+            num_encodes_spared=round(sum(max(0, usual - len(one.measurements)) for one in behind)),
+            hull=convex_hull(
+                HullPoint(contestant=curve.contestant, point=point)
+                for curve in curves
+                for point in curve.points
+            ),
+            rungs=tuple(rungs),
+            notes=opened.notes,
+        ),
+    )
+
+
+def _far_behind(request: PerTitleRequest, titles: Sequence[_Title]) -> tuple[str, ...]:
+    """Returns the variants that were given up on most titles: no setting for all of them."""
+    return tuple(
+        one.name
+        for one in request.variants
+        if sum(one.name in title.given_up for title in titles) > len(titles) / 2
+    )
+
+
+def _compare_fixed(
+    request: PerTitleRequest,
+    titles: Sequence[_Title],
+    not_fixed: Sequence[str],
+    reopen: Callable[[_Title], AbstractContextManager[OpenTitle]],
+    measurer: Measurer,
+) -> Iterator[FixedRung]:
+    """Chooses single settings on all curves, measures them on every title, and compares."""
+    variants = {one.name: one for one in request.variants if one.name not in not_fixed}
+    for title in titles:
+        behind = [title.candidates[name] for name in variants if name in title.given_up]
+        if behind:
+            # Else the single setting would lose for want of encodes.
+            with reopen(title) as opened:
+                explore(request, opened.search, measurer, behind, ())
+    choices: dict[tuple[float, Keeps], FixedChoice | None] = {}
+    for quality in sorted(request.qualities, reverse=True):
+        reaching = _reaching(titles, quality)
+        if len(reaching) > 1:
+            curves = {name: [one.candidates[name] for one, _ in reaching] for name in variants}
+            for keeps in get_args(Keeps):
+                choices[quality, keeps] = choose_fixed(curves, quality, keeps)
+    measured: dict[str, dict[FixedChoice, Measurement]] = {}
+    for title in titles:
+        with reopen(title) as opened:
+            measured[title.clip.stem] = _measure_fixed(title, choices.values(), opened, measurer)
+    for (quality, keeps), choice in choices.items():
+        if choice is None:
+            yield FixedRung(target_quality=quality, keeps=keeps, found=None)
+            continue
+        rows = []
+        for title, own in _reaching(titles, quality):
+            one = measured[title.clip.stem][choice]
+            rows.append(
+                FixedTitle(
+                    clip=title.clip.stem,
+                    rate_kbps=one.rate_kbps,
+                    quality=one.scores.quality,
+                    own_rate_kbps=own.rate_kbps,
+                    own_quality=own.quality,
+                    change_percent=(own.rate_kbps / one.rate_kbps - 1) * 100,
+                )
+            )
+        found = compare_fixed(
+            choice,
+            settings_json(Candidate(settings=variants[choice.contestant].settings).at(choice.crf)),
+            rows,
+            enough_quality=quality - request.tolerance,
+        )
+        yield FixedRung(target_quality=quality, keeps=keeps, found=found)
+
+
+def _reaching(titles: Sequence[_Title], quality: float) -> list[tuple[_Title, Chosen]]:
+    """Returns the titles that have a rung at a quality, with what it uses."""
+    return [
+        (title, rung.chosen)
+        for title in titles
+        for rung in title.ladder.rungs
+        if rung.target_quality == quality and rung.chosen is not None
+    ]
+
+
+def _measure_fixed(
+    title: _Title,
+    choices: Iterable[FixedChoice | None],
+    opened: OpenTitle,
+    measurer: Measurer,
+) -> dict[FixedChoice, Measurement]:
+    """Measures the single settings on a title as its own rungs are verified."""
+    wanted = {one for one in choices if one is not None}
+
+    def measure(one: FixedChoice) -> Measurement:
+        settings = title.candidates[one.contestant].at(one.crf)
+        return measurer.measure(opened.benches.own, settings)[0]
+
+    return dict(zip(wanted, measurer.pool.map(measure, wanted), strict=True))

@@ -1,0 +1,147 @@
+"""What to recommend for each of many titles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+from ...codecs.limits import ClipLimits
+from ...codecs.settings import Crf, EncodeSettings
+from ...codecs.table import ENCODERS
+from ..compare import Contestant, contestants_of
+from ..errors import RequestError
+from ..measuring.machine_choice import MachineChoice
+from ..request import DEFAULT_STORE
+
+# A curve reaches so far below the lowest quality that is asked for, else it ends there by chance.
+_ROOM_BELOW = 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerTitleRequest:
+    """What to recommend for each of many titles.
+
+    Attributes:
+        contestants: Encoders and settings, each tried at all heights unless it has one itself.
+        qualities: In (0, 1); each is a rung.
+        heights: Frame heights, None for the title's own; a title that is not higher keeps its own.
+        tolerance: A rung that measures less than expected by more than this is not verified.
+        The others as in TuneRequest.
+    """
+
+    clips: tuple[Path, ...]
+    contestants: tuple[Contestant, ...]
+    qualities: tuple[float, ...] = (0.99, 0.97, 0.95, 0.90)
+    heights: tuple[int | None, ...] = (None,)
+    machine: MachineChoice = field(default_factory=MachineChoice)
+    frame_rate: Fraction | None = None
+    limits: ClipLimits = field(default_factory=ClipLimits)
+    max_seconds: float | None = None
+    num_segments: int = 0
+    segment_seconds: float = 2.0
+    frames_per_second: float = 5.0
+    num_jobs: int = 0
+    tolerance: float = 0.03
+    store: Path = DEFAULT_STORE
+
+    def __post_init__(self) -> None:
+        stems = [clip.stem for clip in self.clips]
+        if not stems or len(set(stems)) < len(stems):
+            raise RequestError(f"recommend needs clips of different names, got {stems}")
+        names = [one.name for one in self.contestants]
+        if not names or len(set(names)) < len(names):
+            raise RequestError(f"recommend needs contestants of different names, got {names}")
+        for one in self.contestants:
+            if one.settings.regions is not None:
+                raise RequestError(
+                    f"recommend takes no regions of interest, {one.name} has some (roi=1): no "
+                    f"ffmpeg command moves them; leave it out"
+                )
+        if not self.qualities or len(set(self.qualities)) < len(self.qualities):
+            raise RequestError(f"qualities must be different ones, got {list(self.qualities)}")
+        for quality in self.qualities:
+            if not 0 < quality < 1:
+                raise RequestError(f"qualities must be between 0 and 1, got {quality:g}")
+        if not self.heights or len(set(self.heights)) < len(self.heights):
+            raise RequestError(f"heights must be different ones, got {list(self.heights)}")
+        for name, value in (
+            ("segment_seconds", self.segment_seconds),
+            ("frames_per_second", self.frames_per_second),
+            ("tolerance", self.tolerance),
+            ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
+        ):
+            if not 0 < value < math.inf:
+                raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
+        for name, count in (("segments", self.num_segments), ("jobs", self.num_jobs)):
+            if count < 0:
+                raise RequestError(f"{name} must not be negative, got {count}")
+        _ = self.variants  # checks the heights
+
+    @property
+    def variants(self) -> tuple[Contestant, ...]:
+        """Every contestant at every height, the largest height first; of equals the first."""
+        heights = sorted(self.heights, key=lambda height: -(height or math.inf))
+        found: dict[EncodeSettings, Contestant] = {}
+        for one in self.contestants:
+            for height in heights if one.settings.height is None else [one.settings.height]:
+                variant = at_height(one, height)
+                found.setdefault(variant.settings, variant)
+        return tuple(found.values())
+
+    @property
+    def quality_range(self) -> tuple[float, float]:
+        """Lowest and highest quality that curves reach over."""
+        return max(0.0, min(self.qualities) - _ROOM_BELOW), max(self.qualities)
+
+
+def at_height(one: Contestant, height: int | None) -> Contestant:
+    """Returns a contestant at a height, its own rate control put aside."""
+    name = one.name if height in (None, one.settings.height) else f"{one.name} {height}p"
+    crf = Crf(value=ENCODERS[one.settings.codec].search_crf[0])
+    return Contestant(name=name, settings=replace(one.settings, height=height, rate_control=crf))
+
+
+def ladder_contestants(codecs: str | None, files: Sequence[Path]) -> tuple[Contestant, ...]:
+    """Returns encoders with their defaults from a text such as x264,svtav1, then settings files.
+
+    All encoders where neither is given.
+
+    Raises:
+        RequestError: An encoder is unknown.
+        RecommendationError: A file is not a recommendation.
+    """
+    names = [one for one in (codecs or "").split(",") if one]
+    if not names and not files:
+        names = list(ENCODERS)
+    known = [codec for codec in ENCODERS if codec in names]
+    for name in names:
+        if name not in ENCODERS:
+            raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {name!r}")
+    return contestants_of(known, files)
+
+
+def parse_qualities(text: str) -> tuple[float, ...]:
+    """Returns qualities from a text such as 0.99,0.95.
+
+    Raises:
+        RequestError: It is not like that.
+    """
+    try:
+        return tuple(float(one) for one in text.split(","))
+    except ValueError:
+        raise RequestError(f"qualities must be like 0.99,0.95, got {text!r}") from None
+
+
+def parse_heights(text: str) -> tuple[int | None, ...]:
+    """Returns heights from a text such as own,720,540; None is the clip's own.
+
+    Raises:
+        RequestError: It is not like that.
+    """
+    try:
+        return tuple(None if one == "own" else int(one) for one in text.split(","))
+    except ValueError:
+        raise RequestError(f"heights must be like own,720,540, got {text!r}") from None

@@ -1,0 +1,188 @@
+"""Bootstrap interval of a rate change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ratesight.optimizer.aim import Aim, TargetQuality, TargetRate
+from ratesight.optimizer.curves.curve import RdPoint, fit_curve
+from ratesight.optimizer.curves.interval import RateChange, rate_change
+from ratesight.optimizer.measuring.bench import Measurement
+
+MakeMeasurement = Callable[..., Measurement]
+Ladder = dict[float, Measurement]
+MakeLadder = Callable[..., Ladder]
+
+NUM_FRAMES = 40
+NUM_RESAMPLES = 200
+CRFS = (20.0, 24.0, 28.0, 32.0)
+
+
+def change(anchor: Ladder, test: Ladder, aim: Aim, seed: int = 0) -> RateChange:
+    return rate_change(
+        anchor, test, aim, max_crf=51, block_frames=2, seed=seed, num_resamples=NUM_RESAMPLES
+    )
+
+
+def width(found: RateChange) -> float:
+    assert found.low_percent is not None
+    assert found.high_percent is not None
+    return found.high_percent - found.low_percent
+
+
+@pytest.fixture(scope="module")
+def ladder(measurement: MakeMeasurement) -> MakeLadder:
+    """Makes measurements of an encoder: 1000 kbit/s and a loss of 0.1 at CRF 20, falling from it.
+
+    Args of what it returns:
+        ratio: Of the rates to those of the anchor.
+        noise: Standard deviation of one frame's loss from encode to encode, relative to it.
+    """
+
+    def make(seed: int, *, ratio: float = 1.0, noise: float = 0.2) -> Ladder:
+        rng = np.random.default_rng(seed)
+        # What makes a frame hard is the same for all encodes of one clip.
+        hard = np.random.default_rng(seed // 2).uniform(0.5, 1.5, NUM_FRAMES)
+        return {
+            crf: measurement(
+                1000 * ratio * 0.9 ** (crf - 20),
+                np.clip((0.1 + 0.012 * (crf - 20)) * hard * rng.normal(1, noise, NUM_FRAMES), 0, 1),
+            )
+            for crf in CRFS
+        }
+
+    return make
+
+
+def test_a_curve_against_itself_changes_nothing(ladder: MakeLadder) -> None:
+    found = change(ladder(0), ladder(0), TargetQuality(quality=0.85))
+
+    assert (found.percent, found.low_percent, found.high_percent) == (0, 0, 0)
+    assert found.rate_kbps == found.anchor_rate_kbps
+    assert found.bd_rate is not None
+    assert (found.bd_rate.percent, found.bd_rate_interval_percent) == (0, (0, 0))
+    assert not found.is_clamped
+
+
+@pytest.mark.parametrize("aim", [TargetQuality(quality=0.85), TargetRate(rate_kbps=500)])
+def test_rates_times_k_change_by_exactly_that(ladder: MakeLadder, aim: Aim) -> None:
+    found = change(ladder(0), ladder(0, ratio=0.8), aim)
+
+    percent = pytest.approx(-20, abs=1e-6)
+    assert found.percent == percent
+    assert found.low_percent == percent
+    assert found.high_percent == percent
+    assert found.rate_kbps == pytest.approx(0.8 * found.anchor_rate_kbps)
+    assert isinstance(aim, TargetQuality) or found.rate_kbps == pytest.approx(500)
+    assert found.bd_rate is not None
+    assert found.bd_rate.percent == percent
+    assert found.bd_rate_interval_percent == pytest.approx((-20, -20), abs=1e-6)
+
+
+def test_the_interval_is_as_wide_as_the_change_varies_from_clip_to_clip(
+    ladder: MakeLadder,
+) -> None:
+    """A bootstrap of each of many clips would be coverage itself, but takes a second a clip."""
+    aim, ratio = TargetQuality(quality=0.85), 0.8
+
+    def at_target(measurements: Ladder) -> float:
+        points = [
+            RdPoint(crf=crf, rate_kbps=one.rate_kbps, quality=one.scores.quality)
+            for crf, one in measurements.items()
+        ]
+        return aim.rate_on(fit_curve(points)).value
+
+    pairs = [(ladder(seed), ladder(seed + 1, ratio=ratio)) for seed in range(0, 160, 2)]
+    changes = [(at_target(test) / at_target(anchor) - 1) * 100 for anchor, test in pairs]
+
+    first, again, other_seed = (change(*pairs[0], aim, seed) for seed in (0, 0, 1))
+
+    assert np.mean(changes) == pytest.approx((ratio - 1) * 100, abs=1)
+    assert first.percent == pytest.approx(changes[0])
+    expected_width = 2 * 1.96 * float(np.std(changes))
+    for found in (first, other_seed):
+        assert width(found) == pytest.approx(expected_width, rel=0.4)
+    assert first == again
+    assert other_seed.percent == first.percent
+    assert width(other_seed) != width(first)
+    calm = change(ladder(0, noise=0.05), ladder(1, ratio=ratio, noise=0.05), aim)
+    assert 0 < 2 * width(calm) < width(first)
+
+
+@pytest.mark.parametrize(
+    ("anchor_crfs", "test_crfs", "open_end"),
+    [
+        (CRFS, CRFS[2:], "high"),  # even the test's best point is too bad: it may need more rate
+        (CRFS[2:], CRFS, "low"),  # even the anchor's best is too bad: it may need more
+    ],
+)
+def test_an_end_that_no_curve_reaches_is_open(
+    ladder: MakeLadder,
+    anchor_crfs: tuple[float, ...],
+    test_crfs: tuple[float, ...],
+    open_end: str,
+) -> None:
+    measured = ladder(0, noise=0.02)
+    target = TargetQuality(quality=0.848)  # at CRF 24
+    anchor, test = ({crf: measured[crf] for crf in crfs} for crfs in (anchor_crfs, test_crfs))
+
+    found = change(anchor, test, target)
+
+    assert found.is_clamped
+    assert (found.low_percent is None, found.high_percent is None) == (
+        open_end == "low",
+        open_end == "high",
+    )
+
+
+def test_nothing_lies_below_the_highest_crf(ladder: MakeLadder) -> None:
+    measured, aim = ladder(0, noise=0.02), TargetQuality(quality=0.848)
+
+    found = rate_change(
+        measured,
+        {20.0: measured[20.0]},
+        aim,
+        max_crf=20,
+        block_frames=2,
+        seed=0,
+        num_resamples=NUM_RESAMPLES,
+    )
+
+    assert not found.is_clamped
+    assert found.low_percent is not None
+    assert found.high_percent is not None
+
+
+def test_draws_without_an_object_are_left_out(
+    ladder: MakeLadder, measurement: MakeMeasurement
+) -> None:
+    # One frame in forty has an object: a third of the draws have none.
+    def lonely(measurements: Ladder) -> Ladder:
+        weights = np.zeros(NUM_FRAMES)
+        weights[7] = 0.8
+        return {
+            crf: measurement(one.rate_kbps, one.scores.frame_losses, weights)
+            for crf, one in measurements.items()
+        }
+
+    found = change(lonely(ladder(0)), lonely(ladder(0, ratio=0.8)), TargetRate(rate_kbps=500))
+
+    assert found.low_percent == pytest.approx(-20)
+    assert found.high_percent == pytest.approx(-20)
+
+
+def test_one_frame_is_enough(ladder: MakeLadder, measurement: MakeMeasurement) -> None:
+    anchor, test = (
+        {
+            crf: measurement(one.rate_kbps, one.scores.frame_losses[:1])
+            for crf, one in ladder(0, ratio=ratio).items()
+        }
+        for ratio in (1, 0.8)
+    )
+
+    found = change(anchor, test, TargetRate(rate_kbps=500))
+
+    assert found.low_percent == pytest.approx(-20)
+    assert found.high_percent == pytest.approx(-20)

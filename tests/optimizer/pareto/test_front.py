@@ -1,0 +1,158 @@
+"""Fronts of rate, quality and speed: the mathematics, and a real search."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ratesight.optimizer.aim import QualityRange, TargetQuality
+from ratesight.optimizer.commands.app import app
+from ratesight.optimizer.errors import RequestError, UnreachableError
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.pareto.front import (
+    ParetoEvent,
+    ParetoFront,
+    ParetoTrial,
+    is_dominated,
+    pareto_events,
+)
+from ratesight.optimizer.pareto.study import Point
+from ratesight.optimizer.recommendation import read_settings
+from ratesight.optimizer.request import TuneRequest
+from typer.testing import CliRunner
+
+NUM_TRIALS = 7
+
+points = st.lists(
+    st.builds(
+        Point,
+        rate_kbps=st.integers(1, 6).map(float),
+        quality=st.integers(0, 5).map(lambda fifth: fifth / 5),
+        seconds_per_frame=st.integers(1, 6).map(float),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(points)
+def test_what_is_not_dominated_is_beaten_by_nothing(found: list[Point]) -> None:
+    dominated = is_dominated(found)
+
+    def beats(one: Point, other: Point) -> bool:
+        pairs = (
+            (one.rate_kbps, other.rate_kbps),
+            (-one.quality, -other.quality),
+            (one.seconds_per_frame, other.seconds_per_frame),
+        )
+        return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+    assert list(dominated) == [any(beats(other, one) for other in found) for one in found]
+    assert not dominated.all()
+
+
+@pytest.fixture(scope="module")
+def asked(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> TuneRequest:
+    return TuneRequest(
+        clip=clips / "carphone_qcif.mp4",
+        aim=QualityRange(low=0.3, high=0.9, quality=0.6),
+        machine=MachineChoice(detector=str(weights), image_size=192),
+        preset="veryfast",
+        num_trials=NUM_TRIALS,
+        max_seconds=0.5,
+        frames_per_second=10.0,
+        num_jobs=2,
+        store=tmp_path_factory.mktemp("pareto") / "store.sqlite",
+    )
+
+
+@pytest.fixture(scope="module")
+def events(asked: TuneRequest) -> list[ParetoEvent]:
+    return list(pareto_events(asked))
+
+
+@pytest.fixture(scope="module")
+def front(events: list[ParetoEvent]) -> ParetoFront:
+    assert isinstance(events[-1], ParetoFront)
+    return events[-1]
+
+
+def test_the_defaults_are_tried_first_over_a_ladder(events: list[ParetoEvent]) -> None:
+    trials = [event for event in events if isinstance(event, ParetoTrial)]
+
+    assert [trial.number for trial in trials] == list(range(NUM_TRIALS))
+    for trial in trials[:4]:
+        assert (trial.settings.preset, trial.settings.options) == ("veryfast", ())
+    assert len({trial.settings for trial in trials[:4]}) == 4
+
+
+def test_the_front_is_what_no_useful_trial_beats(front: ParetoFront) -> None:
+    useful = [one.point for one in front.trials if one.is_useful and one.point is not None]
+    kept = [point for point, beaten in zip(useful, is_dominated(useful), strict=True) if not beaten]
+
+    assert sorted(one.expected.rate_kbps for one in front.front) == sorted(
+        {one.rate_kbps for one in kept}
+    )
+    assert all(one.expected.quality >= 0.3 for one in front.front)
+
+
+def test_each_member_is_verified_by_an_encode_of_the_same_bytes(front: ParetoFront) -> None:
+    for one in (*front.front, *front.defaults):
+        assert one.verified.rate_kbps == pytest.approx(one.expected.rate_kbps)
+        assert 0 <= one.verified.quality <= 1
+        assert one.real_quality is None
+    rates = [one.verified.rate_kbps for one in front.front]
+    assert rates == sorted(rates)
+    verified = [one.verified for one in front.front]
+    assert [one.is_on_front for one in front.front] == list(~np.asarray(is_dominated(verified)))
+
+
+def test_a_floor_on_speed_that_nothing_reaches_is_one_line(asked: TuneRequest) -> None:
+    with pytest.raises(UnreachableError, match=r"keeps quality 0.3 at 1e\+06 fps; ask"):
+        list(pareto_events(dataclasses.replace(asked, min_fps=1e6)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"aim": TargetQuality(quality=0.9)}, "a Pareto front needs a quality_range"),
+        ({"regions": "detector"}, "regions does not go with aim pareto"),
+        ({"sampler": "cmaes"}, "cmaes knows one objective only"),
+    ],
+)
+def test_what_does_not_go_with_a_front_is_misuse(
+    asked: TuneRequest, fields: dict[str, object], rule: str
+) -> None:
+    request = dataclasses.replace(asked, **fields)  # type: ignore[arg-type]  # some of its fields
+
+    with pytest.raises(RequestError, match=rule):
+        list(pareto_events(request))
+
+
+def test_the_command_writes_files_that_encode_takes(
+    asked: TuneRequest, front: ParetoFront, tmp_path: Path
+) -> None:
+    words = [
+        "tune", asked.clip, "--aim", "pareto", "--quality-range", 0.3, 0.9, "--target-quality", 0.6,
+        "--detector", asked.machine.detector, "--image-size", 192, "--preset", "veryfast",
+        "--trials", NUM_TRIALS, "--max-seconds", 0.5, "--frames-per-second", 10, "--jobs", 2,
+        "--store", asked.store, "--out", tmp_path,
+    ]  # fmt: skip
+
+    result = CliRunner().invoke(app, [str(word) for word in words])
+
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "pareto.json").read_text())
+    assert [one["settings"] for one in written["front"]] == [one.settings for one in front.front]
+    rows = (tmp_path / "pareto.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(front.front) + len(front.defaults)
+    assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    assert "Rate, quality and speed" in (tmp_path / "report.html").read_text()
+    settings, regions = read_settings(tmp_path / "front" / "01.json")
+    assert settings.preset == front.front[0].settings["preset"]
+    assert regions is None

@@ -1,0 +1,120 @@
+"""The picture of a recommendation, and its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from ratesight.optimizer.errors import OutputError
+from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.reports.pictures import (
+    bd_rate_text,
+    draw_curves,
+    headline,
+    rate_change_text,
+)
+
+MakeRecommendation = Callable[..., Recommendation]
+
+
+def picture(path: Path) -> npt.NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+
+def share_of(shown: npt.NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
+    return float((np.abs(shown.astype(int) - colour).max(axis=2) < 12).mean())
+
+
+BLUE = (0x00, 0x72, 0xB2)  # of the winner
+
+
+@pytest.mark.parametrize(
+    "target", [{}, {"target_quality": None, "target_rate_kbps": 90.0}], ids=["quality", "rate"]
+)
+def test_the_curves_are_drawn_as_png(
+    recommendation: MakeRecommendation, tmp_path: Path, target: dict[str, float | None]
+) -> None:
+    path = tmp_path / "curves.png"
+
+    draw_curves(recommendation(**target), path)
+
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    shown = picture(path)
+    assert shown.shape == (690, 1050, 3)
+    assert share_of(shown, BLUE) > 0.002
+
+
+def test_a_winner_that_is_the_default_is_not_drawn_twice(
+    recommendation: MakeRecommendation, tmp_path: Path
+) -> None:
+    curve = recommendation().anchor_curve
+
+    draw_curves(recommendation(winner_curve=curve), tmp_path / "curves.png")
+
+    shown = picture(tmp_path / "curves.png")
+    assert share_of(shown, BLUE) == 0
+    assert share_of(shown, (0x66, 0x66, 0x66)) > 0.002
+
+
+def test_a_place_that_cannot_be_written_is_named(
+    recommendation: MakeRecommendation, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"missing/c\.png cannot be written: No such file"):
+        draw_curves(recommendation(), tmp_path / "missing" / "c.png")
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ((-25.25, -11.04), "-18.5 % (-25.2 to -11.0)"),
+        ((None, -11.0), "-18.5 % (below to -11.0)"),
+        ((-25.0, None), "-18.5 % (-25.0 to above)"),
+        ((None, None), "-18.5 %"),
+    ],
+)
+def test_a_rate_change_comes_with_its_interval(
+    recommendation: MakeRecommendation, interval: tuple[float | None, float | None], text: str
+) -> None:
+    assert rate_change_text(recommendation(rate_change_interval_percent=interval)) == text
+
+
+def test_a_change_for_the_worse_has_its_sign(recommendation: MakeRecommendation) -> None:
+    worse = recommendation(rate_change_percent=3.0, rate_change_interval_percent=(-1.0, 7.0))
+
+    assert rate_change_text(worse) == "+3.0 % (-1.0 to +7.0)"
+
+
+def test_the_headline_says_at_what(recommendation: MakeRecommendation) -> None:
+    at_rate = recommendation(target_quality=None, target_rate_kbps=90.0)
+
+    assert headline(recommendation()) == ("-18.5 % (-25.2 to -11.0) rate at task quality 0.9")
+    assert headline(at_rate) == (
+        "-18.5 % (-25.2 to -11.0) rate at the quality reached with 90 kbit/s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "-17.0 % (-21.0 to -12.5) BD-rate over task quality 0.800 to 0.960"),
+        ({"bd_rate_interval_percent": None}, "-17.0 % BD-rate over task quality 0.800 to 0.960"),
+        (
+            {
+                "bd_rate_percent": None,
+                "bd_rate_interval_percent": None,
+                "bd_rate_qualities": None,
+            },
+            None,
+        ),
+    ],
+)
+def test_the_bd_rate_comes_with_its_qualities(
+    recommendation: MakeRecommendation, fields: dict[str, None], text: str | None
+) -> None:
+    assert bd_rate_text(recommendation(**fields)) == text
