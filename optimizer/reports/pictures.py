@@ -1,4 +1,4 @@
-"""The pictures and sentences of our results; ``report_figures`` imports matplotlib besides."""
+"""The pictures and sentences of our results; ``figures`` imports matplotlib besides."""
 
 from __future__ import annotations
 

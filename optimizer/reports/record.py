@@ -123,7 +123,7 @@ class SummaryRecord:
     provenance: dict[str, Json]
 
 
-# A new kind: a dataclass here, a case in ``report_files`` and a template.
+# A new kind: a dataclass here, a case in ``files`` and a template.
 Record = TuneRecord | CompareRecord | SummaryRecord
 
 
