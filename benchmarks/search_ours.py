@@ -30,7 +30,7 @@ from ratesight.optimizer.search.study_storage import open_storage
 from .search_table import Options, SearchTable, Step
 
 # A search of ours is told how many trials it has, and ends with its play-off: each is a run.
-_TRIALS = (1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50)
+_TRIALS = (1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 32)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class Ours:
         constants: Values of the product's constants, ``module.NAME``, changed for this variant.
     """
 
-    sampler: Sampler = "tpe"
+    sampler: Sampler = "gp"
     starts: bool = True
     warm_starts: tuple[Options, ...] = ()
     constants: tuple[tuple[str, float], ...] = ()

@@ -50,7 +50,7 @@ _PLAIN: dict[str, PlainSampler] = {
 OURS: dict[str, Ours] = {
     "ours": Ours(),
     "ours, random": Ours(sampler="random"),
-    "ours, GP": Ours(sampler="gp"),
+    "ours, TPE": Ours(sampler="tpe"),
     "ours, NSGA-II": Ours(sampler="nsga2"),
     "ours, no starts": Ours(starts=False),
     "ours, never gives up": Ours(
@@ -63,8 +63,7 @@ OURS: dict[str, Ours] = {
     "ours, 5 leaders": Ours(constants=(("search._LEADERS", 5),)),
     "ours, 1 point": Ours(constants=(("candidate._POINTS_TO_BELIEVE", 1),)),
     "ours, 3 points": Ours(constants=(("candidate._POINTS_TO_BELIEVE", 3),)),
-    "ours, 5 start-ups": Ours(constants=(("study._STARTUP_TRIALS", 5),)),
-    "ours, 20 start-ups": Ours(constants=(("study._STARTUP_TRIALS", 20),)),
+    "ours, 10 start-ups": Ours(constants=(("study._STARTUP_TRIALS", 10),)),
     "ours, one at a time": Ours(num_under_way=1),
     "ours, warm start": Ours(),
 }

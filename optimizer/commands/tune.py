@@ -120,7 +120,12 @@ def tune(
     second_detector: Annotated[
         str | None, typer.Option(help="Weights of another detector, to judge what is recommended.")
     ] = None,
-    sampler: Annotated[SamplerName, typer.Option(help="Who proposes settings.")] = SamplerName.TPE,
+    sampler: Annotated[
+        SamplerName | None,
+        typer.Option(
+            help="Who proposes settings. By itself gp, for a Pareto front tpe.", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
     max_seconds: Annotated[
         float | None, typer.Option(help="Cut the clip; what comes later is not looked at.")
@@ -206,7 +211,7 @@ def tune(
             num_region_trials=region_trials,
             per_shot=per_shot,
             second_detector=second_detector,
-            sampler=sampler.value,
+            sampler=None if sampler is None else sampler.value,
             seed=seed,
             frame_rate=parse_frame_rate(frame_rate),
             limits=parse_limits(limit or [], allow_network=allow_network),

@@ -31,12 +31,15 @@ from ..reports.provenance import machines_used, provenance
 from ..request import TuneRequest
 from ..search.candidate import anchor_ladder
 from ..search.search_benches import search_benches
+from ..search.study import Sampler
 from ..search.study_storage import open_storage
 from ..search.verification import Benches
 from .study import ParetoProposal, ParetoStudy, Point, open_pareto_study
 
 # Members of the front that are verified, spread over it.
 _MOST_VERIFIED = 12
+# Three objectives and a trial an encode: a Gaussian process would take longer than the encodes.
+_SAMPLER: Sampler = "tpe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +151,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             ENCODERS[request.codec],
             default_preset=anchor.preset,
             fixed=request.fixed_options,
-            sampler=request.sampler,
+            sampler=request.sampler or _SAMPLER,
             seed=request.seed,
             storage=storage,
             name=_study_name(request, bench),
@@ -213,7 +216,7 @@ def _study_name(request: TuneRequest, bench: Bench) -> str:
         **bench.key,
         "anchor": settings_json(request.anchor_settings),
         "aim": f"pareto {request.aim}",
-        "sampler": request.sampler,
+        "sampler": request.sampler or _SAMPLER,
         "seed": request.seed,
         "under_way": request.num_under_way,
         "min_fps": request.min_fps,

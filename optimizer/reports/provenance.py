@@ -83,7 +83,7 @@ def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[s
         "match_score": request.machine.thresholds.match,
         "annotations": str(request.annotations) if request.annotations else None,
         "num_region_trials": 0 if request.regions is None else request.num_region_trials,
-        "sampler": request.sampler,
+        "sampler": request.search_sampler,
         "seed": request.seed,
         "num_warm_starts": request.num_warm_starts,
         "num_under_way": request.num_under_way,

@@ -30,7 +30,7 @@ from .entrant import Entrant, entrant, total_cost
 from .study import Proposal, Study
 
 # How many go into the play-off, and the points each is measured at by its end.
-_LEADERS, _LEADER_POINTS = 3, 5
+_LEADERS, _LEADER_POINTS = 3, 4
 
 
 @dataclass(slots=True, kw_only=True)

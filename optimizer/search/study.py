@@ -16,8 +16,10 @@ Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2"]
 # What a study searches: the encoder's own options, or those of regions of interest.
 Part = Literal["encoder", "regions"]
 
-# Random proposals before the sampler models anything, the defaults and starts included.
-_STARTUP_TRIALS = 10
+# Trials before the sampler models anything, the defaults and starts included. On measured grids 3
+# to 5 beat 10.
+_STARTUP_TRIALS = 5
+_POPULATION = 10
 
 # Proposals of regions without effect that are answered before one is passed on: a user may have
 # fixed options such that there are no others.
@@ -216,7 +218,7 @@ def make_sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
                 seed=seed, n_startup_trials=_STARTUP_TRIALS, warn_independent_sampling=False
             )
         case "nsga2":
-            return optuna.samplers.NSGAIISampler(seed=seed, population_size=_STARTUP_TRIALS)
+            return optuna.samplers.NSGAIISampler(seed=seed, population_size=_POPULATION)
 
 
 def suggest(trial: optuna.Trial, name: str, values: Ints | Floats | Choice) -> OptionValue:
