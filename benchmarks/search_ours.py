@@ -16,21 +16,23 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Choice, Encoder, OptionValue
 from ratesight.metrics.object_iou import ObjectScores
 from ratesight.optimizer.aim import TargetQuality
-from ratesight.optimizer.events import TuneEvent
+from ratesight.optimizer.events import TrialFinished, TuneEvent
 from ratesight.optimizer.measuring.bench import Bench, Measurement
 from ratesight.optimizer.measuring.measure import Measurer
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search import candidate as candidate_module
 from ratesight.optimizer.search import search as search_module
 from ratesight.optimizer.search import study as study_module
-from ratesight.optimizer.search.search import measure_anchor, search
+from ratesight.optimizer.search.candidate import Candidate
+from ratesight.optimizer.search.entrant import Entrant
+from ratesight.optimizer.search.search import measure_anchor
 from ratesight.optimizer.search.study import Sampler, open_study
 from ratesight.optimizer.search.study_storage import open_storage
 
 from .search_table import Options, SearchTable, Step
 
-# A search of ours is told how many trials it has, and ends with its play-off: each is a run.
-_TRIALS = (1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 32)
+# How many trials a search has, at most.
+_TRIALS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 22, 25, 28, 32, 36, 40)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,41 +101,86 @@ class Ours:
 def replay_ours(
     table: SearchTable, seed: int, variant: Ours, trials: Sequence[int] = _TRIALS
 ) -> list[Step]:
-    """Runs the product's search on a table, once for each number of trials."""
+    """Runs the product's search on a table; a step a number of trials.
+
+    What a search proposes does not depend on how many trials it has, but for its play-off. So one
+    search is run, with the play-off of each shorter one at its end.
+    """
     with _changed(variant.constants):
-        return [_run_ours(table, seed, variant, num_trials) for num_trials in trials]
+        request = TuneRequest(
+            clip=Path(table.clip),
+            codec=table.codec,
+            aim=TargetQuality(quality=table.target_quality),
+            num_trials=max(trials),
+            sampler=variant.sampler,
+            seed=seed,
+            num_under_way=variant.num_under_way,
+        )
+        return list(_steps(table, request, variant, trials))
 
 
-def _run_ours(table: SearchTable, seed: int, variant: Ours, num_trials: int) -> Step:
-    request = TuneRequest(
-        clip=Path(table.clip),
-        codec=table.codec,
-        aim=TargetQuality(quality=table.target_quality),
-        num_trials=num_trials,
-        sampler=variant.sampler,
-        seed=seed,
-        num_under_way=variant.num_under_way,
-    )
+def _steps(
+    table: SearchTable, request: TuneRequest, variant: Ours, trials: Sequence[int]
+) -> Iterator[Step]:
     encoder = grid_encoder(ENCODERS[table.codec], table.values)
     if not variant.starts:
         encoder = replace(encoder, starts=())
     with tempfile.TemporaryDirectory() as folder, _AtOnce(1) as pool:
-        replayed = TableMeasurer(pool=pool)
-        measurer, bench = cast("Measurer", replayed), cast("Bench", table)
+        measurer, bench = cast("Measurer", TableMeasurer(pool=pool)), cast("Bench", table)
         study = open_study(
             encoder,
             preset=encoder.default_preset,
             part="encoder",
             fixed={},
             sampler=variant.sampler,
-            seed=seed,
+            seed=request.seed,
             storage=open_storage(Path(folder) / "study.journal"),
             name="replay",
             warm_starts=[dict(one) for one in variant.warm_starts],
         )
-        anchor = _result(measure_anchor(request, bench, measurer))
-        found = _result(search(request, [bench], [anchor], study, measurer))
-        return Step(len(replayed.seen), found.best.settings.options)
+        anchor = Entrant(
+            settings=request.anchor_settings,
+            clips=(_result(measure_anchor(request, bench, measurer)),),
+        )
+        result = search_module.SearchResult(
+            anchor=anchor, first=anchor, best=anchor, best_cost=0.0, cost_before=0.0, started=0.0
+        )
+        numbers = range(request.num_trials)
+        for event in search_module._run_trials(request, [bench], study, measurer, result, numbers):
+            if isinstance(event, TrialFinished) and event.trial + 1 in trials:
+                yield _played_off(request, bench, result, measurer)
+
+
+def _played_off(
+    request: TuneRequest, bench: Bench, result: search_module.SearchResult, measurer: Measurer
+) -> Step:
+    """Returns what a search recommends that ends here; the result stays as it is."""
+    ended = replace(
+        result,
+        finished=[
+            replace(trial, entrant=_copied(trial.entrant))
+            if trial.entrant is not result.first
+            else trial
+            for trial in result.finished
+        ],
+    )
+    for _ in search_module._play_off(request, [bench], ended, measurer):
+        pass
+    # Settings that were proposed twice are encoded once.
+    encodes = {
+        (one.entrant.settings.options, crf)
+        for one in ended.finished
+        for crf in one.entrant.only.measurements
+    }
+    return Step(len(encodes), ended.best.settings.options)
+
+
+def _copied(entrant: Entrant) -> Entrant:
+    own = entrant.only
+    return replace(
+        entrant,
+        clips=(Candidate(settings=own.settings, measurements=dict(own.measurements)),),
+    )
 
 
 def grid_encoder(encoder: Encoder, values: Mapping[str, tuple[OptionValue, ...]]) -> Encoder:

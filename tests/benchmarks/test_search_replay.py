@@ -147,6 +147,14 @@ class TestOurs:
         for step in steps[1:]:
             assert steps[0].num_encodes + 7 <= step.num_encodes <= 9 + 7 * 5
 
+    def test_a_shorter_search_is_the_beginning_of_a_longer_one(
+        self, benchmarks: Mapping[str, ModuleType], table: Any
+    ) -> None:
+        ours = benchmarks["search_ours"]
+        trials = (1, 4, 7, 12)
+        steps = ours.replay_ours(table, 1, ours.Ours(), trials)
+        assert steps == [ours.replay_ours(table, 1, ours.Ours(), (number,))[0] for number in trials]
+
     def test_a_seed_gives_one_search(
         self, benchmarks: Mapping[str, ModuleType], table: Any
     ) -> None:
