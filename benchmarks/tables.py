@@ -14,7 +14,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import cost_model, ladder_table, metric_tables, throughput_table
+from . import (
+    cost_model,
+    ladder_table,
+    metric_tables,
+    throughput_table,
+)
 
 _HERE = Path(__file__).parent
 README = _HERE.parent / "README.md"
