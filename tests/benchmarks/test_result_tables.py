@@ -1,0 +1,107 @@
+"""The README's tables of replayed searches and of unseen clips, from results as written."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Table = Callable[[dict[str, Any]], str]
+
+
+def table_of(name: str) -> Table:
+    """Benchmarks are not installed."""
+    file = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made: Table = module.table
+    return made
+
+
+def replayed(
+    clip: str, ours: list[int | None], tpe: list[int | None]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    table = {
+        "clip": clip,
+        "codec": "x264",
+        "combinations": 48,
+        "encodes": 294,
+        "within_3_percent": 2,
+    }
+    runs = [
+        {
+            "clip": clip,
+            "codec": "x264",
+            "method": method,
+            "budget": 300,
+            "encodes_to_3_percent": needed,
+            "encodes_to_1_percent": [None] * len(needed),
+        }
+        for method, needed in (("ours", ours), ("TPE", tpe))
+    ]
+    return table, runs
+
+
+class TestReplay:
+    def test_medians_count_what_never_gets_there(self) -> None:
+        grids = [
+            replayed("road.avi", [20, 30, 25, None], [90, 60, None, 75]),
+            replayed("street.mp4", [20, 20, 20, 20], [None, None, None, 100]),
+            replayed("players_png", [None, None, None, 40], [50, 60, 70, 80]),
+            replayed("room.mp4", [None] * 4, [None] * 4),
+        ]
+        results = {
+            "tables": [table for table, _ in grids],
+            "runs": [run for _, runs in grids for run in runs],
+        }
+
+        said = table_of("search_replay_table")(results)
+
+        lines = said.splitlines()
+        assert (
+            lines[0] == "| clip | encoder | ours | TPE, CRF one more parameter | TPE against ours |"
+        )
+        assert "| road | x264 | 30 (-) | 90 (-) | 3.0 times |" in lines
+        assert "| street | x264 | 20 (-) | - (-) | over 15.0 times |" in lines
+        assert "| players_png | x264 | - (-) | 70 (-) | only TPE gets there |" in lines
+        assert "| room | x264 | - (-) | - (-) | neither gets there |" in lines
+        # Of 3, infinitely many and 0 times; a grid that nobody gets near to does not count.
+        assert "Plain TPE takes 3.0 times as many encodes as ours" in said
+        assert "the median over 3 grids" in said
+
+
+class TestUnseen:
+    def test_losses_are_counted_beside_the_median(self) -> None:
+        def numbers(median: float, *clips: float | None) -> dict[str, Any]:
+            return {
+                "median_bd_rate_percent": median,
+                "interval_percent": [median - 5, median + 5],
+                "clips": {
+                    f"{number}.mp4": {"bd_rate_percent": percent}
+                    for number, percent in enumerate(clips)
+                },
+            }
+
+        runs = [
+            {
+                "codec": "x264",
+                "tuned_on": 0,
+                "keeps_defaults": False,
+                "on_its_own_clips": numbers(-12.0, -12.0),
+                "steering": numbers(-6.0, -8.0, -6.0, 3.0, None),
+                "outside": numbers(2.0, 1.0, 3.0),
+            },
+            {"codec": "x264", "tuned_on": 1, "keeps_defaults": True},
+        ]
+
+        lines = table_of("unseen_table")({"runs": runs}).splitlines()
+
+        assert lines[2:] == [
+            "| x264 | half 1 | -12.0 % (-17 to -7) | -6.0 % (-11 to -1) | +2.0 % (-3 to +7) "
+            "| 1 of 3, 2 of 2 |",
+            "| x264 | half 2 | defaults kept | | | |",
+        ]
