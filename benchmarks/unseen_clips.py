@@ -1,12 +1,14 @@
 """Settings tuned on half of the clips, tried on the other half, and the other way round.
 
-``python -m benchmarks.unseen_clips --data ../shared/data`` takes about half an hour an encoder on
-two cores, writes after every half, and goes on where it was stopped. Steered by one detector; the
-curves on the unseen clips are judged by that one and by one that took no part.
+``python -m benchmarks.unseen_clips --data ../shared/data`` takes about an hour an encoder on two
+cores, writes after every half, and goes on where it was stopped. Steered by the learned metric,
+whose winner a detector verifies, and by that detector itself; the curves on the unseen clips are
+judged by what steered and by a detector that took no part.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from ratesight.codecs.table import Codec
 from ratesight.optimizer.aim import QualityRange
 from ratesight.optimizer.compare import Compared, CompareRequest, Contestant, compare_events
 from ratesight.optimizer.curves.bd_comparison import Comparison
-from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
 from ratesight.optimizer.recommendation import settings_from_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.set_recommendation import SetRecommendation
@@ -47,26 +49,32 @@ HALVES = (
 )
 _SECONDS, _TRIALS = 2.0, 16
 _RANGE = QualityRange(low=0.75, high=0.95, quality=0.9)
-_STEERING, _OUTSIDE = "yolov8n.pt", "yolov5n.torchscript"
+_METRICS: tuple[MetricName, ...] = ("objects", "detector")
+_OWN, _OUTSIDE = "yolov8n.pt", "yolov5n.torchscript"
 
 
 def main() -> None:
     """Runs what is missing in the results."""
     arguments = parse_arguments(__doc__, [clip for half in HALVES for clip in half])
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": []}
-    done = {(run["codec"], run["tuned_on"]) for run in results["runs"]}
-    for codec in arguments.codecs:
+    done = {(run["codec"], run["metric"], run["tuned_on"]) for run in results["runs"]}
+    for codec, metric in itertools.product(arguments.codecs, _METRICS):
         for number, half in enumerate(HALVES):
-            if (codec, number) in done:
+            if (codec, metric, number) in done:
                 continue
+            own = MachineChoice(
+                asked_metric=metric, detector=str(arguments.data / "weights" / _OWN)
+            )
+            outside = MachineChoice(detector=str(arguments.data / "weights" / _OUTSIDE))
             tune_on, try_on = (
                 [arguments.data / "clips" / clip for clip in clips if clip in arguments.clips]
                 for clips in (half, HALVES[1 - number])
             )
-            found = _tune(codec, tune_on, arguments.data, arguments.store)
+            found = _tune(codec, tune_on, own, arguments.store)
             tuned = settings_from_json(found.settings)
             run = {
                 "codec": codec,
+                "metric": metric,
                 "tuned_on": number,
                 "commit": commit_here(),
                 "keeps_defaults": found.keeps_defaults,
@@ -76,11 +84,9 @@ def main() -> None:
                     role: _numbers(
                         None
                         if found.keeps_defaults
-                        else _compare(
-                            tuned, try_on, arguments.data / "weights" / weights, arguments.store
-                        )
+                        else _compare(tuned, try_on, machine, arguments.store)
                     )
-                    for role, weights in (("steering", _STEERING), ("outside", _OUTSIDE))
+                    for role, machine in (("steering", own), ("outside", outside))
                 },
             }
             results["runs"].append(run)
@@ -89,12 +95,14 @@ def main() -> None:
             print(json.dumps(run), flush=True)
 
 
-def _tune(codec: Codec, clips: list[Path], data: Path, store: Path) -> SetRecommendation:
+def _tune(
+    codec: Codec, clips: list[Path], machine: MachineChoice, store: Path
+) -> SetRecommendation:
     request = TuneRequest(
         clip=clips[0],
         codec=codec,
         aim=_RANGE,
-        machine=MachineChoice(detector=str(data / "weights" / _STEERING)),
+        machine=machine,
         max_seconds=_SECONDS,
         num_trials=_TRIALS,
         num_warm_starts=0,
@@ -107,7 +115,7 @@ def _tune(codec: Codec, clips: list[Path], data: Path, store: Path) -> SetRecomm
 
 
 def _compare(
-    tuned: EncodeSettings, clips: list[Path], weights: Path, store: Path
+    tuned: EncodeSettings, clips: list[Path], machine: MachineChoice, store: Path
 ) -> Comparison | None:
     plain = EncodeSettings(codec=tuned.codec, preset=tuned.preset, rate_control=tuned.rate_control)
     request = CompareRequest(
@@ -118,7 +126,7 @@ def _compare(
         ),
         low_quality=_RANGE.low,
         high_quality=_RANGE.high,
-        machine=MachineChoice(detector=str(weights)),
+        machine=machine,
         max_seconds=_SECONDS,
         store=store,
     )

@@ -9,18 +9,20 @@ from typing import Any
 def table(results: dict[str, Any]) -> str:
     """Returns a row an encoder and half: median BD-rates on the clips tuned on, and on others."""
     columns = (
-        "encoder | tuned on | on these clips | on the other clips | on the other clips, by a "
+        "encoder | steered by | tuned on | on these clips | on the other clips | on the other clips, by a "
         "detector that took no part | other clips that lose, of those compared"
     )
-    lines = [f"| {columns} |", "|" + "---|" * 6]
+    lines = [f"| {columns} |", "|" + "---|" * 7]
     for run in results["runs"]:
         half = f"half {run['tuned_on'] + 1}"
         if run["keeps_defaults"]:
-            lines.append(f"| {run['codec']} | {half} | defaults kept | | | |")
+            lines.append(f"| {run['codec']} | {run['metric']} | {half} | defaults kept | | | |")
             continue
         cells = [_median(run[name]) for name in ("on_its_own_clips", "steering", "outside")]
         losing = ", ".join(_losing(run[name]) for name in ("steering", "outside"))
-        lines.append(f"| {run['codec']} | {half} | {' | '.join(cells)} | {losing} |")
+        lines.append(
+            f"| {run['codec']} | {run['metric']} | {half} | {' | '.join(cells)} | {losing} |"
+        )
     return "\n".join(lines) + "\n"
 
 

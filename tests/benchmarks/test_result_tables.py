@@ -89,19 +89,20 @@ class TestUnseen:
         runs = [
             {
                 "codec": "x264",
+                "metric": "objects",
                 "tuned_on": 0,
                 "keeps_defaults": False,
                 "on_its_own_clips": numbers(-12.0, -12.0),
                 "steering": numbers(-6.0, -8.0, -6.0, 3.0, None),
                 "outside": numbers(2.0, 1.0, 3.0),
             },
-            {"codec": "x264", "tuned_on": 1, "keeps_defaults": True},
+            {"codec": "x264", "metric": "detector", "tuned_on": 1, "keeps_defaults": True},
         ]
 
         lines = table_of("unseen_table")({"runs": runs}).splitlines()
 
         assert lines[2:] == [
-            "| x264 | half 1 | -12.0 % (-17 to -7) | -6.0 % (-11 to -1) | +2.0 % (-3 to +7) "
+            "| x264 | objects | half 1 | -12.0 % (-17 to -7) | -6.0 % (-11 to -1) | +2.0 % (-3 to +7) "
             "| 1 of 3, 2 of 2 |",
-            "| x264 | half 2 | defaults kept | | | |",
+            "| x264 | detector | half 2 | defaults kept | | | |",
         ]
