@@ -9,8 +9,8 @@ from typing import Any
 def table(results: dict[str, Any]) -> str:
     """Returns a row an encoder and half: median BD-rates on the clips tuned on, and on others."""
     columns = (
-        "encoder | steered by | tuned on | on these clips | on the other clips | on the other clips, by a "
-        "detector that took no part | other clips that lose, of those compared"
+        "encoder | steered by | tuned on | on these clips | on the other clips | on the other "
+        "clips, by a detector that took no part | other clips that lose, of those compared"
     )
     lines = [f"| {columns} |", "|" + "---|" * 7]
     for run in results["runs"]:

@@ -102,7 +102,7 @@ class TestUnseen:
         lines = table_of("unseen_table")({"runs": runs}).splitlines()
 
         assert lines[2:] == [
-            "| x264 | objects | half 1 | -12.0 % (-17 to -7) | -6.0 % (-11 to -1) | +2.0 % (-3 to +7) "
-            "| 1 of 3, 2 of 2 |",
+            "| x264 | objects | half 1 | -12.0 % (-17 to -7) | -6.0 % (-11 to -1) "
+            "| +2.0 % (-3 to +7) | 1 of 3, 2 of 2 |",
             "| x264 | detector | half 2 | defaults kept | | | |",
         ]
