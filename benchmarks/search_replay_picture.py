@@ -47,10 +47,10 @@ def main() -> None:
         axes.set_xticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
         axes.minorticks_off()
         axes.set_ylim(0, _TOP_PERCENT)
+        axes.set_xlabel("encodes", fontsize=8)
         axes.grid(alpha=0.25)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
-    figure.supxlabel("encodes", fontsize=10)
     figure.supylabel("rate above the grid's best, %, median over seeds", fontsize=10)
     figure.savefig(PICTURE)
 

@@ -18,7 +18,9 @@ from . import (
     cost_model,
     ladder_table,
     metric_tables,
+    search_replay_table,
     throughput_table,
+    unseen_table,
 )
 
 _HERE = Path(__file__).parent
@@ -39,6 +41,8 @@ def main() -> int:
             "regions": _regions(_load("regions")),
             "per title": ladder_table.ladders(_load("per_title")),
             "per shot": _per_shot(_load("per_shot")),
+            "search replay": search_replay_table.table(_load("search_replay")),
+            "unseen clips": unseen_table.table(_load("unseen_clips")),
             "correlation": metric_tables.correlations(correlation),
             "generalisation": metric_tables.generalisation(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
