@@ -59,6 +59,7 @@ OURS: dict[str, Ours] = {
     "ours, gives up at 5 %": Ours(
         constants=(("candidate.HOPELESS_COST", 0.05), ("search.HOPELESS_COST", 0.05))
     ),
+    "ours, always a play-off": Ours(constants=(("search._CLOSE_COST", math.inf),)),
     "ours, no play-off": Ours(constants=(("search._LEADER_POINTS", 0),)),
     "ours, 5 leaders": Ours(constants=(("search._LEADERS", 5),)),
     "ours, 1 point": Ours(constants=(("candidate._POINTS_TO_BELIEVE", 1),)),

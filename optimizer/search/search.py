@@ -31,6 +31,9 @@ from .study import Proposal, Study
 
 # How many go into the play-off, and the points each is measured at by its end.
 _LEADERS, _LEADER_POINTS = 3, 4
+# In the play-off are those that seem this close to the best, the defaults among them: further
+# points hardly change the order of others.
+_CLOSE_COST = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
@@ -248,7 +251,7 @@ def _is_fast_enough(request: TuneRequest, one: Entrant) -> bool:
 def _play_off(
     request: TuneRequest, benches: Sequence[Bench], result: SearchResult, measurer: Measurer
 ) -> Generator[TuneEvent, None, None]:
-    """Measures the leaders at more CRFs and picks the best again.
+    """Measures the leaders at more CRFs, where they are close, and picks the best again.
 
     The first of many that differ by less than the noise is the luckiest, not the best.
     """
@@ -263,14 +266,16 @@ def _play_off(
             return None
         return measurer.pool.submit(_point, benches[clip], candidate, crf, trial.number, measurer)
 
-    leaders = sorted(result.finished, key=price)[:_LEADERS]
-    leaders = [trial for trial in leaders if trial.entrant is not result.first]
+    ranked = sorted(result.finished, key=price)[:_LEADERS]
+    leaders = [trial for trial in ranked if trial.entrant is not result.first]
+    close = [trial for trial in ranked if price(trial) <= price(ranked[0]) + _CLOSE_COST]
+    contenders = close if len(close) > 1 else []
     # Each goes its own way, so that no core waits for the slowest.
     under_way = {
         future: (trial, clip)
         for trial in leaders
         for clip in range(len(benches))
-        if (future := submit(trial, clip))
+        if trial in contenders and (future := submit(trial, clip))
     }
     while under_way:
         done, _ = wait(under_way, return_when=FIRST_COMPLETED)

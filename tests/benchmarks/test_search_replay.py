@@ -155,6 +155,17 @@ class TestOurs:
         steps = ours.replay_ours(table, 1, ours.Ours(), trials)
         assert steps == [ours.replay_ours(table, 1, ours.Ours(), (number,))[0] for number in trials]
 
+    def test_who_is_far_ahead_needs_no_play_off(
+        self, benchmarks: Mapping[str, ModuleType], table: Any
+    ) -> None:
+        ours = benchmarks["search_ours"]
+        always = ours.Ours(constants=(("search._CLOSE_COST", math.inf),))
+        (without,), (with_it,) = (
+            ours.replay_ours(table, 3, variant, (8,)) for variant in (ours.Ours(), always)
+        )
+        assert without.options == with_it.options == _BEST
+        assert without.num_encodes < with_it.num_encodes
+
     def test_a_seed_gives_one_search(
         self, benchmarks: Mapping[str, ModuleType], table: Any
     ) -> None:

@@ -99,7 +99,7 @@ def test_the_reference_implementation_agrees(
 
 def vectors() -> list[dict[str, Any]]:
     """Curves whose BD-rates others have published, or measured with other programs."""
-    path = Path(__file__).resolve().parents[3] / "shared" / "guides" / "bd_vectors.json"
+    path = Path(__file__).resolve().parents[4] / "shared" / "guides" / "bd_vectors.json"
     if not path.exists():
         return []
     found: list[dict[str, Any]] = json.loads(path.read_text())["vectors"]
