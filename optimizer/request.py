@@ -53,6 +53,7 @@ class TuneRequest:
         num_region_trials: Settings of regions tried, on top of the best of the others.
         per_shot: Also tries a CRF for each shot, with the settings that won.
         second_detector: Judges the verification too, without having steered the search.
+        sampler: Who proposes settings; ``search_sampler`` where None, TPE for a Pareto front.
         max_seconds: Cuts the clip; what comes later does not exist for this run.
         num_segments, segment_seconds: The search looks at that many pieces spread evenly over the
             clip, at all of it for 0. The winner is verified on all of it in any case.
