@@ -456,13 +456,17 @@ def test_tune_prints_its_recommendation_as_json(clips: Path, weights: Path, tmp_
 
 
 def test_a_failed_verification_is_exit_code_3(clips: Path, weights: Path, tmp_path: Path) -> None:
-    # No measurement meets an expectation to this precision, unless it is better.
-    for seed in range(3):
+    # What few frames say of quality is far from what others say: worse than promised at one of
+    # these targets, better at the other.
+    codes = set()
+    for target in (0.85, 0.9):
         result = run(
             "tune", clips / "carphone_qcif.mp4", "--max-seconds", "0.5", "--trials", "2",
-            "--preset", "veryfast", "--image-size", "128", "--target-quality", "0.9",
+            "--preset", "veryfast", "--image-size", "128", "--target-quality", target,
             "--detector", weights, "--store", tmp_path / "s.sqlite", "--out", tmp_path / "out",
-            "--tolerance", "0.0000001", "--seed", seed,
+            "--tolerance", "0.01",
         )  # fmt: skip
         gap = json.loads((tmp_path / "out" / "recommendation.json").read_text())["quality_gap"]
-        assert result.exit_code == (3 if gap < -1e-7 else 0)
+        assert result.exit_code == (3 if gap < -0.01 else 0)
+        codes.add(result.exit_code)
+    assert codes == {0, 3}
