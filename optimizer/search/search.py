@@ -31,8 +31,8 @@ from .study import Proposal, Study
 
 # How many go into the play-off, and the points each is measured at by its end.
 _LEADERS, _LEADER_POINTS = 3, 4
-# In the play-off are those that seem this close to the best, the defaults among them, in log rate or,
-# for a target rate, in quality: further points hardly change the order of others.
+# In the play-off are those that seem this close to the best, the defaults among them, in log rate
+# or, for a target rate, in quality: further points hardly change the order of others.
 _CLOSE_COST = 0.05
 
 
