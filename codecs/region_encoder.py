@@ -79,7 +79,6 @@ class RegionEncoder:
         self._scaler = Scaler(form.width, form.height)
         self._block = ENCODERS[settings.codec].roi_block
         self._coding = coding = settings.regions
-        # Even where the library encodes: a muxer asks FFmpeg's context for the stream's header.
         self._running = RunningEncoder(form, settings, context)
         self._side_data: RegionSideData | None = None
         self._library: SvtAv1Encoder | None = None
@@ -99,6 +98,10 @@ class RegionEncoder:
 
             lowest = min(coding.qp_offset(0), coding.qp_offset(1))
             self._library = SvtAv1Encoder(form, settings, lowest_offset=lowest)
+            if context is not None:
+                # A muxer asks FFmpeg's context for the stream's header, and would open it itself:
+                # a second encoder beside ours. Ended at once, it keeps the header.
+                self._running.encode(None)
 
     def encode(
         self, planes: Planes, index: int, regions: Sequence[Region] = ()

@@ -1,3 +1,5 @@
+import gc
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -274,6 +276,17 @@ class TestRegions:
             assert packet[0] == header[4] == 1 << 3 | 2
             headers.append((header, packet[: 2 + packet[1]]))
         assert headers[0] == headers[1]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="scheduling policies are Linux's")
+    def test_av1_leaves_an_ordinary_thread_and_no_complaint(self, talking, tmp_path, capfd):
+        # The wrapper that gives the header makes the thread that opens it a real-time one, and
+        # complains of a stream without an end.
+        before = os.sched_getscheduler(0)
+        target = tmp_path / "out.mp4"
+        transcode(roi_settings("svtav1"), talking, target, regions=moving_regions(30))
+        gc.collect()
+        assert os.sched_getscheduler(0) == before
+        assert capfd.readouterr().err == ""
 
     @pytest.mark.parametrize("codec", ENCODERS)
     @pytest.mark.parametrize(
