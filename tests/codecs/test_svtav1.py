@@ -389,6 +389,8 @@ class TestEnd:
     @pytest.mark.parametrize("is_closed", [True, False])
     def test_threads_go_with_an_unfinished_stream(self, num_frames, is_closed, capfd):
         form = Form(130, 98)
+        gc.collect()  # of what earlier tests left
+        capfd.readouterr()
         before = set(os.listdir("/proc/self/task"))
         encoder = SvtAv1Encoder(form, settings())
         for index, frame in enumerate(form.frames(num_frames)):
