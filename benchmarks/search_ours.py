@@ -106,7 +106,7 @@ def replay_ours(
     What a search proposes does not depend on how many trials it has, but for its play-off. So one
     search is run, with the play-off of each shorter one at its end.
     """
-    with _changed(variant.constants):
+    with changed_constants(variant.constants):
         request = TuneRequest(
             clip=Path(table.clip),
             codec=table.codec,
@@ -212,9 +212,9 @@ def _result(events: Generator[TuneEvent, None, T]) -> T:
 
 
 @contextmanager
-def _changed(constants: Sequence[tuple[str, float]]) -> Iterator[None]:
+def changed_constants(constants: Sequence[tuple[str, object]]) -> Iterator[None]:
     """Changes constants of the product for a while."""
-    before: list[tuple[Any, str, float]] = []
+    before: list[tuple[Any, str, object]] = []
     for name, value in constants:
         module_name, _, constant = name.partition(".")
         for module in _MODULES[module_name]:

@@ -14,12 +14,16 @@ from ..aim import Aim, QualityRange, TargetRate
 from ..curves.curve import RdCurve, RdPoint, fit_curve
 from ..measuring.bench import Measurement
 
-# The anchor is measured until two neighbours this close in CRF lie around the target.
+# Where the anchor is measured first, as shares of the searched CRFs, and around the target: what
+# lies near first, as far as it is not known. More do not choose better (benchmarks.search_noise).
+_LADDER = (0.3, 0.5, 0.7)
+_AROUND = (0, 4, -4, 2, -2, 7)
+_ANCHOR_POINTS = 6
+# It is measured until two neighbours this close in CRF lie around the target.
 _BRACKET_CRF = 5
-_ANCHOR_POINTS = 9
 # Points that a candidate needs to be believed, unless it is hopeless. On grids of 48 settings that
 # were measured in full, one point ranks them as the truth does with 0.29 to 0.99, two with 0.82 to
-# 0.99 (SRCC, three clips), three no better.
+# 0.99 (SRCC, three clips), three no better; nor on simulated curves (benchmarks.search_noise).
 _POINTS_TO_BELIEVE = 2
 # A candidate that seems this much behind the best is given up after one point, unless that point
 # lies so far in log rate from the anchor at the target that it says little.
@@ -81,7 +85,7 @@ class Candidate:
 def anchor_ladder(settings: EncodeSettings) -> list[float]:
     """Returns the CRFs at which the anchor is measured first; the ends only if needed."""
     low, high = ENCODERS[settings.codec].search_crf
-    return [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7, 0.9)]
+    return [float(round(low + (high - low) * share)) for share in _LADDER]
 
 
 def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
@@ -101,14 +105,14 @@ def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
     inside = _inside_bracket(anchor, crf)
     if inside:
         return inside
-    around = (float(round(crf) + offset) for offset in (-4, -2, 0, 2, 4, 7))
+    around = (float(round(crf) + offset) for offset in _AROUND)
     low, high = anchor.search_crf
     missing = [
         near
         for near in around
         if low <= near <= high and all(abs(near - known) > 1 for known in anchor.measurements)
     ]
-    return missing if len(anchor.measurements) < _ANCHOR_POINTS else []
+    return missing[: max(_ANCHOR_POINTS - len(anchor.measurements), 0)]
 
 
 def next_crfs(candidate: Candidate, low_quality: float, high_quality: float) -> list[float]:
