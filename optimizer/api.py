@@ -47,8 +47,8 @@ def tune(
     Everything else that a run can be told is in TuneRequest, for ``tune_events``.
 
     Args:
-        metric: What the search goes by: ``detector`` where None and there is one, else ``objects``,
-            which needs no weights but our own.
+        metric: What the search goes by, a real machine or a learned metric: ``detector`` where None
+            and there is one, else ``objects``, which needs no weights but our own.
         target_quality: Lowest rate that keeps this, in (0, 1); 0.95 where no target is given.
         target_rate: Best quality within this rate in kbit/s.
         quality_range: Lowest BD-rate over these qualities.

@@ -11,11 +11,12 @@ import numpy as np
 from ..metrics.boxes import Floats
 from ..metrics.learned import LearnedTask
 from .measuring.footage import Array
+from .measuring.machine_choice import REAL_MACHINES
 
 SignalName = Literal["psnr", "ssim", "xpsnr"]
 LEARNED: tuple[LearnedTask, ...] = get_args(LearnedTask)
 SIGNALS: tuple[SignalName, ...] = get_args(SignalName)
-METRICS: tuple[str, ...] = (*LEARNED, *SIGNALS)
+METRICS: tuple[str, ...] = (*REAL_MACHINES, *LEARNED, *SIGNALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class MetricScore:
     """A clip by one metric; higher is better.
 
     Attributes:
-        value: Over all frames. Of learned metrics the mean over regions by weight, in [0, 1]; of
+        value: Over all frames. Of machines the mean over regions by weight, in [0, 1]; of
             PSNR and XPSNR from the mean error, in dB, at most 100; of SSIM the mean, at most 1.
         frames: Those that have a value: all for PSNR, SSIM and XPSNR; for others, the frames
             looked at that have a region.

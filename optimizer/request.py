@@ -15,7 +15,7 @@ from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
 from .aim import Aim, TargetQuality
 from .errors import RequestError
-from .measuring.machine_choice import MachineChoice
+from .measuring.machine_choice import MachineChoice, task_of
 from .search.study import Sampler
 
 DEFAULT_STORE = Path("ratesight.sqlite")
@@ -126,16 +126,16 @@ class TuneRequest:
         if not 0 <= self.seed < _SEEDS:
             raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
-        metric = self.machine.metric
+        metric, task = self.machine.metric, task_of(self.machine.metric)
         if self.annotations is not None and metric != "detector":
             raise RequestError(f"annotations are for metric detector, got metric {metric}")
         if self.regions is not None and not self.machine.has_real_machine:
-            needed = "face_detector and face_embedder" if metric == "faces" else "detector"
+            needed = "face_detector and face_embedder" if task == "faces" else "detector"
             raise RequestError(
                 f"regions need a real machine to verify them, metric {metric} sees nothing of what "
                 f"lies outside of them; give {needed}"
             )
-        if self.second_detector is not None and metric in ("faces", "plates"):
+        if self.second_detector is not None and task in ("faces", "plates"):
             raise RequestError(f"second_detector judges detections, got metric {metric}")
 
         if self.per_shot and self.needs_regions:

@@ -17,6 +17,7 @@ from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.region import ClipRegions, read_regions
 from ..metrics.boxes import Detections, Floats
 from ..metrics.errors import NoObjectsError
+from ..metrics.face_embedder import Levels
 from ..metrics.object_iou import ObjectScores
 from .clip_score import (
     LEARNED,
@@ -30,8 +31,11 @@ from .clip_score import (
     SignalName,
 )
 from .errors import RequestError
+from .measuring.bench import Thresholds
 from .measuring.footage import Array, Footage, open_pair
-from .measuring.region_metric import Finders, RegionMetric, load_region_metric
+from .measuring.machine_choice import REAL_MACHINES, MachineChoice, RealMachineName, task_of
+from .measuring.machines import load_real_machine
+from .measuring.region_metric import Finders, FoundRegions, RegionMetric, load_region_metric
 
 Progress = Callable[[str, int], None]
 
@@ -43,7 +47,10 @@ def score(
     metrics: Sequence[str] = ("general", "psnr", "ssim", "xpsnr"),
     detector: Path | str | None = None,
     face_detector: Path | str | None = None,
+    face_embedder: Path | str | None = None,
+    face_levels: Levels | None = None,
     plate_detector: Path | str | None = None,
+    image_size: int = 640,
     regions: Path | str | ClipRegions | None = None,
     min_score: float = 0.4,
     frames_per_second: float = 5.0,
@@ -59,16 +66,20 @@ def score(
         reference: A video file, a y4m, a folder of numbered pictures; or an array, uint8 BGR in
             [0, 255] of (frames, height, width, 3), or of (height, width, 3) for one picture.
         distorted: The same kind of thing, of the same size, number of frames and frame rate.
-        metrics: Learned ones predict what a machine loses in regions, on some frames a second:
+        metrics: Real machines, on some frames a second: ``detector``, ``face-embedder``,
+            ``plate-reader``. Learned ones predict what such a machine loses in regions:
             ``objects``, ``faces``, ``plates``, ``general`` (any). ``psnr``, ``ssim``, ``xpsnr``
             are of all frames; arrays are seen as 4:2:0, as a file would be.
-        detector: Finds the regions of objects and general: a file, or a name that ultralytics
-            downloads. The built-in proposals where None, as for the next two.
+        detector: A real machine, and finds the regions of objects and general: a file, or a name
+            that ultralytics downloads. The built-in proposals do where None, as for the next two.
         face_detector: Finds those of faces: YuNet's ONNX file.
+        face_embedder: A real machine for faces that YuNet found: an ONNX file.
+        face_levels: How the embedder wants its pictures.
         plate_detector: Finds those of plates: as ``detector``.
+        image_size: Longest side that detectors see.
         regions: Those of all learned metrics instead, for every frame: a JSON file, or ClipRegions.
         min_score: A detection on the reference is a region from this score on.
-        frames_per_second: That learned metrics look at.
+        frames_per_second: That machines look at.
         frame_rate: Overrides that of both files; of arrays, 1 where None.
         max_seconds: Cuts both.
         limits: What each may cost.
@@ -80,7 +91,7 @@ def score(
         ClipError: A clip cannot be read, or the two cannot be paired frame by frame.
         RegionError: The regions are malformed, or for another clip.
         WeightsError: A model cannot be loaded.
-        NoObjectsError: A learned metric has no region to look at on any frame: that is no score.
+        NoObjectsError: A machine has no region to look at on any frame: that is no score.
         ScratchError: There is no room for the decoded frames.
     """
     names = tuple(dict.fromkeys(metrics))
@@ -89,8 +100,14 @@ def score(
         detector=None if detector is None else str(detector),
         face_detector=None if face_detector is None else str(face_detector),
         plate_detector=None if plate_detector is None else str(plate_detector),
+        image_size=image_size,
         min_score=min_score,
     )
+    real = [
+        _real_machine(name, finders, face_embedder, face_levels)
+        for name in REAL_MACHINES
+        if name in names
+    ]
     if isinstance(regions, (str, Path)):
         regions = read_regions(Path(regions))
     tasks = [name for name in LEARNED if name in names]
@@ -109,7 +126,13 @@ def score(
             first,
             second,
             signals=[name for name in SIGNALS if name in names],
-            region_metrics=[load_region_metric(task, finders, regions) for task in tasks],
+            region_metrics=[
+                *(
+                    FoundRegions(name=choice.metric, machine=load_real_machine(choice))
+                    for choice in real
+                ),
+                *(load_region_metric(task, finders, regions) for task in tasks),
+            ],
             frames_per_second=frames_per_second,
             heat_map_of=next(name for name in names if name in tasks) if heat_map else None,
             progress=progress,
@@ -291,6 +314,27 @@ def _check(
         raise RequestError(
             f"a heat map needs one of the metrics {', '.join(LEARNED)}, got {', '.join(names)}"
         )
+
+
+def _real_machine(
+    name: RealMachineName,
+    finders: Finders,
+    face_embedder: Path | str | None,
+    face_levels: Levels | None,
+) -> MachineChoice:
+    """Returns a real machine with those of the options that are its own."""
+    task = task_of(name)
+    is_face = task == "faces"
+    return MachineChoice(
+        asked_metric=name,
+        detector=finders.detector if task == "objects" else None,
+        face_detector=finders.face_detector if is_face else None,
+        face_embedder=Path(face_embedder) if is_face and face_embedder is not None else None,
+        face_levels=face_levels if is_face else None,
+        plate_detector=finders.plate_detector if task == "plates" else None,
+        image_size=finders.image_size,
+        thresholds=Thresholds(reference=finders.min_score),
+    )
 
 
 def _fitting(regions: ClipRegions, clip: Footage, *, is_cut: bool) -> ClipRegions:

@@ -58,9 +58,11 @@ class PolicyName(StrEnum):
 
 
 class MachineName(StrEnum):
-    """What must still see: a real detector, or a learned metric of a kind of machines."""
+    """What must still see: a real machine, or a learned metric of a kind of machines."""
 
     DETECTOR = "detector"
+    FACE_EMBEDDER = "face-embedder"
+    PLATE_READER = "plate-reader"
     OBJECTS = "objects"
     FACES = "faces"
     PLATES = "plates"
@@ -96,6 +98,16 @@ DetectorOption = Annotated[
 ]
 FaceDetectorOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Finds faces: YuNet, ONNX. Else proposals.")
+]
+FaceEmbedderOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="With --face-detector: recognises faces, to verify --metric faces or as the metric.",
+    ),
+]
+FaceLevelsOption = Annotated[
+    LevelsName | None, typer.Option(help="How the embedder wants its pictures.")
 ]
 ImageSizeOption = Annotated[int, typer.Option(help="Longest side the detector sees.")]
 FramesPerSecondOption = Annotated[

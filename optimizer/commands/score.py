@@ -13,7 +13,10 @@ from .options import (
     AllowNetworkOption,
     ClipArgument,
     DebugOption,
+    FaceEmbedderOption,
+    FaceLevelsOption,
     FrameRateOption,
+    ImageSizeOption,
     JsonOption,
     LimitOption,
     parse_frame_rate,
@@ -31,16 +34,22 @@ def score(
     metric: Annotated[
         str,
         typer.Option(
-            metavar="NAME,...", help="objects, faces, plates, general, psnr, ssim, xpsnr."
+            metavar="NAME,...",
+            help="Real machines: detector, face-embedder, plate-reader. Learned: objects, faces, "
+            "plates, general. Signals: psnr, ssim, xpsnr.",
         ),
     ] = "general,psnr,ssim,xpsnr",
     detector: Annotated[
-        str | None, typer.Option(help="Finds the regions of objects and general.")
+        str | None,
+        typer.Option(help="Real machine, and finds the regions of objects and general."),
     ] = None,
     face_detector: Annotated[
         str | None, typer.Option(metavar="FILE", help="Finds those of faces: YuNet, ONNX.")
     ] = None,
+    face_embedder: FaceEmbedderOption = None,
+    face_levels: FaceLevelsOption = None,
     plate_detector: Annotated[str | None, typer.Option(help="Finds those of plates.")] = None,
+    image_size: ImageSizeOption = 640,
     regions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Regions of the clip, as JSON, instead.")
     ] = None,
@@ -48,7 +57,7 @@ def score(
         float, typer.Option(help="Score that makes a region of a detection on the reference.")
     ] = 0.4,
     frames_per_second: Annotated[
-        float, typer.Option(help="Frames a second that learned metrics look at.")
+        float, typer.Option(help="Frames a second that machines look at.")
     ] = 5.0,
     frame_rate: FrameRateOption = None,
     limit: LimitOption = None,
@@ -86,7 +95,10 @@ def score(
                 metrics=[name for name in metric.split(",") if name],
                 detector=detector,
                 face_detector=face_detector,
+                face_embedder=face_embedder,
+                face_levels=None if face_levels is None else face_levels.value,
                 plate_detector=plate_detector,
+                image_size=image_size,
                 regions=regions,
                 min_score=reference_score,
                 frames_per_second=frames_per_second,

@@ -17,12 +17,13 @@ from .options import (
     DebugOption,
     DetectorOption,
     FaceDetectorOption,
+    FaceEmbedderOption,
+    FaceLevelsOption,
     FrameRateOption,
     FramesPerSecondOption,
     ImageSizeOption,
     JobsOption,
     JsonOption,
-    LevelsName,
     LimitOption,
     MetricOption,
     PlateDetectorOption,
@@ -60,13 +61,8 @@ def tune(
     metric: MetricOption = None,
     detector: DetectorOption = None,
     face_detector: FaceDetectorOption = None,
-    face_embedder: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="With --face-detector: verifies with real recognition."),
-    ] = None,
-    face_levels: Annotated[
-        LevelsName | None, typer.Option(help="How the embedder wants its pictures.")
-    ] = None,
+    face_embedder: FaceEmbedderOption = None,
+    face_levels: FaceLevelsOption = None,
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
     reference_score: Annotated[

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from ...metrics.face_embedder import Levels
 from ..errors import RequestError
 from .bench import Thresholds
 
-# A real detector, or a learned metric that predicts machines of a kind.
-MetricName = Literal["detector", "objects", "faces", "plates", "general"]
+if TYPE_CHECKING:
+    from ...metrics.learned import LearnedTask
+
+# A real machine, or a learned metric that predicts machines of a kind.
+RealMachineName = Literal["detector", "face-embedder", "plate-reader"]
+MetricName = Literal[RealMachineName, "objects", "faces", "plates", "general"]
+REAL_MACHINES: tuple[RealMachineName, ...] = get_args(RealMachineName)
+_TASKS: dict[RealMachineName, LearnedTask] = {
+    "detector": "objects",
+    "face-embedder": "faces",
+    "plate-reader": "plates",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +29,8 @@ class MachineChoice:
     """The machine of a search and the real one of its verification.
 
     Attributes:
-        asked_metric: What the search goes by; ``detector`` where None and there is a detector,
+        asked_metric: What the search goes by: a real machine (``detector``, ``face-embedder``,
+            ``plate-reader``) or a learned metric. ``detector`` where None and there is a detector,
             else ``objects``.
         detector: Weights file, or a name that ultralytics downloads. It is the machine itself, or
             finds the regions of objects and is the real machine.
@@ -49,11 +60,16 @@ class MachineChoice:
                 "metric detector needs a detector: a weights file, or a name such as yolo11n.pt; "
                 "objects needs none"
             )
+        if metric == "face-embedder" and self.face_embedder is None:
+            raise RequestError(
+                "metric face-embedder needs a face_embedder and a face_detector: ONNX files; faces "
+                "needs none"
+            )
         for name, given, metrics in (
             ("detector", self.detector, ("detector", "objects", "general")),
-            ("face_detector", self.face_detector, ("faces",)),
-            ("face_embedder", self.face_embedder, ("faces",)),
-            ("plate_detector", self.plate_detector, ("plates",)),
+            ("face_detector", self.face_detector, ("face-embedder", "faces")),
+            ("face_embedder", self.face_embedder, ("face-embedder", "faces")),
+            ("plate_detector", self.plate_detector, ("plate-reader", "plates")),
         ):
             if given is not None and metric not in metrics:
                 raise RequestError(
@@ -76,10 +92,17 @@ class MachineChoice:
     def has_real_machine(self) -> bool:
         """A real machine judges: it steers, or verifies what a learned metric predicts of it."""
         return (
-            self.detector is not None or self.metric == "plates" or self.face_embedder is not None
+            self.detector is not None
+            or task_of(self.metric) == "plates"
+            or self.face_embedder is not None
         )
 
     @property
     def finder(self) -> str | None:
         """Weights of who finds the regions; None for the built-in proposals."""
         return self.detector or self.face_detector or self.plate_detector
+
+
+def task_of(metric: MetricName) -> LearnedTask:
+    """Returns the task of a machine: a learned metric is named like its own."""
+    return _TASKS[metric] if metric in REAL_MACHINES else cast("LearnedTask", metric)

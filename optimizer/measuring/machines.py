@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...metrics.detector import Finder, load_detector
 from ...metrics.objects import ObjectMachine
 from ...metrics.task import TaskMachine
-from .machine_choice import MachineChoice, MetricName
+from .machine_choice import REAL_MACHINES, MachineChoice, MetricName, task_of
 
 if TYPE_CHECKING:
     from ...metrics.feature_file import FeatureFile
@@ -56,21 +56,37 @@ def load_machines(choice: MachineChoice, feature_file: FeatureFile) -> Machines:
         WeightsError: A model cannot be loaded.
     """
     finder = load_finder(choice.metric, choice.finder, image_size=choice.image_size)
-    if choice.metric == "detector":
-        own = object_machine(finder, choice)
-        return Machines(own=own, real=None, finder=finder, metric_sha256=None)
+    real = _real_machine(choice, finder)
+    if choice.metric in REAL_MACHINES:
+        assert real is not None, "checked by MachineChoice"
+        return Machines(own=real, real=None, finder=finder, metric_sha256=None)
     # Torch takes seconds to load.
     from ...metrics.learned import load_learned_metric
 
     learned = load_learned_metric(
-        choice.metric, finder, min_score=choice.thresholds.reference, feature_file=feature_file
+        task_of(choice.metric),
+        finder,
+        min_score=choice.thresholds.reference,
+        feature_file=feature_file,
     )
     return Machines(
         own=learned,
-        real=_real_machine(choice, finder),
+        real=real,
         finder=finder,
         metric_sha256=learned.weights_sha256,
     )
+
+
+def load_real_machine(choice: MachineChoice) -> TaskMachine[Any]:
+    """Returns the real machine that a choice names as its metric.
+
+    Raises:
+        WeightsError: A model cannot be loaded.
+    """
+    finder = load_finder(choice.metric, choice.finder, image_size=choice.image_size)
+    machine = _real_machine(choice, finder)
+    assert machine is not None, "checked by MachineChoice"
+    return machine
 
 
 def load_finder(metric: MetricName, weights: str | None, *, image_size: int = 640) -> Finder:
@@ -79,12 +95,12 @@ def load_finder(metric: MetricName, weights: str | None, *, image_size: int = 64
     Raises:
         WeightsError: The weights cannot be loaded.
     """
-    if metric == "detector" or (metric != "faces" and weights is not None):
-        assert weights is not None, "checked by MachineChoice"
+    task = task_of(metric)
+    if task != "faces" and weights is not None:
         return load_detector(weights, image_size=image_size)
     from .region_metric import Finders, finder_of
 
-    return finder_of(metric, Finders(face_detector=weights))
+    return finder_of(task, Finders(face_detector=weights))
 
 
 def object_machine(finder: Finder, choice: MachineChoice) -> ObjectMachine:
@@ -99,7 +115,7 @@ def object_machine(finder: Finder, choice: MachineChoice) -> ObjectMachine:
 def _real_machine(choice: MachineChoice, finder: Finder) -> TaskMachine[Any] | None:
     if choice.detector is not None:
         return object_machine(finder, choice)
-    if choice.metric == "plates":
+    if task_of(choice.metric) == "plates":
         from ...metrics.plate_reader import load_rapidocr
         from ...metrics.plates import PlateMachine
 

@@ -130,12 +130,14 @@ class Finders:
         detector: Of objects: a file, or a name that ultralytics downloads.
         face_detector: YuNet's ONNX file.
         plate_detector: Of plates, as ``detector``.
+        image_size: Longest side that detectors see.
         min_score: A detection is a region from this score on.
     """
 
     detector: str | None = None
     face_detector: str | None = None
     plate_detector: str | None = None
+    image_size: int = 640
     min_score: float = 0.4
 
     def __post_init__(self) -> None:
@@ -169,9 +171,9 @@ def finder_of(task: LearnedTask, finders: Finders) -> Finder:
     if task == "faces" and finders.face_detector is not None:
         return load_yunet(Path(finders.face_detector))
     if task == "plates" and finders.plate_detector is not None:
-        return load_detector(finders.plate_detector)
+        return load_detector(finders.plate_detector, image_size=finders.image_size)
     if task in ("objects", "general") and finders.detector is not None:
-        return load_detector(finders.detector)
+        return load_detector(finders.detector, image_size=finders.image_size)
     return load_proposal_detector(_PROPOSED[task])
 
 

@@ -53,6 +53,31 @@ def test_faces_and_plates_have_finders_of_their_own(clips: Path, data: Path) -> 
     assert of_plate.num_regions
 
 
+def test_real_machines_score_too(clips: Path, data: Path, pair: tuple[Path, Path]) -> None:
+    weights = data / "weights"
+    plate = np.asarray(cv2.imread(str(data / "plates/openalpr_eu/eu10.jpg")), np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(plate, (0, 0), 4), np.uint8)
+    face = clips / "face_d6_480.mp4"
+    machines = {
+        "detector": weights / "yolov8n.pt",
+        "face_detector": weights / "face_detection_yunet.onnx",
+        "face_embedder": weights / "mobilefacenet.onnx",
+        "plate_detector": weights / "plate_yolov8n.pt",
+    }
+
+    cars = score(*pair, metrics=["detector", "objects"], frames_per_second=10, **machines)
+    same_face = score(face, face, metrics=["face-embedder"], max_seconds=0.2, **machines)
+    read = [score(plate, one, metrics=["plate-reader"], **machines) for one in (plate, blurred)]
+
+    assert 0.2 < cars["detector"].value < 0.9999
+    assert cars["detector"].num_regions == cars["objects"].num_regions
+    assert cars["detector"].value != cars["objects"].value
+    assert same_face["face-embedder"].value == pytest.approx(1.0)
+    assert same_face["face-embedder"].num_regions
+    assert read[0]["plate-reader"].value == pytest.approx(1.0)
+    assert read[1]["plate-reader"].value < 0.9
+
+
 def test_compression_costs_by_every_metric(scored: Score) -> None:
     ceiling = {"psnr": 45, "xpsnr": 45}
     for one in scored.metrics:

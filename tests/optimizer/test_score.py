@@ -169,8 +169,10 @@ def test_arrays_of_another_kind_are_refused(pictures: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"metrics": ["vmaf"]}, "metrics must be some of objects, .*, xpsnr, got vmaf"),
+        ({"metrics": ["vmaf"]}, "metrics must be some of detector, .*, xpsnr, got vmaf"),
         ({"metrics": []}, "got none"),
+        ({"metrics": ["detector"]}, "metric detector needs a detector: a weights file"),
+        ({"metrics": ["face-embedder"]}, "metric face-embedder needs a face_embedder and a"),
         ({"metrics": ["psnr"], "heat_map": True}, "a heat map needs one of .* got psnr"),
         ({"metrics": ["psnr"], "frames_per_second": 0}, "frames_per_second must be above 0, got 0"),
         ({"metrics": ["psnr"], "max_seconds": -1}, "max_seconds must be above 0, got -1"),

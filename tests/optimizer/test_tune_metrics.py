@@ -18,7 +18,7 @@ from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, Recommended, TuneEvent
 from ratesight.optimizer.measuring.bench import Measurement
-from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
 from ratesight.optimizer.recommendation import Recommendation, read_settings
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.candidate import Candidate
@@ -113,8 +113,10 @@ def test_a_second_run_searches_in_the_store_alone(
     assert (found.anchor_curve, found.real) == (first.anchor_curve, first.real)
 
 
-def test_faces_are_verified_by_recognising_them(asked: TuneRequest, data: Path) -> None:
-    request = dataclasses.replace(
+@pytest.fixture
+def faces(asked: TuneRequest, data: Path) -> TuneRequest:
+    """A talking face, searched by what the network predicts for face recognition."""
+    return dataclasses.replace(
         asked,
         machine=MachineChoice(
             asked_metric="faces",
@@ -124,26 +126,16 @@ def test_faces_are_verified_by_recognising_them(asked: TuneRequest, data: Path) 
         num_trials=2,
     )
 
-    found = outcome(list(tune_events(request)))
 
-    assert found.machines.metric == "faces"
-    assert found.machines.regions_by == request.machine.face_detector
-    assert found.machines.real_machine is not None
-    assert "face-cosine" in found.machines.real_machine
-    assert found.real is not None
-    assert 0 < found.real.quality <= 1
-    assert (found.winner.map50, found.winner.precision) == (None, None)
-
-
-def test_plates_are_verified_by_reading_them(
-    asked: TuneRequest, data: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def plates(asked: TuneRequest, data: Path, tmp_path: Path) -> TuneRequest:
+    """A camera that pans over a parked car, four pixels a frame."""
     photo = cv2.imread(str(data / "plates" / "openalpr_eu" / "eu10.jpg"))
     assert photo is not None
-    for number in range(6):  # a camera that pans over a parked car, four pixels a frame
+    for number in range(6):
         x, y = 60 + 4 * number, 200
         cv2.imwrite(str(tmp_path / f"{number:03d}.png"), photo[y : y + 240, x : x + 400])
-    request = dataclasses.replace(
+    return dataclasses.replace(
         asked,
         clip=tmp_path,
         frame_rate=Fraction(10),
@@ -153,10 +145,24 @@ def test_plates_are_verified_by_reading_them(
         num_trials=2,
     )
 
-    found = outcome(list(tune_events(request)))
+
+def test_faces_are_verified_by_recognising_them(faces: TuneRequest) -> None:
+    found = outcome(list(tune_events(faces)))
+
+    assert found.machines.metric == "faces"
+    assert found.machines.regions_by == faces.machine.face_detector
+    assert found.machines.real_machine is not None
+    assert "face-cosine" in found.machines.real_machine
+    assert found.real is not None
+    assert 0 < found.real.quality <= 1
+    assert (found.winner.map50, found.winner.precision) == (None, None)
+
+
+def test_plates_are_verified_by_reading_them(plates: TuneRequest) -> None:
+    found = outcome(list(tune_events(plates)))
 
     assert found.machines.metric == "plates"
-    assert found.machines.regions_by == request.machine.plate_detector
+    assert found.machines.regions_by == plates.machine.plate_detector
     assert found.machines.real_machine is not None
     assert "rapidocr" in found.machines.real_machine
     assert found.real is not None
@@ -164,6 +170,26 @@ def test_plates_are_verified_by_reading_them(
     rates = [point.rate_kbps for point in found.real.anchor_curve]
     assert max(rates) > 2 * min(rates)
     assert found.real.anchor_curve[0].quality > 0.5  # the best encode of the plate is read
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "version"),
+    [("faces", "face-embedder", "face-cosine"), ("plates", "plate-reader", "rapidocr")],
+)
+def test_a_real_machine_steers_by_itself(
+    task: str, metric: MetricName, version: str, request: pytest.FixtureRequest
+) -> None:
+    learned: TuneRequest = request.getfixturevalue(task)
+    machine = dataclasses.replace(learned.machine, asked_metric=metric)
+    asked = dataclasses.replace(learned, machine=machine, aim=TargetQuality(quality=0.8))
+
+    found = outcome(list(tune_events(asked)))
+
+    assert found.machines.metric == metric
+    assert (found.machines.metric_sha256, found.machines.real_machine, found.real) == (None,) * 3
+    assert version in str(found.provenance["machine_version"])
+    assert found.anchor_curve[0].quality > found.anchor_curve[-1].quality
+    assert found.quality == pytest.approx(0.8, abs=0.1)
 
 
 def test_a_gap_beyond_the_tolerance_is_exit_code_3(
@@ -256,7 +282,8 @@ def test_both_must_save(
     ("fields", "message"),
     [
         ({"asked_metric": "detector"}, "metric detector needs a detector"),
-        ({"asked_metric": "sharpness"}, "metric must be one of detector, objects"),
+        ({"asked_metric": "sharpness"}, "metric must be one of detector, face-embedder, plate-"),
+        ({"asked_metric": "face-embedder"}, "metric face-embedder needs a face_embedder and a"),
         (
             {"asked_metric": "faces", "detector": "y.pt"},
             "detector is for metric detector or objects",
