@@ -184,9 +184,10 @@ def load_source(
             limits.check_scratch(planes.nbytes * len(reader.timestamps), path)
             digest.update(planes.data)
             _write(scratch, planes.data, path)
-        digest.update(
-            f"{reader.width}x{reader.height} {reader.pix_fmt} {reader.frame_rate}".encode()
-        )
+        # Equal samples are other pictures with other colours.
+        colour = f"{reader.color_space} {reader.color_primaries} {reader.color_transfer}"
+        form = f"{reader.width}x{reader.height} {reader.pix_fmt} {reader.frame_rate} {colour}"
+        digest.update(form.encode())
         cleanup.pop_all()
         return Source(
             path=path,

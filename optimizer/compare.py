@@ -21,7 +21,7 @@ from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from .curves.bd_comparison import Comparison, FrameQualities, Rules, compare
 from .curves.curve import RdPoint
-from .curves.interval import quality_interval
+from .curves.interval import block_frames, quality_interval
 from .errors import CurveError, RequestError
 from .measuring.bench import Bench, Measurement, sampled_frames
 from .measuring.machine_choice import MachineChoice
@@ -120,6 +120,11 @@ class CompareRequest:
         ):
             if not 0 < value < math.inf:
                 raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
+        if self.machine.face_embedder is not None and self.machine.metric == "faces":
+            raise RequestError(
+                "compare asks one machine only, and metric faces none that is real; choose metric "
+                "face-embedder, or leave face_embedder out"
+            )
         if self.num_jobs < 0:
             raise RequestError(f"jobs must not be negative, got {self.num_jobs}")
 
@@ -297,7 +302,7 @@ def _pairs(
     rules = Rules(
         policy="monotone",
         qualities=(request.low_quality, request.high_quality),
-        block_frames=max(1, round(2 * request.frames_per_second)),
+        block_frames=block_frames(request.frames_per_second),
     )
     names: Sequence[str] = [one.name for one in request.contestants]
     for anchor, test in itertools.permutations(names, 2):

@@ -144,6 +144,11 @@ class TuneRequest:
             )
 
     @property
+    def verified_frames_per_second(self) -> float:
+        """Frames a second of the verification, which leaves out those of the search."""
+        return 2 * self.frames_per_second
+
+    @property
     def num_all_trials(self) -> int:
         """Trials without regions and with them."""
         return self.num_trials + (self.num_region_trials if self.regions is not None else 0)

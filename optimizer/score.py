@@ -96,6 +96,14 @@ def score(
     """
     names = tuple(dict.fromkeys(metrics))
     _check(names, frames_per_second, max_seconds, heat_map)
+    for option, given, of in (
+        ("detector", detector, ("detector", "objects", "general")),
+        ("face_detector", face_detector, ("face-embedder", "faces")),
+        ("face_embedder", face_embedder, ("face-embedder",)),
+        ("plate_detector", plate_detector, ("plate-reader", "plates")),
+    ):
+        if given is not None and not set(of) & set(names):
+            raise RequestError(f"{option} is for {' or '.join(of)}, got metrics {', '.join(names)}")
     finders = Finders(
         detector=None if detector is None else str(detector),
         face_detector=None if face_detector is None else str(face_detector),

@@ -41,7 +41,11 @@ class SetRecommendation:
         comparison, real_comparison: BD-rate of what was found against the defaults, clip by clip
             and in the median, by each of them; None where there is none.
         clips: Of what was found, recommended or not; empty where nothing was.
-        num_not_saving: Clips on which it saves nothing.
+        num_not_saving, real_num_not_saving: Clips on which it saves nothing, by each of them.
+        quality_gap: Of what is recommended, where it meets the aim: its verified quality, by the
+            lower of both machines, minus the one that the search expected; the median over the
+            clips. None where nothing was found, and so nothing verified.
+        is_verified: The gap is not below 0 by more than the tolerance.
         search_cost_percent: What the search believed, on its own frames.
         The others as in Recommendation.
     """
@@ -57,6 +61,10 @@ class SetRecommendation:
     real_comparison: Comparison | None
     clips: tuple[ClipOutcome, ...]
     num_not_saving: int
+    real_num_not_saving: int | None
+    quality_gap: float | None
+    tolerance: float
+    is_verified: bool
     skipped: tuple[ClipSkipped, ...]
     search_cost_percent: float
     machines: MachinesUsed

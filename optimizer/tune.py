@@ -36,7 +36,14 @@ from .reports.moments import close_look
 from .reports.provenance import machines_used, provenance, regions_used
 from .request import TuneRequest
 from .search.importance import importances
-from .search.search import SearchResult, cost_percent, measure_anchor, search, search_regions
+from .search.search import (
+    SearchResult,
+    check_defaults_speed,
+    cost_percent,
+    measure_anchor,
+    search,
+    search_regions,
+)
 from .search.study import Part, Study, open_study
 from .search.study_storage import StudyStorage, open_storage
 from .search.verification import Benches, Verification, verify
@@ -56,7 +63,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         RegionError: A file of regions is malformed or another clip's.
         WeightsError, AnnotationError, NoObjectsError: There is nothing to measure quality with.
         EncodeError: The encoder fails with its own defaults.
-        UnreachableError: The encoder's defaults cannot reach the target on this clip.
+        UnreachableError: The encoder's defaults cannot reach the target on this clip, or are kept
+            and slower than asked for.
         StoreError: Measurements cannot be kept.
     """
     started = time.perf_counter()
@@ -119,7 +127,11 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         # Twice as many frames, none of which the search chooses its winner by. Before the search,
         # so that frames without any object do not end a run at its end.
         sample = sampled_frames(
-            source, source.whole, request.frames_per_second * 2, phase=0, annotations=annotations
+            source,
+            source.whole,
+            request.verified_frames_per_second,
+            phase=0,
+            annotations=annotations,
         )
         searched = frozenset(bench.frames)
         unseen = [pair for pair in sample if pair[0] not in searched]
@@ -177,7 +189,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 f"filter was tried."
             )
         verification.notes += notes
-        if verification.winner is not verification.anchor:
+        if verification.winner is verification.anchor:
+            check_defaults_speed(request, results[0].anchor)
+        else:
             remember_winner(store, bench, features, verification.winner.ladder.settings)
         per_shot = None
         if request.per_shot:

@@ -19,7 +19,7 @@ from ..metrics.feature_file import open_feature_file
 from .aim import QualityRange, TargetRate
 from .compare import ClipSkipped, frame_qualities
 from .curves.bd_comparison import Comparison, Rules, compare
-from .curves.interval import RateChange
+from .curves.interval import RateChange, block_frames
 from .errors import CurveError, RequestError, UnreachableError
 from .events import TuneEvent
 from .measuring.bench import Bench, settings_json
@@ -29,7 +29,13 @@ from .measuring.store import Json, Store, key_sha256, open_store
 from .reports.provenance import machines_used, provenance
 from .request import TuneRequest
 from .search.candidate import Candidate
-from .search.search import SearchResult, cost_percent, measure_anchor, search
+from .search.search import (
+    SearchResult,
+    check_defaults_speed,
+    cost_percent,
+    measure_anchor,
+    search,
+)
 from .search.search_benches import search_benches
 from .search.study import open_study
 from .search.study_storage import open_storage
@@ -231,17 +237,19 @@ def _recommend(
     own, real = comparisons
     is_better = bool(verified) and _is_better(request, own, [one.change for one in outcomes])
     if is_better and machines.real is not None:
-        seen = [one.real_change for one in outcomes if one.real_change is not None]
-        is_better = _is_better(request, real, seen)
+        is_better = _is_better(request, real, _real_changes(outcomes))
     if verified and not is_better:
         notes.append("The best that was found saves nothing on the median clip, on unseen frames.")
     if not is_better:
+        check_defaults_speed(request, result.anchor)
         notes.append("Nothing was better than the encoder's defaults: keep them.")
     winner = result.best if is_better else result.anchor
     if verified:
         crfs = [two.crf if is_better else one.crf for one, two in verified]
     else:
         crfs = [one.curve.crf_at(aim.rate_on(one.curve).value).value for one in result.anchor.clips]
+    gaps = [_gap(two if is_better else one) for one, two in verified]
+    gap = median(gaps) if gaps else None
     middle = Crf(value=math.floor(median(crfs) * 2) / 2)
     return SetRecommendation(
         codec=request.codec,
@@ -255,6 +263,12 @@ def _recommend(
         real_comparison=real,
         clips=outcomes,
         num_not_saving=sum(not saves(one.change, aim) for one in outcomes),
+        real_num_not_saving=(
+            None if real is None else sum(not saves(one, aim) for one in _real_changes(outcomes))
+        ),
+        quality_gap=gap,
+        tolerance=request.tolerance,
+        is_verified=gap is None or gap >= -request.tolerance,
         skipped=tuple(skipped),
         search_cost_percent=cost_percent(request, result.best_cost),
         machines=machines_used(request, machines, ready[0].benches),
@@ -269,6 +283,17 @@ def _recommend(
             if name not in _OF_ONE_CLIP
         },
     )
+
+
+def _real_changes(outcomes: Sequence[ClipOutcome]) -> list[RateChange]:
+    return [one.real_change for one in outcomes if one.real_change is not None]
+
+
+def _gap(one: Verified) -> float:
+    """Returns the quality that is verified, by the lower of both machines, minus the expected."""
+    seen = [ladder.curve for ladder in (one.ladder, one.real) if ladder.measurements]
+    verified = min(curve.quality_at_crf(one.crf) for curve in seen)
+    return verified - one.expected.quality_at_crf(one.crf)
 
 
 def _outcome(request: TuneRequest, one: _OnClip, anchor: Verified, tuned: Verified) -> ClipOutcome:
@@ -294,7 +319,7 @@ def _compare(
     rules = Rules(
         policy="monotone",
         qualities=((aim.low, aim.high) if isinstance(aim, QualityRange) else (-math.inf, math.inf)),
-        block_frames=max(1, round(2 * request.frames_per_second)),
+        block_frames=block_frames(request.verified_frames_per_second),
         seed=request.seed,
     )
     sides = [

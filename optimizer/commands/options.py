@@ -103,7 +103,7 @@ FaceEmbedderOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="With --face-detector: recognises faces, to verify --metric faces or as the metric.",
+        help="With --face-detector: recognises faces, verifies --metric faces or is the metric.",
     ),
 ]
 FaceLevelsOption = Annotated[

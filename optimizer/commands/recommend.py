@@ -202,6 +202,8 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
             for row in fixed_rows(found):
                 table.add_row(*row)
             console.print(table)
+        if found.not_compared is not None:
+            say(f"not compared with one setting for all: {found.not_compared}")
         if found.not_fixed:
             say(f"behind on most titles, no setting for all: {', '.join(found.not_fixed)}")
         say(f"{found.num_encodes} encodes, {found.num_from_store} found in the store")

@@ -235,11 +235,13 @@ def tune(
             from .tune_set import show_set
 
             folder = out or Path("ratesight-out") / f"{len(clips)}-clips-{codec.value}"
-            show_set(request, clips, folder, json_lines=json_lines, verbose=verbose)
-            return
-        folder = out or Path("ratesight-out") / f"{clips[0].stem}-{codec.value}"
-        recommendation = _show(request, folder, json_lines=json_lines, verbose=verbose)
-    if not recommendation.is_verified:
+            is_verified = show_set(
+                request, clips, folder, json_lines=json_lines, verbose=verbose
+            ).is_verified
+        else:
+            folder = out or Path("ratesight-out") / f"{clips[0].stem}-{codec.value}"
+            is_verified = _show(request, folder, json_lines=json_lines, verbose=verbose).is_verified
+    if not is_verified:
         raise typer.Exit(NOT_VERIFIED)
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def show_set(
     request: TuneRequest, clips: Sequence[Path], out: Path, *, json_lines: bool, verbose: bool
-) -> None:
-    """Runs the search, shows its progress, writes its results."""
+) -> SetRecommendation:
+    """Runs the search, shows its progress, writes its results and returns them."""
     from ...codecs.shell import shell_join
     from ..compare import ClipSkipped
     from ..events import PointMeasured, TrialFinished
@@ -70,6 +70,7 @@ def show_set(
     else:
         _print(found)
         say(f"\n{path}\n{page}\n\n{command}")
+    return found
 
 
 def _print(found: SetRecommendation) -> None:
@@ -86,14 +87,22 @@ def _print(found: SetRecommendation) -> None:
         for row in set_rows(found):
             table.add_row(*row)
         console.print(table)
-    for name, comparison in (("", found.comparison), ("real machine: ", found.real_comparison)):
+    for name, comparison, num_not_saving in (
+        ("", found.comparison, found.num_not_saving),
+        ("real machine: ", found.real_comparison, found.real_num_not_saving),
+    ):
         if comparison is not None:
             median = percent_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
                 f"{name}median BD-rate {median} on {len(found.clips)} clips, "
-                f"{found.num_not_saving} of them not saving",
+                f"{num_not_saving} of them not saving",
                 style="bold",
             )
+    if found.quality_gap is not None:
+        console.print(
+            f"quality verified minus expected, median clip: {found.quality_gap:+.4f} (tolerance "
+            f"{found.tolerance:g})"
+        )
     for note in found.notes:
         console.print(f"note: {note}")
     options = found.settings["options"]

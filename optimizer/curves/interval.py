@@ -17,8 +17,9 @@ from .curve import RdCurve, fit_arrays
 
 # Above this share of resamples that leave the measured curve, an end of the interval is unknown.
 _CLAMPED_ALLOWED = 0.025
-# Of a quality: from how many frames on it can be told, and how long neighbours are drawn together.
+# From how many frames on the interval of a quality can be told.
 _FEWEST_FRAMES = 4
+# How long neighbours are drawn together; at most a quarter of a clip is.
 _BLOCK_SECONDS = 2.0
 
 
@@ -113,17 +114,22 @@ def quality_interval(
     if (weights > 0).sum() < _FEWEST_FRAMES:
         return None
     apart = float(np.median(np.diff(bench.frames)) / bench.source.frame_rate)
-    picked = _draws(len(weights), round(_BLOCK_SECONDS / apart), num_resamples, seed=0)
+    picked = _draws(len(weights), block_frames(1 / apart), num_resamples, seed=0)
     picked = picked[weights[picked].sum(axis=1) > 0]
     low, high = np.percentile(pooled_quality(weights[picked], losses[picked]), [2.5, 97.5])
     return float(low), float(high)
 
 
+def block_frames(frames_per_second: float) -> int:
+    """Returns how many of so many frames a second are drawn together."""
+    return max(1, round(_BLOCK_SECONDS * frames_per_second))
+
+
 def _draws(
-    num_frames: int, block_frames: int, num_resamples: int, seed: int
+    num_frames: int, num_together: int, num_resamples: int, seed: int
 ) -> npt.NDArray[np.intp]:
     """Returns (resamples, frames) indices, drawn in circular blocks."""
-    block = min(max(1, block_frames), max(1, num_frames // 4))
+    block = min(max(1, num_together), max(1, num_frames // 4))
     starts = np.random.default_rng(seed).integers(
         0, num_frames, (num_resamples, -(-num_frames // block))
     )

@@ -44,8 +44,8 @@ def measured_curve(
         policy: What to do where a higher rate has not a higher quality: ``strict`` refuses,
             ``pareto`` keeps the points that no cheaper one equals, ``monotone`` moves qualities to
             the nearest that do not fall (isotonic regression).
-        saturation: Points at the top that gain less than this share of the curve's quality range
-            over the one before are cut off: on a flat top the rate of a quality is arbitrary.
+        saturation: Points at the top that gain less than this share of the curve's quality range,
+            all together, are cut off: on a flat top the rate of a quality is arbitrary.
 
     Raises:
         CurveError: There are too few points, a value is not finite, a rate is not above 0, two
@@ -97,9 +97,7 @@ def _rising(rates: Floats, qualities: Floats, policy: Policy) -> tuple[Floats, F
 
 
 def _before_saturation(qualities: Floats, saturation: float) -> int:
-    """Returns how many points there are up to the last one that gains something."""
+    """Returns how many points there are up to the first from which on nothing is gained."""
     least = saturation * (qualities[-1] - qualities[0])
-    num_kept = len(qualities)
-    while num_kept > 2 and qualities[num_kept - 1] - qualities[num_kept - 2] < least:
-        num_kept -= 1
-    return num_kept
+    num_below = int((qualities[-1] - qualities >= least).sum())
+    return max(min(2, len(qualities)), min(num_below + 1, len(qualities)))

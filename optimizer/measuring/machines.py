@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...metrics.detector import Finder, load_detector
+from ...metrics.detector import Finder
 from ...metrics.objects import ObjectMachine
 from ...metrics.task import TaskMachine
 from .machine_choice import REAL_MACHINES, MachineChoice, MetricName, task_of
 
 if TYPE_CHECKING:
     from ...metrics.feature_file import FeatureFile
+    from ...metrics.learned import LearnedTask
     from ..reports.moments import HeatMap
 
 
@@ -23,16 +24,18 @@ class Machines:
         own: What a search goes by.
         real: What that one predicts, where it is a learned metric and the real one is there.
         finder: Finds the regions, on originals only.
+        task: Of the machine.
         metric_sha256: Of the weights of a learned metric.
     """
 
     own: TaskMachine[Any]
     real: TaskMachine[Any] | None
     finder: Finder
+    task: LearnedTask
     metric_sha256: str | None
 
     def heat_map(self) -> tuple[str, HeatMap]:
-        """Returns the learned metric that shows where sight is lost: the search's own, or objects.
+        """Returns the learned metric that shows where sight is lost: of the task of the machine.
 
         Raises:
             WeightsError: The weights are missing.
@@ -42,7 +45,7 @@ class Machines:
 
         learned = self.own
         if not isinstance(learned, LearnedMetric):
-            learned = load_learned_metric("objects", self.finder)
+            learned = load_learned_metric(self.task, self.finder)
         return learned.task, learned.heat_map
 
 
@@ -56,15 +59,15 @@ def load_machines(choice: MachineChoice, feature_file: FeatureFile) -> Machines:
         WeightsError: A model cannot be loaded.
     """
     finder = load_finder(choice.metric, choice.finder, image_size=choice.image_size)
-    real = _real_machine(choice, finder)
+    real, task = _real_machine(choice, finder), task_of(choice.metric)
     if choice.metric in REAL_MACHINES:
         assert real is not None, "checked by MachineChoice"
-        return Machines(own=real, real=None, finder=finder, metric_sha256=None)
+        return Machines(own=real, real=None, finder=finder, task=task, metric_sha256=None)
     # Torch takes seconds to load.
     from ...metrics.learned import load_learned_metric
 
     learned = load_learned_metric(
-        task_of(choice.metric),
+        task,
         finder,
         min_score=choice.thresholds.reference,
         feature_file=feature_file,
@@ -73,6 +76,7 @@ def load_machines(choice: MachineChoice, feature_file: FeatureFile) -> Machines:
         own=learned,
         real=real,
         finder=finder,
+        task=task,
         metric_sha256=learned.weights_sha256,
     )
 
@@ -95,12 +99,12 @@ def load_finder(metric: MetricName, weights: str | None, *, image_size: int = 64
     Raises:
         WeightsError: The weights cannot be loaded.
     """
-    task = task_of(metric)
-    if task != "faces" and weights is not None:
-        return load_detector(weights, image_size=image_size)
     from .region_metric import Finders, finder_of
 
-    return finder_of(task, Finders(face_detector=weights))
+    finders = Finders(
+        detector=weights, face_detector=weights, plate_detector=weights, image_size=image_size
+    )
+    return finder_of(task_of(metric), finders)
 
 
 def object_machine(finder: Finder, choice: MachineChoice) -> ObjectMachine:

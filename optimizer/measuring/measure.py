@@ -14,7 +14,7 @@ from ...codecs.settings import EncodeSettings
 from ..errors import RequestError
 from ..request import TuneRequest, num_jobs_here
 from .bench import Bench, Measurement, measurement_from_json
-from .store import Store
+from .store import Store, key_sha256
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -61,9 +61,13 @@ class Measurer:
     cluster: Cluster | None = None
     spent: Spent = field(default_factory=Spent)
     stop: threading.Event = field(default_factory=threading.Event)
+    _under_way: dict[str, threading.Event] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def measure(self, bench: Bench, settings: EncodeSettings) -> tuple[Measurement, bool]:
         """Returns the measurement, and whether the store had it. May be called in any thread.
+
+        What another thread is measuring is waited for.
 
         Raises:
             EncodeError: The encode failed.
@@ -73,12 +77,30 @@ class Measurer:
         if self.stop.is_set():
             raise StoppedError
         key = bench.measurement_key(settings)
-        stored = self.store.get(key)
-        if stored is not None:
-            with self.spent.lock:
-                self.spent.num_from_store += 1
-            return measurement_from_json(stored), True
-        return self.measure_afresh([bench], settings)[0], False
+        with self._alone_at(key_sha256(key)):
+            stored = self.store.get(key)
+            if stored is None:
+                return self.measure_afresh([bench], settings)[0], False
+        with self.spent.lock:
+            self.spent.num_from_store += 1
+        return measurement_from_json(stored), True
+
+    @contextmanager
+    def _alone_at(self, key: str) -> Iterator[None]:
+        """Lets one thread at a time measure the same."""
+        own = threading.Event()
+        while True:
+            with self._lock:
+                other = self._under_way.setdefault(key, own)
+            if other is own:
+                break
+            other.wait()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._under_way[key]
+            own.set()
 
     def measure_afresh(
         self, benches: Sequence[Bench], settings: EncodeSettings

@@ -24,7 +24,7 @@ from ..errors import RequestError, UnreachableError
 from ..events import ClipLoaded
 from ..measuring.bench import Bench, Measurement, settings_json
 from ..measuring.machines import load_machines
-from ..measuring.measure import Measurer, open_measurer
+from ..measuring.measure import Measurer, open_measurer_of
 from ..measuring.store import Json, key_sha256, open_store
 from ..recommendation import MachinesUsed
 from ..reports.provenance import machines_used, provenance
@@ -129,11 +129,14 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
         storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
-        measurer = stack.enter_context(open_measurer(store, request.jobs))
+        measurer = stack.enter_context(open_measurer_of(request, store))
         machines = load_machines(request.machine, stack.enter_context(open_feature_file()))
         source = stack.enter_context(
             load_source(
-                request.clip, max_seconds=request.max_seconds, frame_rate=request.frame_rate
+                request.clip,
+                max_seconds=request.max_seconds,
+                frame_rate=request.frame_rate,
+                limits=request.limits,
             )
         )
         bench, benches = search_benches(request, source, machines, measurer)
@@ -194,7 +197,11 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
             wall_seconds=time.perf_counter() - started,
-            provenance=provenance(request, benches.own, measurer),
+            provenance={
+                **provenance(request, benches.own, measurer),
+                "sampler": request.sampler or _SAMPLER,
+                "num_warm_starts": 0,
+            },
         )
 
 

@@ -134,9 +134,11 @@ def open_pareto_study(
     for crf in ladder:
         live.enqueue_trial({_PRESET: default_preset, _CRF: int(crf), _OWN: False})
     slowest = max(0, encoder.presets.index(default_preset) - 1)
+    # A preset that ignores what the user fixed is none to try.
+    ignoring = {preset for name in fixed for preset in encoder.option(name).not_presets}
     return ParetoStudy(
         encoder=encoder,
-        presets=encoder.presets[slowest:],
+        presets=[one for one in encoder.presets[slowest:] if one not in ignoring],
         fixed=fixed,
         low_quality=low_quality,
         min_fps=min_fps,

@@ -166,6 +166,8 @@ def ladder_record(
     ]
     notes = [f"{title.clip}: {note}" for title in found.titles for note in title.notes]
     notes += [f"{one.clip} was skipped: {one.reason}" for one in found.skipped]
+    if found.not_compared is not None:
+        notes.append(f"Not compared with one setting for all: {found.not_compared}.")
     return SummaryRecord(
         command="recommend",
         name=name,

@@ -244,6 +244,20 @@ def _finish(
     )
 
 
+def check_defaults_speed(request: TuneRequest, anchor: Entrant) -> None:
+    """Refuses to recommend defaults that are too slow.
+
+    Raises:
+        UnreachableError: They are slower than asked for.
+    """
+    if not _is_fast_enough(request, anchor):
+        raise UnreachableError(
+            f"min_fps {request.min_fps:g} is out of reach: nothing that saves is that fast, and "
+            f"the defaults of {request.codec} {anchor.settings.preset} encode "
+            f"{anchor.encode_fps:.0f} frames a second; choose a faster preset, or ask for less"
+        )
+
+
 def _is_fast_enough(request: TuneRequest, one: Entrant) -> bool:
     return request.min_fps is None or one.encode_fps >= request.min_fps
 

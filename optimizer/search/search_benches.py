@@ -24,7 +24,7 @@ def search_benches(
     segments = spread_segments(source, request.num_segments, request.segment_seconds)
     sample = sampled_frames(source, segments, request.frames_per_second, phase=0.25)
     searched = {frame for frame, _ in sample}
-    dense = sampled_frames(source, source.whole, request.frames_per_second * 2, phase=0)
+    dense = sampled_frames(source, source.whole, request.verified_frames_per_second, phase=0)
     unseen = [pair for pair in dense if pair[0] not in searched] or dense
     bench, own, real = (
         None

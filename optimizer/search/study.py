@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -194,11 +195,31 @@ def _has_effect(part: Part, options: Mapping[str, OptionValue]) -> bool:
 
 
 def _complete(study: Study, start: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """Returns start values for every option that is searched along with them."""
+    """Returns start values for every option that is searched along with them.
+
+    The default where a start's value is not among those searched: a user may have fixed another.
+    """
     chosen = dict(study.fixed)
-    for name, _ in searched_options(study.encoder, study.preset, study.part, study.fixed, chosen):
-        chosen[name] = start.get(name, study.encoder.option(name).default)
+    for name, values in searched_options(
+        study.encoder, study.preset, study.part, study.fixed, chosen
+    ):
+        default = study.encoder.option(name).default
+        value = start.get(name, default)
+        chosen[name] = value if _has(values, value) else default
     return {name: value for name, value in chosen.items() if name not in study.fixed}
+
+
+def _has(values: Ints | Floats | Choice, value: OptionValue) -> bool:
+    """Says whether a search may propose a value."""
+    match values:
+        case Choice(values=choices):
+            return value in choices
+        case Ints(low=low, high=high):
+            return isinstance(value, int) and low <= value <= high
+        case Floats(low=low, high=high, step=step):
+            if isinstance(value, str) or not low <= value <= high:
+                return False
+            return math.isclose((value - low) / step, round((value - low) / step), abs_tol=1e-6)
 
 
 def make_sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:

@@ -12,7 +12,7 @@ import numpy as np
 from ...codecs.table import ENCODERS
 from ..aim import Aim, QualityRange, TargetQuality, TargetRate
 from ..curves.curve import RdCurve
-from ..curves.interval import RateChange, no_change, quality_interval, rate_change
+from ..curves.interval import RateChange, block_frames, no_change, quality_interval, rate_change
 from ..events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
 from ..measuring.bench import Bench, settings_json
 from ..measuring.measure import Measurer
@@ -371,6 +371,6 @@ def _change(request: TuneRequest, before: Candidate, after: Candidate, aim: Aim)
         after.measurements,
         aim,
         max_crf=ENCODERS[request.codec].search_crf[1],
-        block_frames=round(2 * request.frames_per_second),
+        block_frames=block_frames(request.verified_frames_per_second),
         seed=request.seed,
     )

@@ -11,7 +11,7 @@ from ...codecs.shot_commands import shot_commands
 from ...codecs.shots import ShotCrf, find_shots, join, joinable
 from ...metrics.annotations import Annotations
 from ..aim import Aim, QualityRange, TargetQuality, TargetRate
-from ..curves.interval import RateChange, rate_change
+from ..curves.interval import RateChange, block_frames, rate_change
 from ..events import PointMeasured, ShotsFound, TuneEvent
 from ..measuring.bench import Bench
 from ..measuring.measure import Measurer, StoppedError
@@ -208,7 +208,7 @@ def _outcome(
             after.measurements,
             aim,
             max_crf=after.search_crf[1],
-            block_frames=round(2 * request.frames_per_second),
+            block_frames=block_frames(request.verified_frames_per_second),
             seed=request.seed,
         )
 

@@ -155,12 +155,14 @@ class PerTitle:
         fixed: Empty for fewer than two titles.
         not_fixed: Contestants that were far behind on most titles, and so were not asked for as
             the single setting.
+        not_compared: Why the comparison with one setting for all failed, if it did.
     """
 
     titles: tuple[TitleLadder, ...]
     skipped: tuple[ClipSkipped, ...]
     fixed: tuple[FixedRung, ...]
     not_fixed: tuple[str, ...]
+    not_compared: str | None
     tolerance: float
     num_encodes: int
     num_from_store: int

@@ -29,6 +29,9 @@ from .ladder import Chosen, FixedRung, FixedTitle, Keeps, PerTitle, TitleLadder
 from .request import PerTitleRequest
 from .rungs import OpenTitle, make_rungs
 
+# What is wrong with one title, and no reason to lose the others.
+_OF_ONE_TITLE = (ClipError, EncodeError, SettingsError, NoObjectsError)
+
 PerTitleEvent = CurveMeasured | ClipSkipped | TitleLadder | PerTitle
 
 
@@ -69,7 +72,7 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
             try:
                 with _open(request, clip, machines, feature_file, measurer) as opened:
                     title = _climb(request, opened, measurer)
-            except (ClipError, EncodeError, SettingsError, NoObjectsError) as error:
+            except _OF_ONE_TITLE as error:
                 skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
                 yield skipped[-1]
                 continue
@@ -78,18 +81,23 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
             yield title.ladder
         fixed: tuple[FixedRung, ...] = ()
         not_fixed: tuple[str, ...] = ()
+        not_compared: str | None = None
         if len(titles) > 1:
 
             def reopen(title: _Title) -> AbstractContextManager[OpenTitle]:
                 return _open(request, title.clip, machines, feature_file, measurer)
 
             not_fixed = _far_behind(request, titles)
-            fixed = tuple(_compare_fixed(request, titles, not_fixed, reopen, measurer))
+            try:
+                fixed = tuple(_compare_fixed(request, titles, not_fixed, reopen, measurer))
+            except _OF_ONE_TITLE as error:
+                not_compared = str(error)  # the ladders are made, and stay
         yield PerTitle(
             titles=tuple(one.ladder for one in titles),
             skipped=tuple(skipped),
             fixed=fixed,
             not_fixed=not_fixed,
+            not_compared=not_compared,
             tolerance=request.tolerance,
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
@@ -221,11 +229,16 @@ def _compare_fixed(
     """Chooses single settings on all curves, measures them on every title, and compares."""
     variants = {one.name: one for one in request.variants if one.name not in not_fixed}
     for title in titles:
-        behind = [title.candidates[name] for name in variants if name in title.given_up]
+        # Variants of one size share a candidate.
+        behind = {
+            id(title.candidates[name]): title.candidates[name]
+            for name in variants
+            if name in title.given_up
+        }
         if behind:
             # Else the single setting would lose for want of encodes.
             with reopen(title) as opened:
-                explore(request, opened.search, measurer, behind, ())
+                explore(request, opened.search, measurer, list(behind.values()), ())
     choices: dict[tuple[float, Keeps], FixedChoice | None] = {}
     for quality in sorted(request.qualities, reverse=True):
         reaching = _reaching(titles, quality)

@@ -338,6 +338,17 @@ class TestSource:
             assert (hashes[0] == hashes[1]) == (rates[0] == rates[1])
             assert hashes[2] not in hashes[:2]
 
+    def test_equal_samples_of_other_colours_are_another_clip(self, make):
+        hashes, colours = [], []
+        for name in ("bt709", "smpte170m"):
+            tag = f"setparams=colorspace={name}"
+            with load_source(make(f"{name}.mkv", "-vf", tag, *LOSSLESS, num_frames=2)) as source:
+                hashes.append(source.content_sha256)
+                colours.append((contents(source), source.bgr(0).tobytes()))
+        assert colours[0][0] == colours[1][0]
+        assert colours[0][1] != colours[1][1]
+        assert hashes[0] != hashes[1]
+
     def test_planes_are_read_only_and_in_range(self, carphone):
         with load_source(carphone, max_seconds=0.1) as source:
             planes = source.planes(2)

@@ -58,16 +58,26 @@ def test_real_machines_score_too(clips: Path, data: Path, pair: tuple[Path, Path
     plate = np.asarray(cv2.imread(str(data / "plates/openalpr_eu/eu10.jpg")), np.uint8)
     blurred = np.asarray(cv2.GaussianBlur(plate, (0, 0), 4), np.uint8)
     face = clips / "face_d6_480.mp4"
-    machines = {
-        "detector": weights / "yolov8n.pt",
-        "face_detector": weights / "face_detection_yunet.onnx",
-        "face_embedder": weights / "mobilefacenet.onnx",
-        "plate_detector": weights / "plate_yolov8n.pt",
-    }
 
-    cars = score(*pair, metrics=["detector", "objects"], frames_per_second=10, **machines)
-    same_face = score(face, face, metrics=["face-embedder"], max_seconds=0.2, **machines)
-    read = [score(plate, one, metrics=["plate-reader"], **machines) for one in (plate, blurred)]
+    cars = score(
+        *pair,
+        metrics=["detector", "objects"],
+        detector=weights / "yolov8n.pt",
+        frames_per_second=10,
+    )
+    same_face = score(
+        face,
+        face,
+        metrics=["face-embedder"],
+        face_detector=weights / "face_detection_yunet.onnx",
+        face_embedder=weights / "mobilefacenet.onnx",
+        max_seconds=0.2,
+    )
+    plates = weights / "plate_yolov8n.pt"
+    read = [
+        score(plate, one, metrics=["plate-reader"], plate_detector=plates)
+        for one in (plate, blurred)
+    ]
 
     assert 0.2 < cars["detector"].value < 0.9999
     assert cars["detector"].num_regions == cars["objects"].num_regions

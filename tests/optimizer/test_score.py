@@ -171,6 +171,8 @@ def test_arrays_of_another_kind_are_refused(pictures: Any, words: str) -> None:
     [
         ({"metrics": ["vmaf"]}, "metrics must be some of detector, .*, xpsnr, got vmaf"),
         ({"metrics": []}, "got none"),
+        ({"detector": "a.pt", "metrics": ["psnr"]}, "detector is for .*, got metrics psnr"),
+        ({"metrics": ["faces"], "face_embedder": "a.onnx"}, "face_embedder is for face-embedder"),
         ({"metrics": ["detector"]}, "metric detector needs a detector: a weights file"),
         ({"metrics": ["face-embedder"]}, "metric face-embedder needs a face_embedder and a"),
         ({"metrics": ["psnr"], "heat_map": True}, "a heat map needs one of .* got psnr"),

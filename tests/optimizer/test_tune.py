@@ -400,6 +400,14 @@ def test_a_target_out_of_reach_is_an_error(
         list(tune_events(request_on("reach", aim=aim)))
 
 
+def test_defaults_slower_than_asked_for_are_not_recommended(request_on: MakeRequest) -> None:
+    with pytest.raises(
+        UnreachableError,
+        match=r"min_fps 1e\+06 is out of reach: .* the defaults of x264 medium encode \d+ frames",
+    ):
+        list(tune_events(request_on("speed", min_fps=1e6, num_trials=2)))
+
+
 def test_tune_is_one_call(clips: Path, weights: Path, folder: Path) -> None:
     with pytest.raises(UnreachableError, match="target_rate 1 kbit/s is out of reach: svtav1"):
         tune(

@@ -183,11 +183,15 @@ def test_a_real_machine_steers_by_itself(
     machine = dataclasses.replace(learned.machine, asked_metric=metric)
     asked = dataclasses.replace(learned, machine=machine, aim=TargetQuality(quality=0.8))
 
-    found = outcome(list(tune_events(asked)))
+    events = list(tune_events(asked))
 
+    found = outcome(events)
     assert found.machines.metric == metric
     assert (found.machines.metric_sha256, found.machines.real_machine, found.real) == (None,) * 3
     assert version in str(found.provenance["machine_version"])
+    assert isinstance(events[-1], Recommended)
+    assert events[-1].look.loss_maps is not None
+    assert events[-1].look.loss_maps.metric == task
     assert found.anchor_curve[0].quality > found.anchor_curve[-1].quality
     assert found.quality == pytest.approx(0.8, abs=0.1)
 
@@ -288,7 +292,7 @@ def test_both_must_save(
             {"asked_metric": "faces", "detector": "y.pt"},
             "detector is for metric detector or objects",
         ),
-        ({"face_detector": "y.onnx"}, "face_detector is for metric faces, got metric objects"),
+        ({"face_detector": "y.onnx"}, "face_detector is for metric face-embedder or faces, got"),
         ({"asked_metric": "faces", "face_embedder": Path("e")}, "face_embedder needs face_detec"),
         ({"asked_metric": "faces", "face_levels": "unit"}, "face_levels says how"),
         ({"asked_metric": "objects", "plate_detector": "p.pt"}, "plate_detector is for metric pl"),

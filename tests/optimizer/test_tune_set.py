@@ -105,6 +105,24 @@ def test_what_is_recommended_gains_on_the_median_of_unseen_frames(
     assert found.real_comparison is None
 
 
+def test_a_gap_beyond_the_tolerance_is_exit_code_3(
+    asked: TuneRequest, paths: list[Path], found: SetRecommendation, tmp_path: Path
+) -> None:
+    assert found.quality_gap is not None
+    assert found.is_verified == (found.quality_gap >= -found.tolerance)
+    words = [
+        "tune", *paths[:2], "--preset", "veryfast", "--aim", "bd-rate", "--quality-range", 0.6, 0.9,
+        "--target-quality", 0.8, "--detector", asked.machine.detector, "--image-size", 192,
+        "--trials", NUM_TRIALS, "--max-seconds", 0.5, "--frames-per-second", 10, "--jobs", 2,
+        "--store", asked.store, "--out", tmp_path, "--tolerance", 1e-7,
+    ]  # fmt: skip
+
+    result = CliRunner().invoke(app, [str(word) for word in words])
+
+    assert result.exit_code == (3 if found.quality_gap < -1e-7 else 0), result.output
+    assert f"median clip: {found.quality_gap:+.4f} (tolerance 1e-07)" in result.stdout
+
+
 def test_the_file_is_one_that_other_commands_read(found: SetRecommendation, tmp_path: Path) -> None:
     path = tmp_path / "recommendation.json"
     path.write_text(json.dumps(found.to_json()))
@@ -140,8 +158,8 @@ def test_the_command_line_takes_several_clips(
 
     result = CliRunner().invoke(app, [str(word) for word in words])
 
-    assert result.exit_code == 0, result.output
     written = json.loads((tmp_path / "recommendation.json").read_text())
+    assert result.exit_code == (0 if written["is_verified"] else 3), result.output
     assert written["settings"] == found.settings
     assert "ratesight encode" in result.stdout
     assert "Clip by clip" in (tmp_path / "report.html").read_text()

@@ -78,6 +78,15 @@ def test_a_saturated_top_is_cut_off_and_said() -> None:
     assert len(measured_curve(rates, qualities, saturation=0).qualities) == 6
 
 
+def test_many_points_are_no_saturation() -> None:
+    rates, qualities = np.geomspace(100, 3000, 300), np.linspace(0.1, 0.9, 300)
+
+    curve = measured_curve(rates, qualities)
+
+    assert len(curve.qualities) >= 298
+    assert curve.qualities[-1] > 0.895
+
+
 @pytest.mark.parametrize(
     ("rates", "qualities", "words"),
     [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,19 @@ def test_a_measurement_is_made_once(
     assert made.num_frames == phone.num_frames == 15
     assert 0 < made.scores.quality < 1
     assert len(made.scores.deltas) == len(SAMPLE)
+
+
+def test_what_another_thread_measures_is_waited_for(
+    phone: Source, detector: UltralyticsDetector, measurer: Measurer
+) -> None:
+    bench = set_up(phone, detector, measurer)
+
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: measurer.measure(bench, SETTINGS), range(6)))
+
+    assert (measurer.spent.num_encodes, measurer.spent.num_from_store) == (1, 5)
+    assert sorted(was_stored for _, was_stored in found) == [False] + [True] * 5
+    assert len({json.dumps(one.to_json()) for one, _ in found}) == 1
 
 
 def test_a_better_picture_is_better_seen(

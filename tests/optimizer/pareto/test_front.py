@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ratesight.codecs.errors import ClipError
+from ratesight.codecs.limits import ClipLimits
+from ratesight.codecs.table import ENCODERS
 from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError, UnreachableError
@@ -21,9 +24,10 @@ from ratesight.optimizer.pareto.front import (
     is_dominated,
     pareto_events,
 )
-from ratesight.optimizer.pareto.study import Point
+from ratesight.optimizer.pareto.study import Point, open_pareto_study
 from ratesight.optimizer.recommendation import read_settings
 from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.search.study_storage import open_storage
 from typer.testing import CliRunner
 
 NUM_TRIALS = 7
@@ -132,6 +136,35 @@ def test_what_does_not_go_with_a_front_is_misuse(
 
     with pytest.raises(RequestError, match=rule):
         list(pareto_events(request))
+
+
+def test_limits_hold(asked: TuneRequest) -> None:
+    with pytest.raises(ClipError, match="frames"):
+        list(pareto_events(dataclasses.replace(asked, limits=ClipLimits(frames=3))))
+
+
+def test_the_front_says_who_proposed_it(front: ParetoFront) -> None:
+    assert (front.provenance["sampler"], front.provenance["num_warm_starts"]) == ("tpe", 0)
+
+
+def test_presets_that_ignore_a_fixed_option_are_left_out(tmp_path: Path) -> None:
+    study = open_pareto_study(
+        ENCODERS["x264"],
+        default_preset="medium",
+        fixed={"psy-rd": 0.0},
+        sampler="random",
+        seed=0,
+        storage=open_storage(tmp_path / "journal"),
+        name="pareto",
+        low_quality=0.5,
+        min_fps=None,
+        ladder=[20.0],
+    )
+
+    presets = {study.ask().settings.preset for _ in range(60)}
+
+    assert {"slow", "medium"} <= presets
+    assert not presets & {"faster", "veryfast", "superfast", "ultrafast"}
 
 
 def test_the_command_writes_files_that_encode_takes(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.source import load_source
-from ratesight.codecs.table import ENCODERS, OptionValue
+from ratesight.codecs.table import ENCODERS, Codec, OptionValue
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.optimizer.measuring.bench import Bench, sampled_frames
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
@@ -164,3 +164,34 @@ def test_a_study_tries_warm_starts_right_after_the_defaults(tmp_path: Path) -> N
 
     assert asked[:3] == [{}, {"aq-strength": 0.5}, {"trellis": 2}]
     assert asked[3] == dict(ENCODERS["x264"].starts[0])
+
+
+@pytest.mark.parametrize(
+    ("codec", "won"),
+    [
+        ("x264", {"bframes": 16, "psy-rd": 0.1, "aq-strength": 0.5}),
+        ("svtav1", {"tune": 4, "sharpness": 2}),
+    ],
+)
+def test_what_is_not_searched_is_no_start(
+    codec: Codec, won: dict[str, OptionValue], tmp_path: Path
+) -> None:
+    # A user may fix what no search proposes; the winner's other options are worth a trial.
+    encoder = ENCODERS[codec]
+    study = open_study(
+        encoder,
+        preset=encoder.default_preset,
+        part="encoder",
+        fixed={},
+        sampler="tpe",
+        seed=0,
+        storage=open_storage(tmp_path / "journal"),
+        name="warm",
+        warm_starts=[won],
+    )
+
+    study.tell(study.ask(), 0.0, {})
+    proposal = study.ask()
+    study.tell(proposal, -0.1, {})
+
+    assert proposal.options == dict([list(won.items())[-1]])

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,29 @@ def test_nothing_is_measured_twice(asked: PerTitleRequest, found: PerTitle) -> N
     assert again.num_encodes == 0
     assert again.titles == found.titles
     assert again.fixed == found.fixed
+
+
+def test_ladders_outlive_a_clip_that_goes_away(
+    asked: PerTitleRequest, found: PerTitle, tmp_path: Path
+) -> None:
+    names = ("carphone_qcif.mp4", "highway_cam_240p.avi")
+    clips = [
+        Path(shutil.copy(one, tmp_path / one.name)) for one in asked.clips if one.name in names
+    ]
+    ladders = []
+    for event in recommend_events(dataclasses.replace(asked, clips=tuple(clips))):
+        if isinstance(event, TitleLadder):
+            ladders.append(event)
+            if len(ladders) == len(clips):
+                clips[0].unlink()
+
+    assert isinstance(event, PerTitle)
+    assert event.titles == tuple(ladders)
+    assert [one.rungs for one in ladders] == [one.rungs for one in found.titles]
+    assert event.fixed == ()
+    assert event.not_compared is not None
+    assert "carphone_qcif.mp4" in event.not_compared
+    assert found.not_compared is None
 
 
 def test_files_hold_every_rung_and_can_be_encoded(
