@@ -169,7 +169,8 @@ def test_ladders_outlive_a_clip_that_goes_away(
 
     assert isinstance(event, PerTitle)
     assert event.titles == tuple(ladders)
-    assert [one.rungs for one in ladders] == [one.rungs for one in found.titles]
+    assert [one.curves for one in ladders] == [one.curves for one in found.titles]
+    assert all(rung.chosen is not None for one in ladders for rung in one.rungs)
     assert event.fixed == ()
     assert event.not_compared is not None
     assert "carphone_qcif.mp4" in event.not_compared
