@@ -122,7 +122,7 @@ def _regions(results: dict[str, Any]) -> str:
     columns = (
         "in regions | BD-rate against the defaults: steering, second detector | "
         "BD-rate against options alone: steering, second detector | precision, recall: defaults, "
-        "recommended | recommended"
+        "recommended | recommended, its BD-rate"
     )
     return _table(results, columns, _region_cells, _region_medians(results["runs"]))
 
@@ -141,7 +141,9 @@ def _region_cells(run: dict[str, Any]) -> str:
     seen = " → ".join(
         f"{one['precision']:.2f}, {one['recall']:.2f}" for one in (run["anchor"], run["winner"])
     )
-    return f"{cells} | {seen} | {_recommended(run)}"
+    saved = _percent(run["bd_rate_percent"], run["bd_rate_interval_percent"])
+    what = _recommended(run)
+    return f"{cells} | {seen} | {what if what == 'defaults' else f'{what}, {saved}'}"
 
 
 def _pair(contender: dict[str, Any], name: str) -> str:
