@@ -1,6 +1,6 @@
 """What regions cost beside the encode itself, in processor time of one thread.
 
-Telling the encoder (for SVT-AV1 without a map: what the map costs inside the library is the
+Telling the encoder (for SVT-AV1 making its map: what that costs inside the library is the
 encode's), and the background filter with blur and freeze on.
 
 ``python -m benchmarks.region_cost --data ../shared/data``
@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 from ratesight.codecs.background import BackgroundFilter
 from ratesight.codecs.encoder import RunningEncoder
+from ratesight.codecs.region import weight_map
 from ratesight.codecs.region_encoder import RegionSideData
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.source import Source, load_source
-from ratesight.codecs.svtav1 import SvtAv1Encoder
+from ratesight.codecs.svtav1 import segment_map
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.detector import load_detector
 from ratesight.optimizer.measuring.bench import Thresholds
@@ -35,7 +36,7 @@ from .machine import describe_machine
 RESULTS = Path(__file__).parent / "results" / "region_cost.json"
 _CLIPS = ("highway_cam_240p.avi", "street_people_720p.mp4")
 _SECONDS = 2.0
-_REPEATS = 3
+_REPEATS = 7
 
 
 def main() -> None:
@@ -74,7 +75,8 @@ def _cost(source: Source, codec: Codec, found: RegionSource) -> dict[str, float]
     assert coding is not None
     regions = shape_regions(found, coding, encoder.roi_block)
 
-    def encode_with(running: RunningEncoder | SvtAv1Encoder) -> None:
+    def encode_all() -> None:
+        running = RunningEncoder(source, plain)
         for index in range(source.num_frames):
             running.encode(source.frame(index))
         running.encode(None)
@@ -91,28 +93,38 @@ def _cost(source: Source, codec: Codec, found: RegionSource) -> dict[str, float]
     def simplify() -> None:
         background = BackgroundFilter(blur_sigma=2, freeze_threshold=3)
         for index, here in enumerate(regions.frames):
-            background.apply(np.asarray(source.planes(index)), here)
+            background.apply(source.planes(index), here)
 
-    encode_seconds = _least(lambda: encode_with(RunningEncoder(source, plain)))
+    def map_blocks() -> None:
+        for here in regions.frames:
+            weights = weight_map(here, source.width, source.height, encoder.roi_block)
+            segment_map(coding.qp_offsets(weights), source.width, source.height)
+
     if encoder.roi_by_side_data:
-        told_seconds = _least(attach) - _least(make_frames)
+        encode_seconds, filter_seconds, with_regions, without = _least(
+            encode_all, simplify, attach, make_frames
+        )
+        told_seconds = with_regions - without
     else:
-        told_seconds = _least(lambda: encode_with(SvtAv1Encoder(source, plain))) - encode_seconds
+        encode_seconds, filter_seconds, told_seconds = _least(encode_all, simplify, map_blocks)
     return {
         "encode_seconds": encode_seconds,
         "tell_share": max(0.0, told_seconds) / encode_seconds,
-        "filter_share": _least(simplify) / encode_seconds,
+        "filter_share": filter_seconds / encode_seconds,
     }
 
 
-def _least(work: Callable[[], object]) -> float:
-    """Returns the least processor time of some repeats: what disturbs it only adds."""
-    seconds = []
+def _least(*works: Callable[[], object]) -> list[float]:
+    """Returns the least processor time of each in some rounds: what disturbs it only adds."""
+    rounds = []
     for _ in range(_REPEATS):
-        started = time.process_time()
-        work()
-        seconds.append(time.process_time() - started)
-    return min(seconds)
+        times = [time.process_time()]
+        for work in works:
+            work()
+            times.append(time.process_time())
+        rounds.append(np.diff(times))
+    least: list[float] = np.min(rounds, axis=0).tolist()
+    return least
 
 
 if __name__ == "__main__":
