@@ -170,7 +170,10 @@ def test_bad_clip_is_one_line(
         (["--jobs", "-1"], "jobs must not be negative"),
         (["--metric", "detector"], "metric detector needs a detector"),
         (["--metric", "faces", "--detector", "y.pt"], "detector is for metric detector"),
-        (["--plate-detector", "p.pt"], "plate_detector is for metric plate-reader or plates, got metric objects"),
+        (
+            ["--plate-detector", "p.pt"],
+            "plate_detector is for metric plate-reader or plates, got metric objects",
+        ),
         (["--metric", "faces", "--face-embedder", "e.onnx"], "face_embedder needs face_detector"),
         (["--annotations", "a.json"], "annotations are for metric detector, got metric objects"),
     ],
@@ -394,7 +397,10 @@ def test_score_is_one_json_object_and_a_csv(blank: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--metric", "vmaf"], "metrics must be some of detector, face-embedder, plate-reader, objects"),
+        (
+            ["--metric", "vmaf"],
+            "metrics must be some of detector, face-embedder, plate-reader, objects",
+        ),
         (["--metric", ","], "got none"),
         (["--metric", "psnr", "--heat-map", "h.png"], "a heat map needs one of the metrics"),
         (["--reference-score", "2"], "reference score must be between 0 and 1"),
