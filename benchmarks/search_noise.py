@@ -17,9 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from ratesight.codecs.settings import Crf, EncodeSettings
-from ratesight.metrics.object_iou import ObjectScores
 from ratesight.optimizer.aim import TargetQuality
-from ratesight.optimizer.measuring.bench import Measurement
 from ratesight.optimizer.search.candidate import (
     Candidate,
     anchor_ladder,
@@ -29,7 +27,7 @@ from ratesight.optimizer.search.candidate import (
 )
 from scipy.stats import spearmanr
 
-from .search_ours import changed_constants
+from .search_ours import changed_constants, measurement_of
 from .tuning import write_results
 
 RESULTS = Path(__file__).parent / "results" / "search_noise.json"
@@ -74,15 +72,7 @@ class Simulated:
         log_rate = 7.5 - 0.115 * (crf - self.crf - 20)
         true = 1 / (1 + math.exp(-(log_rate - self.log_rate - self.middle) / self.width))
         quality = min(max(true + self.random.normal(0, self.noise), 0.0), 1.0)
-        candidate.measurements[crf] = Measurement(
-            rate_kbps=math.exp(log_rate),
-            size_bytes=0,
-            num_frames=1,
-            scores=ObjectScores(weights=(np.ones(1),), deltas=(np.array([1 - quality]),)),
-            encode_seconds=1.0,
-            decode_seconds=0.0,
-            detect_seconds=0.0,
-        )
+        candidate.measurements[crf] = measurement_of(log_rate, quality)
 
 
 def main() -> None:

@@ -69,16 +69,20 @@ class TableMeasurer:
         key = id(table), settings
         is_known = key in self.seen
         self.seen.add(key)
-        measurement = Measurement(
-            rate_kbps=math.exp(log_rate),
-            size_bytes=0,
-            num_frames=1,
-            scores=ObjectScores(weights=(np.ones(1),), deltas=(np.array([1 - quality]),)),
-            encode_seconds=1.0,
-            decode_seconds=0.0,
-            detect_seconds=0.0,
-        )
-        return measurement, is_known
+        return measurement_of(log_rate, quality), is_known
+
+
+def measurement_of(log_rate: float, quality: float) -> Measurement:
+    """Returns what stands for an encode of which no more is known; one frame, one object."""
+    return Measurement(
+        rate_kbps=math.exp(log_rate),
+        size_bytes=0,
+        num_frames=1,
+        scores=ObjectScores(weights=(np.ones(1),), deltas=(np.array([1 - quality]),)),
+        encode_seconds=1.0,
+        decode_seconds=0.0,
+        detect_seconds=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

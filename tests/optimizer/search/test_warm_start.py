@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from ratesight.optimizer.measuring.machines import load_finder, object_machine
 from ratesight.optimizer.measuring.measure import open_measurer
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import Store, open_store
-from ratesight.optimizer.search.study import open_study
+from ratesight.optimizer.search.study import Study, open_study
 from ratesight.optimizer.search.study_storage import open_storage
 from ratesight.optimizer.search.warm_start import (
     ClipFeatures,
@@ -147,18 +147,26 @@ def test_equal_options_are_tried_once_and_regions_are_not_carried_over(
     assert found.options == {"aq-strength": 0.5}
 
 
-def test_a_study_tries_warm_starts_right_after_the_defaults(tmp_path: Path) -> None:
-    study = open_study(
-        ENCODERS["x264"],
-        preset="medium",
+def warm_study(
+    codec: Codec, warm_starts: Sequence[Mapping[str, OptionValue]], folder: Path
+) -> Study:
+    encoder = ENCODERS[codec]
+    return open_study(
+        encoder,
+        preset=encoder.default_preset,
         part="encoder",
         fixed={},
         sampler="tpe",
         seed=0,
-        storage=open_storage(tmp_path / "journal"),
+        storage=open_storage(folder / "journal"),
         name="warm",
-        warm_starts=[{"aq-strength": 0.5, "roi": 1}, {"aq-strength": 0.5}, {"trellis": 2}],
+        warm_starts=warm_starts,
     )
+
+
+def test_a_study_tries_warm_starts_right_after_the_defaults(tmp_path: Path) -> None:
+    warm_starts = [{"aq-strength": 0.5, "roi": 1}, {"aq-strength": 0.5}, {"trellis": 2}]
+    study = warm_study("x264", warm_starts, tmp_path)
 
     asked = [study.ask().options for _ in range(4)]
 
@@ -177,18 +185,7 @@ def test_what_is_not_searched_is_no_start(
     codec: Codec, won: dict[str, OptionValue], tmp_path: Path
 ) -> None:
     # A user may fix what no search proposes; the winner's other options are worth a trial.
-    encoder = ENCODERS[codec]
-    study = open_study(
-        encoder,
-        preset=encoder.default_preset,
-        part="encoder",
-        fixed={},
-        sampler="tpe",
-        seed=0,
-        storage=open_storage(tmp_path / "journal"),
-        name="warm",
-        warm_starts=[won],
-    )
+    study = warm_study(codec, [won], tmp_path)
 
     study.tell(study.ask(), 0.0, {})
     proposal = study.ask()
