@@ -33,7 +33,13 @@ from .clip_score import (
 from .errors import RequestError
 from .measuring.bench import Thresholds
 from .measuring.footage import Array, Footage, open_pair
-from .measuring.machine_choice import REAL_MACHINES, MachineChoice, RealMachineName, task_of
+from .measuring.machine_choice import (
+    METRICS_OF,
+    REAL_MACHINES,
+    MachineChoice,
+    RealMachineName,
+    task_of,
+)
 from .measuring.machines import load_real_machine
 from .measuring.region_metric import Finders, FoundRegions, RegionMetric, load_region_metric
 
@@ -97,10 +103,10 @@ def score(
     names = tuple(dict.fromkeys(metrics))
     _check(names, frames_per_second, max_seconds, heat_map)
     for option, given, of in (
-        ("detector", detector, ("detector", "objects", "general")),
-        ("face_detector", face_detector, ("face-embedder", "faces")),
-        ("face_embedder", face_embedder, ("face-embedder",)),
-        ("plate_detector", plate_detector, ("plate-reader", "plates")),
+        ("detector", detector, METRICS_OF["detector"]),
+        ("face_detector", face_detector, METRICS_OF["face_detector"]),
+        ("face_embedder", face_embedder, ("face-embedder",)),  # nothing is verified here
+        ("plate_detector", plate_detector, METRICS_OF["plate_detector"]),
     ):
         if given is not None and not set(of) & set(names):
             raise RequestError(f"{option} is for {' or '.join(of)}, got metrics {', '.join(names)}")

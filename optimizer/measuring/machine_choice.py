@@ -22,6 +22,13 @@ _TASKS: dict[RealMachineName, LearnedTask] = {
     "face-embedder": "faces",
     "plate-reader": "plates",
 }
+# The metrics that a machine's file is for.
+METRICS_OF: dict[str, tuple[MetricName, ...]] = {
+    "detector": ("detector", "objects", "general"),
+    "face_detector": ("face-embedder", "faces"),
+    "face_embedder": ("face-embedder", "faces"),
+    "plate_detector": ("plate-reader", "plates"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +72,8 @@ class MachineChoice:
                 "metric face-embedder needs a face_embedder and a face_detector: ONNX files; faces "
                 "needs none"
             )
-        for name, given, metrics in (
-            ("detector", self.detector, ("detector", "objects", "general")),
-            ("face_detector", self.face_detector, ("face-embedder", "faces")),
-            ("face_embedder", self.face_embedder, ("face-embedder", "faces")),
-            ("plate_detector", self.plate_detector, ("plate-reader", "plates")),
-        ):
-            if given is not None and metric not in metrics:
+        for name, metrics in METRICS_OF.items():
+            if getattr(self, name) is not None and metric not in metrics:
                 raise RequestError(
                     f"{name} is for metric {' or '.join(metrics)}, got metric {metric}"
                 )
