@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 GRIDS = Path(__file__).parent / "results" / "search_grids"
 
-# A road, a street and players; a fixed, a moving and a panning camera. A room and a driver: by
+# A road, a street and players; a fixed, a moving and a panning camera. A driver and a signer: by
 # these two nothing of the search was chosen. Pictures have no frame rate of their own.
 CLIPS: dict[str, Fraction | None] = {
     "highway_cam_240p.avi": None,
     "bikes_street_272p.mp4": None,
     "BasketballPass_416x240_50_png": Fraction(50),
-    "indoor_one_by_one_person_432p.mp4": None,
     "carphone_qcif.mp4": None,
+    "webcam_signer_again_480p.mkv": None,
 }
 _SECONDS = 2.0
 # As a search. Which frames are looked at moves all settings alike: of 50 frames of the road, five
