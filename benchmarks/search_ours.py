@@ -20,6 +20,7 @@ from ratesight.optimizer.events import TrialFinished, TuneEvent
 from ratesight.optimizer.measuring.bench import Bench, Measurement
 from ratesight.optimizer.measuring.measure import Measurer
 from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.search import additive_model
 from ratesight.optimizer.search import candidate as candidate_module
 from ratesight.optimizer.search import search as search_module
 from ratesight.optimizer.search import study as study_module
@@ -95,7 +96,7 @@ class Ours:
         constants: Values of the product's constants, ``module.NAME``, changed for this variant.
     """
 
-    sampler: Sampler = "gp"
+    sampler: Sampler = "additive"
     starts: bool = True
     warm_starts: tuple[Options, ...] = ()
     constants: tuple[tuple[str, float], ...] = ()
@@ -233,6 +234,7 @@ def changed_constants(constants: Sequence[tuple[str, object]]) -> Iterator[None]
 
 # Where a constant lives, and where it is imported to.
 _MODULES: dict[str, tuple[Any, ...]] = {
+    "additive_model": (additive_model,),
     "candidate": (candidate_module,),
     "search": (search_module,),
     "study": (study_module,),

@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "search_replay.json"
 
 SEEDS = 20
 BUDGET = 300
-# A proposal of a Gaussian process takes as long as a small encode, its 300th ten times that.
+# A proposal of Optuna's Gaussian process takes as long as a small encode, its 300th ten times that.
 _GP_SEEDS, _GP_BUDGET = 5, 100
 WITHIN = (0.01, 0.03)
 
@@ -49,6 +49,7 @@ _PLAIN: dict[str, PlainSampler] = {
 }
 OURS: dict[str, Ours] = {
     "ours": Ours(),
+    "ours, GP": Ours(sampler="gp"),
     "ours, random": Ours(sampler="random"),
     "ours, TPE": Ours(sampler="tpe"),
     "ours, NSGA-II": Ours(sampler="nsga2"),
@@ -115,7 +116,7 @@ def replay(
     Args:
         others: Tables of other clips, whose best settings are the warm start.
     """
-    seeds = range(_GP_SEEDS if method == "GP" else SEEDS)
+    seeds = range(_GP_SEEDS if method in ("GP", "ours, GP") else SEEDS)
     replays = list(pool.map(partial(_steps, table, method, others), seeds))
     return {
         "clip": table.clip,

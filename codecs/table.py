@@ -113,7 +113,6 @@ _X264 = Encoder(
         *roi_options(1),
     ),
     starts=(
-        (("psy-rd", 0.0),),
         (("aq-mode", 0), ("psy-rd", 0.0)),
         (("aq-mode", 3), ("aq-strength", 0.8), ("psy-rd", 0.0), ("qcomp", 0.8)),
         (("bframes", 8), ("deblock-alpha", 1), ("deblock-beta", 1), ("psy-rd", 0.0)),
@@ -197,7 +196,6 @@ _X265 = Encoder(
         *roi_options(1),
     ),
     starts=(
-        (("psy-rd", 0.0),),
         (("aq-mode", 0), ("psy-rd", 0.0)),
         (("psy-rd", 0.0), ("rdoq-level", 2)),
         (("aq-mode", 3), ("aq-strength", 0.8), ("bframes", 8), ("psy-rd", 0.0)),
@@ -279,7 +277,6 @@ _SVTAV1 = Encoder(
         *roi_options(2),
     ),
     starts=(
-        (("enable-tf", 0),),
         (("aq-mode", 0), ("enable-tf", 0)),
         (("qp-scale-compress-strength", 2),),
         (("tune", 2),),

@@ -36,6 +36,7 @@ from .reports.moments import close_look
 from .reports.provenance import machines_used, provenance, regions_used
 from .request import TuneRequest
 from .search.importance import importances
+from .search.option_space import Part
 from .search.search import (
     SearchResult,
     check_defaults_speed,
@@ -44,7 +45,7 @@ from .search.search import (
     search,
     search_regions,
 )
-from .search.study import Part, Study, open_study
+from .search.study import Study, open_study
 from .search.study_storage import StudyStorage, open_storage
 from .search.verification import Benches, Verification, verify
 from .search.warm_start import clip_features, remember_winner, similar_winners

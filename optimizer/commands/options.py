@@ -23,8 +23,9 @@ class CodecName(StrEnum):
 
 
 class SamplerName(StrEnum):
-    """Optuna's samplers that make sense for a few dozen trials."""
+    """Who proposes settings: ours, and those of Optuna that make sense for a few dozen trials."""
 
+    ADDITIVE = "additive"
     TPE = "tpe"
     RANDOM = "random"
     GP = "gp"

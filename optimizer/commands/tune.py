@@ -119,7 +119,8 @@ def tune(
     sampler: Annotated[
         SamplerName | None,
         typer.Option(
-            help="Who proposes settings. By itself gp, for a Pareto front tpe.", show_default=False
+            help="Who proposes settings. By itself additive, for a Pareto front tpe.",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,

@@ -10,7 +10,8 @@ import optuna
 from ...codecs.settings import Crf, EncodeSettings, sorted_options
 from ...codecs.table import Encoder, OptionValue
 from ..errors import RequestError
-from ..search.study import Sampler, make_sampler, searched_options, suggest
+from ..search.option_space import OptionSpace
+from ..search.study import Sampler, make_sampler, suggest
 from ..search.study_storage import StudyStorage
 
 # Names of parameters that no encoder has as an option.
@@ -70,10 +71,10 @@ class ParetoStudy:
         crf = trial.suggest_int(_CRF, low, high)
         chosen = dict(self.fixed)
         if trial.suggest_categorical(_OWN, [False, True]):
-            for name, values in searched_options(
-                self.encoder, preset, "encoder", self.fixed, chosen
-            ):
-                chosen[name] = suggest(trial, name, values)
+            space = OptionSpace(
+                encoder=self.encoder, preset=preset, part="encoder", fixed=self.fixed
+            )
+            chosen |= space.complete(lambda option: suggest(trial, option))
         settings = EncodeSettings(
             codec=self.encoder.codec,
             preset=preset,
@@ -124,9 +125,9 @@ def open_pareto_study(
         RequestError: The sampler knows one objective only.
         StoreError: The storage cannot be written, or is damaged.
     """
-    if sampler == "cmaes":
+    if sampler in ("additive", "cmaes"):
         raise RequestError(
-            "sampler cmaes knows one objective only; choose tpe, nsga2, gp or random"
+            f"sampler {sampler} knows one objective only; choose tpe, nsga2, gp or random"
         )
     live = optuna.create_study(
         directions=["minimize", "maximize", "minimize"], sampler=make_sampler(sampler, seed)

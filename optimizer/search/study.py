@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import optuna
+from optuna.trial import TrialState
 
-from ...codecs.roi import region_coding
-from ...codecs.table import Choice, Encoder, Floats, Ints, OptionValue
+from ...codecs.table import Choice, Encoder, Floats, Ints, Option, OptionValue
+from .option_space import OptionSpace, Part
+from .proposer import ENCODE_FPS, Proposer
 from .study_storage import StudyStorage
 
-Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2"]
-# What a study searches: the encoder's own options, or those of regions of interest.
-Part = Literal["encoder", "regions"]
+# Ours, then Optuna's.
+Sampler = Literal["additive", "tpe", "random", "gp", "cmaes", "nsga2"]
 
-# Trials before the sampler models anything, the defaults and starts included. On measured grids 3
-# to 5 beat 10.
+# Trials before one of Optuna's samplers models anything, the defaults and starts included. On
+# measured grids 3 to 5 beat 10.
 _STARTUP_TRIALS = 5
 _POPULATION = 10
 
@@ -54,10 +55,8 @@ class Study:
     ``optuna-dashboard`` opens.
     """
 
-    encoder: Encoder
-    preset: str
-    part: Part
-    fixed: Mapping[str, OptionValue]
+    space: OptionSpace
+    proposer: Proposer | None
     idle_cost: float
     min_fps: float | None
     live: optuna.Study
@@ -71,28 +70,31 @@ class Study:
         """
         proposal = self._propose()
         for _ in range(_IDLE_PROPOSALS):
-            if _has_effect(self.part, proposal.options):
+            if self.space.has_effect(proposal.options):
                 break
             self.tell(proposal, self.idle_cost, {})
             proposal = self._propose()
         return proposal
 
     def _propose(self) -> Proposal:
+        if self.proposer is not None and not self._num_queued:
+            self.live.enqueue_trial(self.proposer.propose(self.live))
         trial = self.live.ask()
-        chosen: dict[str, OptionValue] = dict(self.fixed)
-        for name, values in searched_options(
-            self.encoder, self.preset, self.part, self.fixed, chosen
-        ):
-            chosen[name] = suggest(trial, name, values)
+        space, encoder = self.space, self.space.encoder
+        chosen = space.complete(lambda option: suggest(trial, option))
         # Defaults are left out for a short command, but only where they are known to be the
         # preset's own.
-        if self.preset == self.encoder.default_preset:
+        if space.preset == encoder.default_preset:
             chosen = {
                 name: value
                 for name, value in chosen.items()
-                if name in self.fixed or value != self.encoder.option(name).default
+                if value != encoder.option(name).default
             }
-        return Proposal(trial=trial, options=chosen)
+        return Proposal(trial=trial, options={**space.fixed, **chosen})
+
+    @property
+    def _num_queued(self) -> int:
+        return len(self.live.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def tell(
         self, proposal: Proposal, cost: float | None, attributes: Mapping[str, float | int]
@@ -104,9 +106,9 @@ class Study:
         """
         for name, value in attributes.items():
             proposal.trial.set_user_attr(name, value)
-        if self.min_fps is not None and "encode_fps" in attributes:
-            proposal.trial.set_constraint("encode_fps", self.min_fps - attributes["encode_fps"])
-        state = optuna.trial.TrialState.FAIL if cost is None else None
+        if self.min_fps is not None and ENCODE_FPS in attributes:
+            proposal.trial.set_constraint(ENCODE_FPS, self.min_fps - attributes[ENCODE_FPS])
+        state = TrialState.FAIL if cost is None else None
         finished = self.live.tell(proposal.trial, cost, state=state)
         self.storage.keep(self.live, self.kept, finished)
 
@@ -136,100 +138,44 @@ def open_study(
         warm_starts: Options that won on other clips, to try before the encoder's own starts. Those
             that are not searched here are left out.
         min_fps: Slower encodes break a constraint that the sampler learns to keep; their speed is
-            the attribute ``encode_fps``.
+            the attribute ``ENCODE_FPS``.
 
     Raises:
         StoreError: The storage cannot be written, or is damaged.
     """
+    space = OptionSpace(encoder=encoder, preset=preset, part=part, fixed=fixed)
     live = optuna.create_study(sampler=make_sampler(sampler, seed))
-    study = Study(
-        encoder=encoder,
-        preset=preset,
-        part=part,
-        fixed=fixed,
+    own = encoder.starts if part == "encoder" else encoder.roi_starts
+    defaults: list[Mapping[str, OptionValue]] = [{}] if part == "encoder" else []
+    queued: list[Mapping[str, OptionValue]] = []
+    for start in (*defaults, *warm_starts, *map(dict, own)):
+        values = space.completed(start)
+        # Where only filters work, a start without one is none.
+        if values not in queued and space.has_effect(values):
+            queued.append(values)
+            live.enqueue_trial(values)
+    proposer = Proposer(
+        space=space, rng=np.random.default_rng(seed), default_cost=idle_cost, min_fps=min_fps
+    )
+    return Study(
+        space=space,
+        proposer=proposer if sampler == "additive" else None,
         idle_cost=idle_cost,
         min_fps=min_fps,
         live=live,
         kept=storage.study(name, live.directions),
         storage=storage,
     )
-    own = [dict(start) for start in (encoder.starts if part == "encoder" else encoder.roi_starts)]
-    defaults: list[Mapping[str, OptionValue]] = [{}] if part == "encoder" else []
-    queued: list[Mapping[str, OptionValue]] = []
-    for start in (*defaults, *warm_starts, *own):
-        values = _complete(study, start)
-        # Where only filters work, a start without one is none.
-        if values not in queued and _has_effect(part, {**fixed, **values}):
-            queued.append(values)
-            live.enqueue_trial(values)
-    return study
-
-
-def searched_options(
-    encoder: Encoder,
-    preset: str,
-    part: Part,
-    fixed: Mapping[str, OptionValue],
-    chosen: Mapping[str, OptionValue],
-) -> Iterator[tuple[str, Ints | Floats | Choice]]:
-    """Yields options whose conditions hold for what was chosen so far, in table order.
-
-    What a fixed option depends on stays at its default, where the condition holds. ``chosen`` may
-    grow between two of them.
-    """
-    needed = {requirement.name for name in fixed for requirement in encoder.option(name).requires}
-    for option in encoder.options:
-        if option.search is None or option.name in fixed or option.name in needed:
-            continue
-        if option.is_ours != (part == "regions"):
-            continue
-        if preset in option.not_presets:
-            continue
-        if all(requirement.is_met(chosen, encoder) for requirement in option.requires):
-            yield option.name, option.search
-
-
-def _has_effect(part: Part, options: Mapping[str, OptionValue]) -> bool:
-    regions = region_coding(options) if part == "regions" else None
-    return regions is None or regions.has_effect
-
-
-def _complete(study: Study, start: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """Returns start values for every option that is searched along with them.
-
-    The default where a start's value is not among those searched: a user may have fixed another.
-    """
-    chosen = dict(study.fixed)
-    for name, values in searched_options(
-        study.encoder, study.preset, study.part, study.fixed, chosen
-    ):
-        default = study.encoder.option(name).default
-        value = start.get(name, default)
-        chosen[name] = value if _has(values, value) else default
-    return {name: value for name, value in chosen.items() if name not in study.fixed}
-
-
-def _has(values: Ints | Floats | Choice, value: OptionValue) -> bool:
-    """Says whether a search may propose a value."""
-    match values:
-        case Choice(values=choices):
-            return value in choices
-        case Ints(low=low, high=high):
-            return isinstance(value, int) and low <= value <= high
-        case Floats(low=low, high=high, step=step):
-            if isinstance(value, str) or not low <= value <= high:
-                return False
-            return math.isclose((value - low) / step, round((value - low) / step), abs_tol=1e-6)
 
 
 def make_sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
-    """Returns one of Optuna's samplers."""
+    """Returns one of Optuna's samplers; for ours any, since what it asks for is queued."""
     match name:
         case "tpe":
             return optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=_STARTUP_TRIALS, constant_liar=True
             )
-        case "random":
+        case "random" | "additive":
             return optuna.samplers.RandomSampler(seed=seed)
         case "gp":
             return optuna.samplers.GPSampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
@@ -242,14 +188,15 @@ def make_sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=_POPULATION)
 
 
-def suggest(trial: optuna.Trial, name: str, values: Ints | Floats | Choice) -> OptionValue:
+def suggest(trial: optuna.Trial, option: Option) -> OptionValue:
     """Returns what the sampler proposes for an option."""
-    match values:
+    match option.search:
         case Ints(low=low, high=high):
-            return trial.suggest_int(name, low, high)
+            return trial.suggest_int(option.name, low, high)
         case Floats(low=low, high=high, step=step):
             # Optuna's multiples of a step carry binary dust, which would end up in the command.
-            return round(trial.suggest_float(name, low, high, step=step), 6)
+            return round(trial.suggest_float(option.name, low, high, step=step), 6)
         case Choice(values=choices):
-            chosen: OptionValue = trial.suggest_categorical(name, choices)  # type: ignore[assignment]
+            chosen: OptionValue = trial.suggest_categorical(option.name, choices)  # type: ignore[assignment]
             return chosen  # optuna's stubs know no categories without None
+    raise AssertionError(option.name)

@@ -14,7 +14,8 @@ from ratesight.codecs.roi import RegionCoding, region_coding
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS, Codec, Floats, OptionValue
 from ratesight.optimizer.errors import StoreError
-from ratesight.optimizer.search.study import Part, Sampler, Study, open_study
+from ratesight.optimizer.search.option_space import Part
+from ratesight.optimizer.search.study import Sampler, Study, open_study
 from ratesight.optimizer.search.study_storage import open_storage
 
 CODECS: tuple[Codec, ...] = tuple(ENCODERS)
@@ -79,7 +80,7 @@ def kept(folder: Path, name: str = "a search") -> list[FrozenTrial]:
     return optuna.load_study(study_name=name, storage=storage).trials
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["additive", "tpe", "random"])
 @pytest.mark.parametrize(("codec", "preset"), SOME_PRESETS)
 def test_every_proposal_is_an_order_that_the_encoder_takes(
     tmp_path: Path, codec: Codec, preset: str, sampler: Sampler
@@ -114,7 +115,7 @@ def test_the_gaussian_process_proposes_orders_that_the_encoder_takes(tmp_path: P
         )
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+@pytest.mark.parametrize("sampler", ["additive", "tpe", "random", "gp"])
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_defaults_come_first_then_the_starts(
     tmp_path: Path, codec: Codec, sampler: Sampler
@@ -178,7 +179,7 @@ def test_fixed_options_stay_and_bind_the_others(
     assert not any(fixed.keys() & trial.params.keys() for trial in kept(tmp_path))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+@pytest.mark.parametrize("sampler", ["additive", "tpe", "random", "gp"])
 def test_the_same_seed_proposes_the_same(tmp_path: Path, sampler: Sampler) -> None:
     folders = [tmp_path / name for name in "abc"]
     for folder in folders:
@@ -293,7 +294,7 @@ def coding_of(options: Mapping[str, OptionValue]) -> RegionCoding:
     return coding
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["additive", "tpe", "random"])
 @pytest.mark.parametrize("codec", CODECS)
 def test_regions_without_effect_are_never_proposed(
     tmp_path: Path, codec: Codec, sampler: Sampler
