@@ -25,7 +25,7 @@ import optuna
 from ratesight.codecs.table import ENCODERS, Codec
 
 from .machine import describe_machine
-from .search_grid import CLIPS, VALUES, combinations, grid_file
+from .search_grid import CLIPS, HELD_OUT, VALUES, combinations, grid_file
 from .search_ours import Ours, grid_encoder, replay_ours
 from .search_plain import PlainSampler, replay_grid, replay_plain
 from .search_table import SearchTable, Step, encodes_needed, read_table
@@ -53,6 +53,7 @@ OURS: dict[str, Ours] = {
     "ours, random": Ours(sampler="random"),
     "ours, TPE": Ours(sampler="tpe"),
     "ours, NSGA-II": Ours(sampler="nsga2"),
+    "ours, CMA-ES": Ours(sampler="cmaes"),
     "ours, no starts": Ours(starts=False),
     "ours, never gives up": Ours(
         constants=(("candidate.HOPELESS_COST", math.inf), ("search.HOPELESS_COST", math.inf))
@@ -65,7 +66,7 @@ OURS: dict[str, Ours] = {
     "ours, 5 leaders": Ours(constants=(("search._LEADERS", 5),)),
     "ours, 1 point": Ours(constants=(("candidate._POINTS_TO_BELIEVE", 1),)),
     "ours, 3 points": Ours(constants=(("candidate._POINTS_TO_BELIEVE", 3),)),
-    "ours, 10 start-ups": Ours(constants=(("study._STARTUP_TRIALS", 10),)),
+    "ours, GP, 10 start-ups": Ours(sampler="gp", constants=(("study._STARTUP_TRIALS", 10),)),
     "ours, one at a time": Ours(num_under_way=1),
     "ours, warm start": Ours(),
 }
@@ -116,7 +117,7 @@ def replay(
     Args:
         others: Tables of other clips, whose best settings are the warm start.
     """
-    seeds = range(_GP_SEEDS if method in ("GP", "ours, GP") else SEEDS)
+    seeds = range(_GP_SEEDS if method in ("GP", "ours, GP", "ours, GP, 10 start-ups") else SEEDS)
     replays = list(pool.map(partial(_steps, table, method, others), seeds))
     return {
         "clip": table.clip,
@@ -179,6 +180,7 @@ def _table_summary(table: SearchTable) -> dict[str, Any]:
     return {
         "clip": table.clip,
         "codec": table.codec,
+        "is_held_out": table.clip in HELD_OUT,
         "target_quality": table.target_quality,
         "combinations": len(table.combinations),
         "encodes": sum(len(one.crfs) for one in table.combinations.values()),

@@ -70,8 +70,37 @@ class TestReplay:
         assert "| players_png | x264 | - (-) | 70 (-) | only TPE gets there |" in lines
         assert "| room | x264 | - (-) | - (-) | neither gets there |" in lines
         # Of 3, infinitely many and 0 times; a grid that nobody gets near to does not count.
-        assert "Plain TPE takes 3.0 times as many encodes as ours" in said
-        assert "the median over 3 grids" in said
+        assert "3.0 times over all 4 grids; 3.0 times on the clips that" in said
+        assert "who proposes" not in said
+
+    def test_clips_that_nothing_was_chosen_by_are_told_apart(self) -> None:
+        made_with, runs = replayed("road.avi", [20] * 4, [60] * 4)
+        held_out, other_runs = replayed("room.mp4", [40] * 4, [80] * 4)
+        held_out["is_held_out"] = True
+
+        said = table_of("search_replay_table")(
+            {"tables": [made_with, held_out], "runs": runs + other_runs}
+        )
+
+        assert "2.5 times over all 2 grids; 3.0 times on the clips that the search was" in said
+        assert "; 2.0 times on those by which nothing was chosen." in said
+
+    def test_who_proposes_is_compared_where_every_grid_has_it(self) -> None:
+        results: dict[str, list[dict[str, Any]]] = {"tables": [], "runs": []}
+        for clip, ours, others in (("a.avi", 20, 30), ("b.avi", 10, None), ("c.avi", 40, 90)):
+            table, runs = replayed(clip, [ours] * 4, [120] * 4)
+            results["tables"].append(table)
+            results["runs"] += [
+                *runs,
+                {**runs[0], "method": "ours, GP", "encodes_to_3_percent": [others] * 4},
+            ]
+
+        lines = table_of("search_replay_table")(results).splitlines()
+
+        assert "| a model of what options do | 3 of 3 | 20 | 6.0 times |" in lines
+        assert "| GP | 2 of 3 | 90 | 1.3 times |" in lines
+        results["runs"].pop()
+        assert "who proposes" not in table_of("search_replay_table")(results)
 
 
 class TestUnseen:

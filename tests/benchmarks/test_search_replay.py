@@ -95,7 +95,7 @@ class TestGrid:
             assert set(found.combinations) == set(wanted)
             assert sum(len(one.crfs) for one in found.combinations.values()) >= 200
             _, quality = found.combinations[()].at(grid.TARGET_CRF[codec])
-            assert quality == pytest.approx(found.target_quality, abs=0.02)
+            assert min(quality, 0.95) == pytest.approx(found.target_quality, abs=0.02)
 
 
 class TestTable:
