@@ -22,8 +22,8 @@ Options = dict[str, OptionValue]
 # Attribute of a trial.
 ENCODE_FPS = "encode_fps"
 
-# Proposals set out from the cheapest trials, and change so many options of one at most, one after
-# the other: far from all that was tried a model promises much, and knows nothing.
+# Proposals set out from the best trials, and change so many options of one at most, one after the
+# other: far from all that was tried a model promises much, and knows nothing.
 _BEST_TRIALS, _MOST_CHANGED = 3, 4
 # Values of one option that are looked at, at random where there are more.
 _MOST_VALUES = 6
@@ -52,8 +52,10 @@ class Proposer:
         if not told or not self.space.completed({}):
             return self.space.random(self.rng)
         promise = _Promise(self, trials, told)
-        cheapest = sorted(told, key=lambda trial: trial.value or 0.0)[:_BEST_TRIALS]
-        climbed = [self._climb(promise, self.space.completed(one.params)) for one in cheapest]
+        climbed = [
+            self._climb(promise, self.space.completed(told[number].params))
+            for number in promise.order[:_BEST_TRIALS]
+        ]
         value, best = max(climbed, key=lambda one: one[0])
         return best if value > -math.inf else self.space.random(self.rng)
 
@@ -71,7 +73,12 @@ class Proposer:
 
 
 class _Promise:
-    """How much better options are expected to be, by what was told so far."""
+    """How much better options are expected to be, by what was told so far.
+
+    Attributes:
+        order: (told,) numbers of what was told, the best first: fast enough, then cheap, as far as
+            the model believes it.
+    """
 
     def __init__(
         self, proposer: Proposer, trials: Iterable[FrozenTrial], told: Sequence[FrozenTrial]
@@ -85,18 +92,19 @@ class _Promise:
         self._costs = self._model(points, np.minimum(costs, costs.min() + _WORST_COST))
         if under_way:
             self._costs = self._costs.believing(self._points(under_way))
-        is_wanted = np.ones(len(told), dtype=bool)
+        expected, _ = self._costs.predict(points)
+        is_fast = np.ones(len(told), dtype=bool)
         self._speeds: AdditiveModel | None = None
         if proposer.min_fps is not None:
             # Regions without effect are told without an encode.
             speeds = np.log([trial.user_attrs.get(ENCODE_FPS, math.nan) for trial in told])
-            is_known = np.isfinite(speeds)
-            is_wanted = speeds >= math.log(proposer.min_fps)
-            mean = float(speeds[is_known].mean())
-            self._min_speed = math.log(proposer.min_fps) - mean
-            self._speeds = self._model(points[is_known], speeds[is_known] - mean)
-        expected, _ = self._costs.predict(points)
-        self._best = float(expected[is_wanted].min(initial=expected.max()))
+            is_fast = speeds >= math.log(proposer.min_fps)
+            if (is_known := np.isfinite(speeds)).any():
+                mean = float(speeds[is_known].mean())
+                self._min_speed = math.log(proposer.min_fps) - mean
+                self._speeds = self._model(points[is_known], speeds[is_known] - mean)
+        self.order = np.lexsort((expected, ~is_fast))
+        self._best = float(expected[is_fast].min(initial=expected.max()))
 
     def of(self, proposals: Sequence[Options]) -> Floats:
         """Returns (n,) log expected improvements.
