@@ -31,6 +31,7 @@ from ratesight.optimizer.measuring.store import open_store
 from ratesight.optimizer.search.candidate import anchor_ladder
 
 from .machine import describe_machine
+from .search_table import read_table
 
 if TYPE_CHECKING:
     from ratesight.metrics.task import TaskMachine
@@ -151,7 +152,7 @@ def combinations(
 
 
 def _measure_grid(path: Path, codec: Codec, machine: TaskMachine[Any], measurer: Measurer) -> None:
-    """Measures a grid unless it is there."""
+    """Measures a grid unless it is there; none is kept whose settings do not all cross the target."""
     file = grid_file(path.name, codec)
     if file.exists():
         return
@@ -173,6 +174,11 @@ def _measure_grid(path: Path, codec: Codec, machine: TaskMachine[Any], measurer:
             measured.append({"options": options, "points": rows})
             print(f"{file.stem}: {len(measured)} of {len(wanted)}", flush=True)
         _write(file, path.name, codec, measured, bench)
+    try:
+        read_table(file, VALUES[codec])
+    except ValueError as error:
+        file.unlink()
+        print(f"{file.stem}: no grid, {error}", flush=True)
 
 
 def _settings(codec: Codec, options: Options) -> EncodeSettings:
