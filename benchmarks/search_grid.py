@@ -152,7 +152,7 @@ def combinations(
 
 
 def _measure_grid(path: Path, codec: Codec, machine: TaskMachine[Any], measurer: Measurer) -> None:
-    """Measures a grid unless it is there; none is kept whose settings do not all cross the target."""
+    """Measures a grid unless it is there; keeps it where all its settings cross the target."""
     file = grid_file(path.name, codec)
     if file.exists():
         return
