@@ -31,7 +31,9 @@ def main() -> None:
     tables = results["tables"]
     rows = -(-len(tables) // 3)
     figure = Figure(figsize=(10, 2.7 * rows + 0.6), dpi=110, layout="constrained")
-    panels = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True).flat
+    panels = list(figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True).flat)
+    for axes in panels[len(tables) :]:
+        axes.set_axis_off()
     for axes, one in zip(panels, tables, strict=False):
         axes.set_title(f"{Path(one['clip']).stem}, {one['codec']}", fontsize=9)
         axes.axhspan(0, 3, color="#009E73", alpha=0.15, linewidth=0)

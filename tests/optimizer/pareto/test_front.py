@@ -127,6 +127,7 @@ def test_a_floor_on_speed_that_nothing_reaches_is_one_line(asked: TuneRequest) -
         ({"aim": TargetQuality(quality=0.9)}, "a Pareto front needs a quality_range"),
         ({"regions": "detector"}, "regions does not go with aim pareto"),
         ({"sampler": "cmaes"}, "cmaes knows one objective only"),
+        ({"sampler": "additive"}, "additive knows one objective only; choose tpe"),
     ],
 )
 def test_what_does_not_go_with_a_front_is_misuse(
