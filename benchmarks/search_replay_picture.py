@@ -48,6 +48,7 @@ def main() -> None:
         axes.set_xscale("log")
         axes.set_xticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
         axes.minorticks_off()
+        axes.tick_params(labelbottom=True, labelsize=8)
         axes.set_ylim(0, _TOP_PERCENT)
         axes.set_xlabel("encodes", fontsize=8)
         axes.grid(alpha=0.25)
