@@ -47,7 +47,7 @@ CLIPS: dict[str, Fraction | None] = {
     "carphone_qcif.mp4": None,
     "webcam_signer_again_480p.mkv": None,
 }
-# By these nothing of the search was chosen.
+# By the grids of these nothing of the search was chosen.
 HELD_OUT = ("carphone_qcif.mp4", "webcam_signer_again_480p.mkv")
 _SECONDS = 2.0
 # As a search. Which frames are looked at moves all settings alike: of 50 frames of the road, five

@@ -57,7 +57,7 @@ def _sentences(results: dict[str, Any]) -> str:
         f"{_median_times(results, 'ours', tables)} {of}"
         for of, tables in (
             (f"over all {len(results['tables'])} grids", results["tables"]),
-            ("on the clips that the search was made with", _tables(results, is_held_out=False)),
+            ("on the grids that the search was made with", _tables(results, is_held_out=False)),
             ("on those by which nothing was chosen", _tables(results, is_held_out=True)),
         )
         if tables

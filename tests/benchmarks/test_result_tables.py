@@ -70,7 +70,7 @@ class TestReplay:
         assert "| players_png | x264 | - (-) | 70 (-) | only TPE gets there |" in lines
         assert "| room | x264 | - (-) | - (-) | neither gets there |" in lines
         # Of 3, infinitely many and 0 times; a grid that nobody gets near to does not count.
-        assert "3.0 times over all 4 grids; 3.0 times on the clips that" in said
+        assert "3.0 times over all 4 grids; 3.0 times on the grids that" in said
         assert "who proposes" not in said
 
     def test_clips_that_nothing_was_chosen_by_are_told_apart(self) -> None:
@@ -82,7 +82,7 @@ class TestReplay:
             {"tables": [made_with, held_out], "runs": runs + other_runs}
         )
 
-        assert "2.5 times over all 2 grids; 3.0 times on the clips that the search was" in said
+        assert "2.5 times over all 2 grids; 3.0 times on the grids that the search was" in said
         assert "; 2.0 times on those by which nothing was chosen." in said
 
     def test_who_proposes_is_compared_where_every_grid_has_it(self) -> None:
