@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="replays side by side")
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"tables": [], "runs": []}
-    with ProcessPoolExecutor(arguments.jobs, initializer=_quiet) as pool:
+    with ProcessPoolExecutor(arguments.jobs, initializer=quiet) as pool:
         for codec in arguments.codecs:
             tables = [table for clip in CLIPS if (table := _table(clip, codec)) is not None]
             for table in tables:
@@ -217,7 +217,7 @@ def _write(results: dict[str, Any]) -> None:
     temporary.replace(RESULTS)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Lets Optuna say nothing of each trial, and take one core."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

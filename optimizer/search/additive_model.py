@@ -25,8 +25,8 @@ Bools = npt.NDArray[np.bool_]
 # what factor (one standard deviation, log-normal) it may differ. Of options as far from their
 # defaults as those tried are on average: by how much they cost more, and the standard deviation of
 # what they do. Of a cost: its noise. Of two options together: the variance of what they do, against
-# the product of what each does. Chosen on emulators of all options of x264, which were fitted to
-# 320 measured candidates of three clips; twice or half of each is hardly worse.
+# the product of what each does. Chosen on emulators of all options of x264 (see
+# benchmarks.search_emulated): twice or half of one of them is a little worse.
 _DRIFT = 0.3
 _EFFECT, _EFFECT_FACTOR = 0.5, 1.6
 _NOISE, _NOISE_FACTOR = 0.3, 1.6
