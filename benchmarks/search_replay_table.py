@@ -17,7 +17,7 @@ _SHOWN = {
 }
 _PROPOSE = {
     "ours": "a model of what options do",
-    "ours, GP": "GP",
+    "ours, GP": "GP (5 seeds)",
     "ours, TPE": "TPE",
     "ours, NSGA-II": "NSGA-II",
     "ours, CMA-ES": "CMA-ES",

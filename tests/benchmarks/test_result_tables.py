@@ -98,7 +98,7 @@ class TestReplay:
         lines = table_of("search_replay_table")(results).splitlines()
 
         assert "| a model of what options do | 3 of 3 | 20 | 6.0 times |" in lines
-        assert "| GP | 2 of 3 | 90 | 1.3 times |" in lines
+        assert "| GP (5 seeds) | 2 of 3 | 90 | 1.3 times |" in lines
         results["runs"].pop()
         assert "who proposes" not in table_of("search_replay_table")(results)
 
