@@ -2,7 +2,8 @@
 
 A few dozen trials cannot tell what twenty options do in all their combinations. But most of what
 they do adds up, so that a trial tells of every option that it changes at once, and of those that
-depend on another one as well.
+depend on another one as well. Defaults are chosen with care: a change of which nothing is known is
+expected to cost a little.
 
 Source: Duvenaud, Nickisch, Rasmussen, "Additive Gaussian Processes", NIPS 2011, to second order;
     of one option a Brownian motion that sets out from the default.
@@ -10,7 +11,7 @@ Source: Duvenaud, Nickisch, Rasmussen, "Additive Gaussian Processes", NIPS 2011,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -67,16 +68,10 @@ class AdditiveModel:
     def believing(self, points: Floats) -> AdditiveModel:
         """Returns the model as if points that are under way cost what is expected of them."""
         expected, _ = self.predict(points)
-        return AdditiveModel(
+        return replace(
+            self,
             points=np.vstack([self.points, points]),
             costs=np.concatenate([self.costs, expected]),
-            default=self.default,
-            is_mode=self.is_mode,
-            scale=self.scale,
-            effects=self.effects,
-            together=self.together,
-            noise=self.noise,
-            drift=self.drift,
         )
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:

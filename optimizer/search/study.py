@@ -1,4 +1,4 @@
-"""Proposes encoder options with Optuna; with its two neighbours the only file that imports it."""
+"""Proposes encoder options, and keeps what they cost, with Optuna."""
 
 from __future__ import annotations
 
