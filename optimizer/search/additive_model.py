@@ -12,6 +12,7 @@ Source: Duvenaud, Nickisch, Rasmussen, "Additive Gaussian Processes", NIPS 2011,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ _JITTER = 1e-6
 _BOUND = 3.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AdditiveModel:
     """A posterior over costs, 0 at the defaults.
 
@@ -76,20 +77,27 @@ class AdditiveModel:
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:
         """Returns (m,) what (m, options) points cost, and the standard deviation of each."""
-        factor = self._factor()
         across = self._kernel(self._shared(points, self.points))
         own = self._kernel(_distances(points, self.default[None], self.is_mode)[:, 0])
-        known = solve_triangular(factor, across.T, lower=True)
-        usual = self.drift * _travelled(self.points, self.default, self.is_mode)
-        solved = cho_solve((factor, True), self.costs / self.scale - usual)
+        known = solve_triangular(self._factor, across.T, lower=True)
         variances = np.maximum(own - (known**2).sum(axis=0), _JITTER)
-        means = self.drift * _travelled(points, self.default, self.is_mode) + across @ solved
+        means = self._usual(points) + across @ self._solved
         return means * self.scale, np.sqrt(variances) * self.scale
 
+    @cached_property
     def _factor(self) -> Floats:
         covariance = self._kernel(self._shared(self.points, self.points))
         covariance[np.diag_indices_from(covariance)] += self.noise + _JITTER
         return np.asarray(cholesky(covariance, lower=True))
+
+    @cached_property
+    def _solved(self) -> Floats:
+        unexpected = self.costs / self.scale - self._usual(self.points)
+        return np.asarray(cho_solve((self._factor, True), unexpected))
+
+    def _usual(self, points: Floats) -> Floats:
+        """Returns what points are expected to cost before anything is known."""
+        return self.drift * _travelled(points, self.default, self.is_mode)
 
     def _kernel(self, shared: Floats) -> Floats:
         return _kernel(shared * self.effects, self.together)[0]
