@@ -7,9 +7,10 @@ the detectors train the metric, the third (``yolox_nano``) only judges it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from ratesight.codecs.source import load_source
 from ratesight.metrics.boxes import Detections, iou_matrix
 from ratesight.metrics.detector import Detector, load_detector
 
+from . import face_plate_pairs
 from .distortions import (
     Picture,
     Version,
@@ -26,7 +28,18 @@ from .distortions import (
     source_of,
     spread_crfs,
 )
-from .pairs import Kept, Pairs, Region, Split, View, random_of, split_of, write_pairs
+from .material_faces_plates import FacePhoto
+from .pairs import (
+    TRAINING_MACHINES,
+    Kept,
+    Pairs,
+    Region,
+    Split,
+    View,
+    random_of,
+    split_of,
+    write_pairs,
+)
 
 MACHINES = ("yolov8n.pt", "yolov5n.torchscript", "yolox_nano.torchscript")
 
@@ -40,12 +53,21 @@ TEST_CLIPS = (
     "street_people_720p.mp4",
 )
 
+# Photos of whole cars, not of their plates alone.
+_CAR_PHOTOS = ("plate_ccpd_full", "plate_openalpr_eu", "plate_openalpr_us")
+
 # What a machine must give an object on the original, what may match it afterwards, and what is
 # asked for at all: fainter detections tell how far from lost an object is.
 _REFERENCE_SCORE, _MATCH_SCORE, _FAINT_SCORE = 0.4, 0.25, 0.05
 _SAME_OBJECT_IOU = 0.5
-_MAX_SIDE, _SMALL_SCALE = 640, 0.6
-_CLIP_SECONDS, _CLIP_STARTS, _CLIP_FRAMES = 1.5, (0.0, 3.0), 4
+_MAX_SIDE = 640
+# The same from further away is another object to a detector: how much smaller, by name's ending.
+_TRAINING_SCALES = {
+    "photo": {"": 1.0, "_small": 0.6, "_mirror": 0.8},
+    "clip": {"": 1.0, "_small": 0.6},
+}
+_CLIP_SECONDS, _CLIP_FRAMES = 1.5, 4
+_TEST_STARTS, _TRAINING_STARTS = (0.0, 3.0), (0.0, 3.0, 6.0, 9.0)
 _PHOTO_VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
 _CLIP_VERSIONS = {"x264": 13, "x265": 11}
 # Test material has the codec that the metric never saw.
@@ -54,64 +76,92 @@ _UNSEEN = {"photo": {"svtav1": 3}, "clip": {"svtav1": 12}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """One photo, or one piece of a clip."""
+    """One photo, or one piece of a clip; perhaps smaller, perhaps mirrored.
+
+    Attributes:
+        subject: Of a photo that is there for another metric.
+    """
 
     name: str
     split: Split
     kind: str
     path: Path
+    subject: Literal["anything", "portrait", "car"] = "anything"
     start_seconds: float = 0.0
     scale: float = 1.0
+    is_mirrored: bool = False
 
 
 def materials(data: Path) -> list[Material]:
     """Returns all photos and pieces of clips with their split, test material first.
 
-    Photos of ``coco128_val2017`` and a fifth of the others test; another tenth validates.
+    Photos of ``coco128_val2017`` and a fifth of the others test; another tenth validates. Portraits
+    and cars, whose photos are there for other metrics, train and validate only.
     """
     found = []
     for clip in sorted((data / "clips").iterdir()):
-        for start in _CLIP_STARTS:
-            found.append(
-                Material(
-                    name=f"clip_{clip.stem}_{start:g}",
-                    split="test" if clip.name in TEST_CLIPS else "train",
-                    kind="clip",
-                    path=clip,
-                    start_seconds=start,
-                )
+        is_test = clip.name in TEST_CLIPS
+        for start in _TEST_STARTS if is_test else _TRAINING_STARTS:
+            piece = Material(
+                name=f"clip_{clip.stem}_{start:g}",
+                split="test" if is_test else "train",
+                kind="clip",
+                path=clip,
+                start_seconds=start,
             )
-    photos = [
-        *sorted((data / "detection" / "images" / "coco128_val2017").glob("*.jpg")),
-        *sorted((data / "detection" / "images" / "coco128_train2017").glob("*.jpg")),
-        *sorted((data / "photos").glob("*.jpg")),
-    ]
-    for photo in photos:
-        folder = photo.parent.name
-        split = "test" if folder == "coco128_val2017" else split_of(photo.name)
-        name = f"{folder}_{photo.stem}"
-        found.append(Material(name=name, split=split, kind="photo", path=photo))
-        # The same from further away is another object to a detector, and another test is not.
-        if split == "train":
-            small = Material(
-                name=f"{name}_small", split=split, kind="photo", path=photo, scale=_SMALL_SCALE
-            )
-            found.append(small)
+            found += [piece] if is_test else _from_further_away(piece)
+    for photo in _photos(data):
+        # Portraits are small and many already.
+        varied = photo.split == "train" and photo.subject != "portrait"
+        found += _from_further_away(photo) if varied else [photo]
     return found
 
 
+def _photos(data: Path) -> Iterator[Material]:
+    images = data / "detection" / "images"
+    for folder in (images / "coco128_val2017", images / "coco128_train2017", data / "photos"):
+        for path in sorted(folder.glob("*.jpg")):
+            split = "test" if folder.name == "coco128_val2017" else split_of(path.name)
+            name = f"{folder.name}_{path.stem}"
+            yield Material(name=name, split=split, kind="photo", path=path)
+    # What else there are photos of, with the split that other metrics give it.
+    for one in face_plate_pairs.materials(data):
+        is_portrait = isinstance(one.photo, FacePhoto)
+        if one.split != "test" and (is_portrait or one.name.startswith(_CAR_PHOTOS)):
+            yield Material(
+                name=f"objects_{one.name}",
+                split=one.split,
+                kind="photo",
+                path=one.photo.path,
+                subject="portrait" if is_portrait else "car",
+            )
+
+
+def _from_further_away(material: Material) -> list[Material]:
+    return [
+        replace(
+            material,
+            name=material.name + ending,
+            scale=scale,
+            is_mirrored=ending == "_mirror",
+        )
+        for ending, scale in _TRAINING_SCALES[material.kind].items()
+    ]
+
+
 @cache
-def _detectors(data: Path) -> dict[str, Detector]:
-    return {
-        name.partition(".")[0]: load_detector(str(data / "weights" / name)) for name in MACHINES
-    }
+def _detectors(data: Path, split: Split) -> dict[str, Detector]:
+    """Returns the detectors to ask; those that only judge see the test material alone."""
+    named = {name.partition(".")[0]: data / "weights" / name for name in MACHINES}
+    wanted = named if split == "test" else TRAINING_MACHINES["objects"]
+    return {name: load_detector(str(named[name])) for name in wanted}
 
 
 def make(task: tuple[Material, Path, Path]) -> str:
     """Makes and writes the versions of one original, with their labels; returns a line about it."""
     material, data, folder = task
     cv2.setNumThreads(1)
-    detectors = _detectors(data)
+    detectors = _detectors(data, material.split)
     random = random_of(material.name)
     pictures, wanted = _originals(material)
     if not pictures:
@@ -165,8 +215,7 @@ def _originals(material: Material) -> tuple[list[Picture], list[int]]:
     if material.kind == "photo":
         picture = read_picture(material.path)
         side = min(_MAX_SIDE, max(picture.shape[:2])) * material.scale
-        picture = _shrink(picture, round(side))
-        return [picture], [0]
+        return [_seen(picture, round(side), material)], [0]
     seconds = material.start_seconds + _CLIP_SECONDS
     with load_source(material.path, max_seconds=seconds) as clip:
         start = round(material.start_seconds * clip.frame_rate)
@@ -176,15 +225,19 @@ def _originals(material: Material) -> tuple[list[Picture], list[int]]:
         side = (
             _MAX_SIDE if min(clip.width, clip.height) < 720 else max(clip.width, clip.height) // 2
         )
-        pictures = [_shrink(clip.bgr(index), side) for index in frames]
+        side = min(side, max(clip.width, clip.height))
+        pictures = [
+            _seen(clip.bgr(index), round(side * material.scale), material) for index in frames
+        ]
     wanted = np.linspace(len(pictures) // (2 * _CLIP_FRAMES), len(pictures) - 1, _CLIP_FRAMES)
     return pictures, [int(index) for index in wanted]
 
 
-def _shrink(picture: Picture, max_side: int) -> Picture:
+def _seen(picture: Picture, max_side: int, material: Material) -> Picture:
     height, width = picture.shape[:2]
     scale = min(1.0, max_side / max(height, width))
-    return resized(picture, round(width * scale / 2) * 2, round(height * scale / 2) * 2)
+    small = resized(picture, round(width * scale / 2) * 2, round(height * scale / 2) * 2)
+    return np.ascontiguousarray(small[:, ::-1]) if material.is_mirrored else small
 
 
 def _look(detector: Detector, pictures: Sequence[Picture]) -> list[Detections]:

@@ -96,8 +96,10 @@ def scenes(data: Path, pairs: Path) -> list[Scene]:
     found: list[Scene] = []
     photos: defaultdict[Split, list[Path]] = defaultdict(list)
     for material in object_pairs.materials(data):
-        if material.scale != 1 or not (pairs / f"{material.name}.json").exists():
-            continue  # training scales by itself; a clip that ends before
+        if material.scale != 1 or material.subject != "anything":
+            continue  # training scales by itself; portraits and cars come below
+        if not (pairs / f"{material.name}.json").exists():
+            continue  # a clip that ends before
         known = read_pairs(pairs, material.name)
         if material.kind == "photo":
             found.append(

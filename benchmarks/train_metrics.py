@@ -25,6 +25,7 @@ import torch
 from ratesight.metrics.learned import class_number, to_tensor
 from ratesight.metrics.similarity_network import (
     BACKBONE,
+    NUM_STATISTICS,
     Regions,
     SimilarityNetwork,
     backbone,
@@ -32,6 +33,7 @@ from ratesight.metrics.similarity_network import (
 from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .build_pairs import build_pairs
 from .machine import describe_machine
@@ -42,6 +44,9 @@ _SEED = 0
 _HEAD_EPOCHS, _HEAD_RATE, _HEAD_BATCH = 6, 1e-3, 512
 _ALL_RATE_HEADS, _ALL_RATE_BACKBONE, _ALL_VERSIONS = 2e-4, 1e-4, 4
 _ALL_EXAMPLES, _ALL_REGIONS = 4, 12
+# Originals of a task seen in an epoch, drawn anew for each; and over how many steps weights are
+# averaged.
+_ALL_VISITS, _AVERAGED_STEPS = 1300, 500
 _DECAY = 0.1
 # How much the order of one region's versions counts beside their values, and from which
 # difference of the target on.
@@ -81,7 +86,7 @@ def main() -> None:
     network = SimilarityNetwork((*TASKS, GENERAL))
     start = arguments.data / "weights" / "mobilenetv3_small_timm.safetensors"
     load_backbone(network, start)
-    network.to(device)
+    network.eval().to(device).to(memory_format=torch.channels_last)
     examples = {
         split: list(read_examples(arguments.cache, split)) for split in ("train", "validation")
     }
@@ -94,7 +99,7 @@ def load_backbone(network: SimilarityNetwork, weights: Path) -> None:
     """Gives the features the weights of timm's ImageNet model."""
     model = timm.create_model(BACKBONE, pretrained=False)
     model.load_state_dict(load_file(weights))
-    stem, stages = backbone(model)
+    stem, stages = backbone(model.eval())
     network.stem.load_state_dict(stem.state_dict())
     network.stages.load_state_dict(stages.state_dict())
 
@@ -207,7 +212,8 @@ def first_statistics(
 
     They belong to the weights that training starts from.
     """
-    folder = cache / f"statistics_{hashlib.sha256(start.read_bytes()).hexdigest()[:12]}"
+    digest = hashlib.sha256(start.read_bytes()).hexdigest()[:12]
+    folder = cache / f"statistics_{digest}_{NUM_STATISTICS}"
     folder.mkdir(exist_ok=True)
     device = next(network.parameters()).device
     network.eval()
@@ -336,7 +342,10 @@ def train_all(
     out: Path,
     log: list[dict[str, float | str]],
 ) -> None:
-    """Trains all layers on pictures, and writes the weights of the epoch that ranks best."""
+    """Trains all layers on pictures, and writes the weights of the epoch that ranks best.
+
+    What is judged and written is a moving average of the weights.
+    """
     device = next(network.parameters()).device
     random = np.random.default_rng(_SEED)
     features = [*network.stem.parameters(), *network.stages.parameters()]
@@ -346,16 +355,20 @@ def train_all(
             {"params": network.heads.parameters(), "lr": _ALL_RATE_HEADS, "weight_decay": _DECAY},
         ]
     )
-    # Half of an original's versions in an epoch.
-    visits = [
-        index
-        for index, example in enumerate(examples["train"])
-        for _ in range(math.ceil(len(example.targets) / (2 * _ALL_VERSIONS)))
-    ]
+    # An original is seen the more often the more versions it has.
+    visits: defaultdict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples["train"]):
+        count = math.ceil(len(example.targets) / (2 * _ALL_VERSIONS))
+        visits[example.pairs.task] += [index] * count
+    num_steps = sum(min(_ALL_VISITS, len(some)) for some in visits.values()) // _ALL_EXAMPLES
+    average = get_ema_multi_avg_fn(1 - 1 / _AVERAGED_STEPS)  # type: ignore[no-untyped-call]
+    averaging = AveragedModel(network, multi_avg_fn=average)
+    averaged = averaging.module
+    assert isinstance(averaged, SimilarityNetwork)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         [_ALL_RATE_BACKBONE, _ALL_RATE_HEADS],
-        num_epochs * (len(visits) // _ALL_EXAMPLES),
+        num_epochs * num_steps,
         pct_start=0.1,
     )
     best = validate(network, examples["validation"], cache)
@@ -363,13 +376,11 @@ def train_all(
     write(network, out, log)
     for epoch in range(num_epochs):
         started = time.perf_counter()
-        # Batch normalisation keeps ImageNet's statistics: batches here are of one picture.
-        network.eval()
-        for head in network.heads.values():
-            head.train()
-        order = random.permutation(visits)
+        network.train()
+        drawn = [random.permutation(some)[:_ALL_VISITS] for some in visits.values()]
+        order = random.permutation(np.concatenate(drawn))
         losses = []
-        for step in range(len(order) // _ALL_EXAMPLES):
+        for step in range(num_steps):
             optimizer.zero_grad()
             for index in order[step * _ALL_EXAMPLES : (step + 1) * _ALL_EXAMPLES]:
                 example = examples["train"][index]
@@ -379,16 +390,17 @@ def train_all(
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             schedule.step()
+            averaging.update_parameters(network)
             if step % 50 == 0:
                 left = (time.perf_counter() - started) / (step + 1)
-                left *= len(order) // _ALL_EXAMPLES - step - 1
+                left *= num_steps - step - 1
                 recent = np.mean(losses[-50 * _ALL_EXAMPLES :])
                 print(f"epoch {epoch + 1} loss {recent:.4f}, {left / 60:.1f} min left", flush=True)
-        found = validate(network, examples["validation"], cache)
+        found = validate(averaged, examples["validation"], cache)
         report(log, f"epoch {epoch + 1}", found)
         if np.mean(list(found.values())) > np.mean(list(best.values())):
             best = found
-            write(network, out, log)
+            write(averaged, out, log)
 
 
 def example_loss(

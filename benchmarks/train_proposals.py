@@ -1,7 +1,7 @@
-"""Trains the head that proposes regions without a detector, and writes its weights and figures.
+"""Trains what proposes regions without a detector, and writes its weights and figures.
 
 ``python -m benchmarks.train_proposals --data ../shared/data --cache FOLDER`` needs the pairs
-(``benchmarks.build_pairs``) and the trained network, whose features stay as they are. What the
+(``benchmarks.build_pairs``) and the trained metrics, whose features it takes as they are. What the
 teachers see is cached; the rest takes some minutes on one core, less on CUDA.
 """
 
@@ -22,13 +22,12 @@ from ratesight.metrics.coco_map import mean_average_precision
 from ratesight.metrics.detection_counts import DetectionCounts, count_detections
 from ratesight.metrics.learned import load_network, to_tensor
 from ratesight.metrics.region_proposals import (
-    BACKBONE_KEY,
     MAX_SIDE,
     PROPOSED,
     Entry,
     ProposalDetector,
     ProposalHead,
-    backbone_sha256,
+    ProposalNetwork,
     load_proposal_detector,
     used_levels,
 )
@@ -99,31 +98,34 @@ def main() -> None:
     cv2.setNumThreads(1)
     started = time.perf_counter()
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    network = ProposalNetwork().eval().to(device).to(memory_format=torch.channels_last)
     if arguments.untrained:
-        network = SimilarityNetwork(()).eval().to(device)
-        load_backbone(network, arguments.data / "weights" / "mobilenetv3_small_timm.safetensors")
+        load_backbone(
+            network.features, arguments.data / "weights" / "mobilenetv3_small_timm.safetensors"
+        )
+    elif arguments.epochs:
+        trained, _ = load_network(arguments.network, device)
+        network.features.stem.load_state_dict(trained.stem.state_dict())
+        network.features.stages.load_state_dict(trained.stages.state_dict())
     else:
-        network, _ = load_network(arguments.network, device)
+        network = load_proposal_detector(weights=arguments.out / "proposals.safetensors").network
     taught = read_taught(arguments.data, arguments.cache, arguments.jobs)
     teaching_seconds, started = time.perf_counter() - started, time.perf_counter()
     parts = {split: [one for one in taught if one.split == split] for split in _SPLITS}
-    if arguments.epochs:
-        head, log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
-    else:
-        head, log = load_proposal_detector(weights=arguments.out / "proposals.safetensors").head, []
-    shift_scores(head, network, parts["validation"], device)
+    log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
+    shift_scores(network, parts["validation"], device)
     arguments.out.mkdir(parents=True, exist_ok=True)
     partial = arguments.out / "proposals.part"
-    state = {name: value.cpu().contiguous() for name, value in head.state_dict().items()}
-    save_file(state, partial, {BACKBONE_KEY: backbone_sha256(network)})
+    save_file(
+        {name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial
+    )
     partial.rename(arguments.out / "proposals.safetensors")
     training_seconds = time.perf_counter() - started
     figures = {
-        split: evaluate(detector_of(network, head, device), parts[split])
+        split: evaluate(detector_of(network, device), parts[split])
         for split in ("validation", "test")
     }
     results = {
-        "backbone_sha256": backbone_sha256(network),
         "pictures": {split: len(some) for split, some in parts.items()},
         "score": SCORE,
         "figures": figures,
@@ -143,18 +145,23 @@ _SPLITS = ("train", "validation", "test")
 
 
 def train(
-    network: SimilarityNetwork,
+    network: ProposalNetwork,
     taught: Sequence[Taught],
     validation: Sequence[Taught],
     num_epochs: int,
     device: str,
-) -> tuple[ProposalHead, list[dict[str, float]]]:
-    """Returns the head of the epoch that finds best on validation pictures, and the course."""
+) -> list[dict[str, float]]:
+    """Trains the head, keeps the epoch that finds best on validation pictures; returns the course.
+
+    Without epochs it leaves the network as it is.
+    """
+    if not num_epochs:
+        return []
     random = np.random.default_rng(_SEED)
     started = time.perf_counter()
-    examples = list(make_examples(network, taught, random, device))
+    examples = list(make_examples(network.features, taught, random, device))
     print(f"{len(examples)} examples in {time.perf_counter() - started:.0f} s", flush=True)
-    head = ProposalHead().to(device)
+    head = network.head
     normalise(head, examples)
     optimizer = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -179,7 +186,7 @@ def train(
             optimizer.step()
             schedule.step()
             losses.append(total)
-        found = evaluate(detector_of(network, head, device), validation)["all"]
+        found = evaluate(detector_of(network, device), validation)["all"]
         precision: dict[str, float] = {kind: found[kind]["average_precision_50"] for kind in found}
         log.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), **precision})
         print(log[-1], f"{time.perf_counter() - started:.0f} s", flush=True)
@@ -187,7 +194,7 @@ def train(
             best = float(np.mean(list(precision.values())))
             state = {name: value.clone() for name, value in head.state_dict().items()}
     head.load_state_dict(state)
-    return head.eval(), log
+    return log
 
 
 def make_examples(
@@ -333,12 +340,11 @@ def box_loss(distances: Tensor, boxes: Tensor, heat: Tensor) -> Tensor:
     return (losses * shares).sum()
 
 
-def shift_scores(
-    head: ProposalHead, network: SimilarityNetwork, validation: Sequence[Taught], device: str
-) -> None:
+def shift_scores(network: ProposalNetwork, validation: Sequence[Taught], device: str) -> None:
     """Makes ``SCORE`` the one of the best F2 on validation pictures, for each class."""
-    seen = look(detector_of(network, head, device), validation)
+    seen = look(detector_of(network, device), validation)
     targets = [one.regions for one in validation]
+    head = network.head
     assert head.centres.bias is not None
     with torch.no_grad():
         for index, kind in enumerate(PROPOSED):
@@ -385,15 +391,10 @@ def look(detector: ProposalDetector, taught: Sequence[Taught]) -> list[Detection
     return [detector.detect([one.picture()], _FAINT)[0] for one in taught]
 
 
-def detector_of(network: SimilarityNetwork, head: ProposalHead, device: str) -> ProposalDetector:
-    """Returns a head in training as a detector."""
+def detector_of(network: ProposalNetwork, device: str) -> ProposalDetector:
+    """Returns a network in training as a detector."""
     return ProposalDetector(
-        network=network,
-        head=head.eval(),
-        kinds=PROPOSED,
-        weights_sha256="",
-        network_sha256="",
-        device=device,
+        network=network.eval(), kinds=PROPOSED, weights_sha256="", device=device
     )
 
 

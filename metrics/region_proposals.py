@@ -1,8 +1,8 @@
-"""Regions without a detector: the network of the learned metrics proposes them by itself.
+"""Regions without a detector: a network like that of the learned metrics proposes them.
 
 A small head on its features, taught by detectors, says where an object, a face or a plate is. Its
-boxes are rougher than a detector's, and an object has no class; it needs no other weights than
-ours, and the features of a reference picture are made by the metric anyway.
+boxes are rougher than a detector's, and an object has no class; it needs no weights but those that
+ship. The features are its own, so that those of the metrics can be trained without it.
 
 Source: centres as peaks of a heat map for each class, and distances to the four sides at each cell,
 Liu et al., "Training-Time-Friendly Network for Real-Time Object Detection", arXiv 1909.00700.
@@ -22,23 +22,21 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor, nn
 from torchvision.ops import batched_nms  # type: ignore[import-untyped]  # it ships no types
 
 from .boxes import Detections
 from .detector import Detector, Picture
 from .errors import WeightsError
-from .learned import WEIGHTS as NETWORK_WEIGHTS
-from .learned import load_network, resized, to_tensor
+from .learned import resized, to_tensor
 from .similarity_network import LEVEL_CHANNELS, SimilarityNetwork
 
 Proposed = Literal["object", "face", "plate"]
 PROPOSED: tuple[Proposed, ...] = get_args(Proposed)
-VERSION = "proposals 1"
+VERSION = "proposals 2"
 WEIGHTS = Path(__file__).parent / "weights" / "proposals.safetensors"
-# Where the weights say which features they were trained on.
-BACKBONE_KEY = "backbone_sha256"
 # Longest side in pixels of what the network sees: what the detectors that taught it look at.
 MAX_SIDE = 640
 # The levels used, of SimilarityNetwork.levels(), by stride.
@@ -50,6 +48,20 @@ _GROUPS = 8
 _NMS_IOU, _MAX_PEAKS = 0.6, 500
 # A distance is at most e^5 cells: more than any picture has.
 _MAX_LOG_DISTANCE = 5.0
+
+
+class ProposalNetwork(nn.Module):
+    """Features, and the head that finds regions in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = SimilarityNetwork(())
+        self.head = ProposalHead()
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what the head makes of (batch, 3, height, width) RGB in [-1, 1]."""
+        found: tuple[Tensor, Tensor] = self.head(used_levels(self.features.levels(pictures)))
+        return found
 
 
 class ProposalHead(nn.Module):
@@ -135,16 +147,13 @@ class ProposalDetector:
 
     Attributes:
         kinds: What it proposes; each is the class name of its regions.
-        weights_sha256: Of the head's file.
-        network_sha256: Of the features that it looks at.
+        weights_sha256: Of the file.
         device: ``cpu`` or ``cuda:0``.
     """
 
-    network: SimilarityNetwork
-    head: ProposalHead
+    network: ProposalNetwork
     kinds: tuple[Proposed, ...]
     weights_sha256: str
-    network_sha256: str
     device: str
 
     def __post_init__(self) -> None:
@@ -154,7 +163,7 @@ class ProposalDetector:
     @property
     def version(self) -> str:
         return (
-            f"{VERSION} {'+'.join(self.kinds)} {self.weights_sha256} on {self.network_sha256} "
+            f"{VERSION} {'+'.join(self.kinds)} {self.weights_sha256} "
             f"torch {torch.__version__} on {self.device.partition(':')[0]}"
         )
 
@@ -175,8 +184,7 @@ class ProposalDetector:
     def _detect(self, picture: Picture, min_score: float) -> Detections:
         seen = reduced(picture)
         with torch.inference_mode():
-            levels = self.network.levels(to_tensor(seen[None]).to(self.device))
-            centres, distances = self.head(used_levels(levels))
+            centres, distances = self.network(to_tensor(seen[None]).to(self.device))
             size = (seen.shape[1], seen.shape[0])
             boxes, scores, classes = decode(centres[0], distances[0], size, min_score)
         wanted = [
@@ -237,74 +245,46 @@ def decode(
     return boxes[kept], found[kept], classes[kept]
 
 
-def backbone_sha256(network: SimilarityNetwork) -> str:
-    """Returns what tells features apart: a head fits those that it was trained on alone."""
-    digest = hashlib.sha256()
-    for part in (network.stem, network.stages):
-        for name, value in sorted(part.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def load_proposal_detector(
-    kinds: Sequence[Proposed] = PROPOSED,
-    *,
-    weights: Path = WEIGHTS,
-    network_weights: Path = NETWORK_WEIGHTS,
+    kinds: Sequence[Proposed] = PROPOSED, *, weights: Path = WEIGHTS
 ) -> ProposalDetector:
     """Returns what proposes regions, on CUDA where there is one.
 
     Args:
         kinds: Of regions; all others are left out.
-        weights: Of the head.
-        network_weights: Of the learned metrics' network, whose features it looks at.
 
     Raises:
-        WeightsError: One of the files is missing or damaged, or they do not belong together.
+        WeightsError: The file is missing or damaged, or holds other weights.
         ValueError: A kind is unknown, or there is none.
     """
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    network, _ = load_network(network_weights, device)
-    head, weights_sha256, trained_on = _load_head(weights, device)
-    network_sha256 = backbone_sha256(network)
-    if trained_on != network_sha256:
-        raise WeightsError(
-            f"region proposals must be trained on the features of {network_weights}, {weights} was "
-            f"on others; train them again (benchmarks/train_proposals.py)"
-        )
+    network, digest = _load_network(weights, device)
     return ProposalDetector(
-        network=network,
-        head=head,
-        kinds=tuple(kinds),
-        weights_sha256=weights_sha256,
-        network_sha256=network_sha256,
-        device=device,
+        network=network, kinds=tuple(kinds), weights_sha256=digest, device=device
     )
 
 
 @cache
-def _load_head(weights: Path, device: str) -> tuple[ProposalHead, str, str]:
-    """Returns the head, the SHA-256 of its file, and that of the features it was trained on."""
+def _load_network(weights: Path, device: str) -> tuple[ProposalNetwork, str]:
+    """Returns the network, ready to use, and the SHA-256 of its file."""
     try:
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-        with safe_open(weights, "pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
-            trained_on = (file.metadata() or {}).get(BACKBONE_KEY, "")
+        content = weights.read_bytes()
+        state = load(content)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"weights of the region proposals must be a safetensors file, {weights}: {error}; "
             f"install ratesight again, or train them (benchmarks/train_proposals.py)"
         ) from error
-    head = ProposalHead()
+    network = ProposalNetwork()
     try:
-        head.load_state_dict(state)
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise WeightsError(
             f"weights of the region proposals must be those of this version, {weights} holds "
             f"others: {str(error).splitlines()[0]}"
         ) from error
-    return head.eval().to(device), digest, trained_on
+    network.eval().to(device).to(memory_format=torch.channels_last)
+    return network, hashlib.sha256(content).hexdigest()[:16]
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

@@ -15,15 +15,14 @@ from ratesight.metrics.detector import Detector, Picture, load_detector
 from ratesight.metrics.errors import WeightsError
 from ratesight.metrics.learned import WEIGHTS as NETWORK_WEIGHTS
 from ratesight.metrics.region_proposals import (
-    BACKBONE_KEY,
     PROPOSED,
     WEIGHTS,
     ProposalDetector,
-    ProposalHead,
+    ProposalNetwork,
     decode,
     load_proposal_detector,
 )
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 SCORE = 0.4  # that regions count from
 MEGABYTE = 1e6
@@ -240,18 +239,9 @@ def test_weights_of_another_network_are_refused() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_weights_for_other_features_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "other.safetensors"
-    save_file(load_file(WEIGHTS), file, {BACKBONE_KEY: "0123456789abcdef"})
-
-    with pytest.raises(WeightsError, match=r"trained on the features of .*; train them again"):
-        load_proposal_detector(weights=file)
-
-
 def test_other_weights_are_another_version(tmp_path: Path, proposals: ProposalDetector) -> None:
     file = tmp_path / "other.safetensors"
-    metadata = {BACKBONE_KEY: proposals.network_sha256}
-    save_file(ProposalHead().state_dict(), file, metadata)
+    save_file(ProposalNetwork().state_dict(), file)
 
     assert load_proposal_detector(weights=file).version != proposals.version
 

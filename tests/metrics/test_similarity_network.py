@@ -2,16 +2,20 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from ratesight.metrics.similarity_network import (
+    BACKBONE,
     LEVEL_CHANNELS,
     NUM_STATISTICS,
     NUM_VIEWS,
     Regions,
     SimilarityNetwork,
+    backbone,
     identity,
     similarity,
 )
+from torch import nn
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ class TestSimilarity:
             first.mean(), (first**2).mean(), second.mean(), (second**2).mean(),
             (first * second).mean(),
         )  # fmt: skip
-        mean, structure, variance, error = similarity(*map(torch.tensor, moments)).tolist()
+        mean, structure, variance, error, detail = similarity(*map(torch.tensor, moments)).tolist()
         assert mean == pytest.approx(
             2 * first.mean() * second.mean() / (first.mean() ** 2 + second.mean() ** 2), rel=1e-3
         )
@@ -50,10 +54,48 @@ class TestSimilarity:
         assert error == pytest.approx(
             np.log(((first - second) ** 2).mean() / first.var()), abs=2e-3
         )
+        assert detail == pytest.approx(np.log(first.var()), abs=2e-3)
 
     def test_flat_regions_are_numbers(self):
         flat = torch.zeros(4)
         assert torch.isfinite(similarity(flat, flat, flat, flat, flat)).all()
+
+
+class TestFeatures:
+    def test_normalisation_becomes_part_of_the_convolutions(self):
+        torch.manual_seed(3)
+        model = timm.create_model(BACKBONE, pretrained=False).eval().requires_grad_(False)
+        norms = [one for one in model.modules() if isinstance(one, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.running_mean.normal_(std=0.2)
+            norm.running_var.uniform_(0.5, 2)
+            norm.weight.data.uniform_(0.5, 2)
+            norm.bias.data.normal_(std=0.2)
+        picture = noise(1, 3, 65, 97)
+        expected = [model.bn1(model.conv_stem(picture))]
+        for block in list(model.blocks.children())[:5]:
+            expected.append(block(expected[-1]))
+
+        stem, stages = backbone(model)
+
+        found = [stem(picture)]
+        for stage in stages:
+            found.append(stage(found[-1]))
+        assert not any(
+            isinstance(one, nn.BatchNorm2d) for one in (*stem.modules(), *stages.modules())
+        )
+        for one, other in zip(found, expected, strict=True):
+            assert torch.allclose(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+    def test_gradients_are_those_of_the_mean_of_the_colours(self, network):
+        picture = noise(1, 3, 20, 30)
+        finest, _ = network.fine_levels(picture)
+        grey = picture.mean(1)
+        assert torch.equal(finest[:, :3], picture)
+        assert torch.allclose(finest[0, 3, :, :-1], grey.diff(dim=2)[0], atol=1e-6)
+        assert torch.allclose(finest[0, 4, :-1], grey.diff(dim=1)[0], atol=1e-6)
+        assert not finest[0, 3, :, -1].any()
+        assert not finest[0, 4, -1].any()
 
 
 class TestStatistics:
