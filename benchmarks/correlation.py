@@ -33,6 +33,7 @@ from .predictors import Predictor, cached_values
 from .rank_correlation import (
     Bootstrap,
     Estimate,
+    as_lossy,
     draw_clusters,
     fit_logistic,
     krcc,
@@ -175,7 +176,11 @@ def subsets(table: PairTable, target: Target) -> Iterator[tuple[str, Bools]]:
         kinds = sorted(set(table.kinds.tolist()))
         for kind in kinds if len(kinds) > 1 else ():
             yield kind, scope & (table.kinds == kind)
-        yield "seen codecs", scope & (table.codecs != UNSEEN_CODEC)
+        unseen = scope & (table.codecs == UNSEEN_CODEC)
+        seen = scope & ~unseen
+        yield "seen codecs", seen
+        if unseen.any():
+            yield f"as lossy as {UNSEEN_CODEC}", as_lossy(_kept(table, target), seen, unseen)
         for codec in sorted(set(table.codecs.tolist())):
             yield codec, scope & (table.codecs == codec)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 _OURS = ("ours", "ours, general")
 _LEVELS = ("object", "frame", "setting", "within")
+_LEVEL_NAMES = {"object": "an object", "setting": "a setting", "within": "within an object"}
 _MEAN = "mean"
 _WRITTEN = {"haarpsi": "HaarPSI", "ms_ssim": "MS-SSIM", "lpips_like": "LPIPS-like",
             "dists_like": "DISTS-like", **{name: name for name in _OURS}}  # fmt: skip
@@ -38,9 +40,10 @@ def correlations(results: dict[str, Any]) -> str:
 def generalisation(results: dict[str, Any]) -> str:
     """Returns how the metrics hold for each task, on codecs and machines they never saw."""
     lines = [
-        "| task | ours | general head | best ordinary metric | seen codecs | SVT-AV1, not trained "
-        "on | each machine (* not trained on) | one machine predicting another |",
-        "|---|---|---|---|---|---|---|---|",
+        "| task | ours | general head | best ordinary metric | seen codecs | the same, as lossy as "
+        "SVT-AV1 | SVT-AV1, not trained on | each machine (* not trained on) | one machine "
+        "predicting another |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     unseen, held_out = results["unseen_codec"], results["held_out_machines"]
     for task, tables in results["tasks"].items():
@@ -69,11 +72,47 @@ def generalisation(results: dict[str, Any]) -> str:
             _interval(_best(rows, "ours, general", "srcc")),
             f"{_written(best)} {_plain(ordinary[best])}",
             _plain(_best(_rows(tables, "object", _MEAN, "seen codecs"), "ours", "srcc")),
+            _plain(_best(_rows(tables, "object", _MEAN, f"as lossy as {unseen}"), "ours", "srcc")),
             _plain(_best(_rows(tables, "object", _MEAN, unseen), "ours", "srcc")),
             ", ".join(machines),
             between,
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def another_machine(results: dict[str, Any]) -> str:
+    """Returns how ours compares with a real machine, and how well anything could do, for objects.
+
+    The ceiling is Spearman's and Brown's (1910): machines that correlate by r, averaged over n,
+    correlate with what they have in common by sqrt(n r / (1 + (n - 1) r)).
+    """
+    (held_out,) = (name for name in results["held_out_machines"] if name.startswith("yolo"))
+    tables = results["tasks"]["objects"]
+    lines = [
+        f"| predictor | of | {' | '.join(_LEVEL_NAMES.values())} |",
+        "|" + "---|" * (len(_LEVEL_NAMES) + 2),
+    ]
+    target = "training mean, common"
+    for name, of in (("ours", "region"), (held_out, "machine")):
+        cells = [
+            _interval(row["srcc"])
+            for level in _LEVEL_NAMES
+            for row in tables[level]
+            if (row["target"], row["subset"]) == (target, "all")
+            and (row["predictor"], row["of"]) == (name, of)
+        ]
+        lines.append(f"| {name} | mean of the other two machines | {' | '.join(cells)} |")
+    ceilings = []
+    for level in _LEVEL_NAMES:
+        between = [
+            row["srcc"][0]
+            for row in tables[level]
+            if row["of"] == "machine" and row["subset"] == "all" and "mean" not in row["target"]
+        ]
+        agreement = sum(between) / len(between)
+        ceilings.append(f"{math.sqrt(3 * agreement / (1 + 2 * agreement)):.2f}")
+    lines.append(f"| what the three have in common | mean of all three | {' | '.join(ceilings)} |")
     return "\n".join(lines) + "\n"
 
 

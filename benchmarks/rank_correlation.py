@@ -25,6 +25,8 @@ _MAX_KRCC_PAIRS = 1000
 # Resamples whose ranks are made at once, which bounds the memory.
 _BATCH = 50
 _LEAST_PAIRS = 3
+# Kept shares between which pairs count as alike.
+_KEPT_EDGES = np.array([0, 0.05, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.97, 1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,28 @@ def ordered_rightly(
     kept = np.flatnonzero(np.abs(wanted) > least_difference)
     said = prediction[pairs[kept, 0]] - prediction[pairs[kept, 1]]
     return (np.sign(said) * np.sign(wanted[kept]) + 1) / 2, kept
+
+
+def as_lossy(kept: Floats, pool: Bools, wanted: Bools) -> Bools:
+    """Returns as many pairs of a pool as can be that keep what the wanted ones keep.
+
+    A codec whose versions lose little is harder to rank, whoever ranks: codecs compare on pairs
+    whose kept shares are distributed alike.
+
+    Args:
+        kept: Share kept of each pair, in [0, 1].
+        pool, wanted: Which pairs there are to choose from, and whose distribution is wanted.
+    """
+    shares = np.histogram(kept[wanted], _KEPT_EDGES)[0] / wanted.sum()
+    available = np.histogram(kept[pool], _KEPT_EDGES)[0]
+    size = np.min(available[shares > 0] / shares[shares > 0])
+    random = np.random.default_rng(0)
+    chosen = np.zeros_like(pool)
+    bins = np.digitize(kept, _KEPT_EDGES[1:-1])
+    for index, share in enumerate(shares):
+        here = np.flatnonzero(pool & (bins == index))
+        chosen[random.permutation(here)[: round(share * size)]] = True
+    return chosen
 
 
 @dataclass(frozen=True, eq=False)

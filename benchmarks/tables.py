@@ -44,6 +44,7 @@ def main() -> int:
             "search replay": search_replay_table.table(_load("search_replay")),
             "unseen clips": unseen_table.table(_load("unseen_clips")),
             "correlation": metric_tables.correlations(correlation),
+            "another machine": metric_tables.another_machine(correlation),
             "generalisation": metric_tables.generalisation(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),

@@ -24,6 +24,26 @@ def rank_correlation() -> ModuleType:
     return module
 
 
+class TestAsLossy:
+    def test_what_is_chosen_keeps_what_is_wanted(self, rank_correlation: ModuleType) -> None:
+        random = np.random.default_rng(0)
+        kept = np.concatenate([random.uniform(size=4000), random.beta(6, 1, size=1000)])
+        wanted = np.arange(5000) >= 4000
+        chosen = rank_correlation.as_lossy(kept, ~wanted, wanted)
+        assert not (chosen & wanted).any()
+        quantiles = [0.1, 0.25, 0.5, 0.75, 0.9]
+        expected = np.quantile(kept[wanted], quantiles)
+        assert np.quantile(kept[chosen], quantiles) == pytest.approx(expected, abs=0.02)
+        assert np.quantile(kept[~wanted], quantiles) != pytest.approx(expected, abs=0.1)
+        # A twelfth of the pool lies between 0.9 and 0.97, 0.3 of what is wanted: about 300 of 0.3.
+        assert chosen.sum() > 600
+
+    def test_alike_ones_are_all_chosen(self, rank_correlation: ModuleType) -> None:
+        kept = np.tile([0.0, 0.3, 0.65, 0.95, 1.0], 20)
+        wanted = np.arange(100) >= 50
+        assert rank_correlation.as_lossy(kept, ~wanted, wanted).tolist() == (~wanted).tolist()
+
+
 class TestCorrelations:
     def test_known_values(self, rank_correlation: ModuleType) -> None:
         prediction, target = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 4, 3, 5])
