@@ -1,7 +1,7 @@
 """Builds all labelled pairs that the learned metrics are trained and judged on.
 
-``python -m benchmarks.build_pairs --data ../shared/data --cache FOLDER`` takes about half an hour
-on two cores and 4 GB, and goes on where it was stopped.
+``python -m benchmarks.build_pairs --data ../shared/data --cache FOLDER`` takes about an hour and
+a half on two cores and 12 GB, and goes on where it was stopped.
 """
 
 from __future__ import annotations
