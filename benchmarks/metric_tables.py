@@ -61,10 +61,7 @@ def generalisation(results: dict[str, Any]) -> str:
             for name in dict.fromkeys(row["target"] for row in every)
             if _is_machine(name)
         ]
-        others = [
-            row["srcc"][0] for row in every if row["of"] == "machine" and row["subset"] == "all"
-            and "mean" not in row["target"] and row["srcc"]
-        ]  # fmt: skip
+        others = _between_machines(every)
         between = f"{min(others):.2f} to {max(others):.2f}" if others else ""
         cells = [
             task,
@@ -105,11 +102,7 @@ def another_machine(results: dict[str, Any]) -> str:
         lines.append(f"| {name} | mean of the other two machines | {' | '.join(cells)} |")
     ceilings = []
     for level in _LEVEL_NAMES:
-        between = [
-            row["srcc"][0]
-            for row in tables[level]
-            if row["of"] == "machine" and row["subset"] == "all" and "mean" not in row["target"]
-        ]
+        between = _between_machines(tables[level])
         agreement = sum(between) / len(between)
         ceilings.append(f"{math.sqrt(3 * agreement / (1 + 2 * agreement)):.2f}")
     lines.append(f"| what the three have in common | mean of all three | {' | '.join(ceilings)} |")
@@ -163,6 +156,14 @@ def _rows(
         for row in tables[level]
         if (row["target"], row["subset"]) == (target, subset) and row["of"] != "machine"
     ]
+
+
+def _between_machines(rows: Iterable[dict[str, Any]]) -> list[float]:
+    """Returns SRCC of each machine that predicts another one alone."""
+    return [
+        row["srcc"][0] for row in rows if row["of"] == "machine" and row["subset"] == "all"
+        and "mean" not in row["target"] and row["srcc"]
+    ]  # fmt: skip
 
 
 def _best(rows: Iterable[dict[str, Any]], name: str, what: str) -> list[float] | None:

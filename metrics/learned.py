@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +12,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from .boxes import Detections, Floats
 from .detector import Detector
-from .errors import WeightsError
 from .feature_file import FeatureFile, Kept
 from .similarity_network import (
     LEVEL_CHANNELS,
@@ -29,6 +25,7 @@ from .similarity_network import (
     channels_last,
 )
 from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
+from .trained_weights import load_trained
 
 LearnedTask = Literal["objects", "faces", "plates", "general"]
 VERSION = "similarity 2"
@@ -263,24 +260,11 @@ def load_network(weights: Path = WEIGHTS, device: str = "cpu") -> tuple[Similari
     Raises:
         WeightsError: There is no such file, or it holds other weights.
     """
-    try:
-        content = weights.read_bytes()
-        state = load(content)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"weights of the learned metrics must be a safetensors file, {weights}: {error}; "
-            f"install ratesight again, or train them (benchmarks/train_metrics.py)"
-        ) from error
     network = SimilarityNetwork(get_args(LearnedTask))
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"weights of the learned metrics must be those of this version, {weights} holds "
-            f"others: {str(error).splitlines()[0]}"
-        ) from error
-    network.eval().to(device).to(memory_format=torch.channels_last)
-    return network, hashlib.sha256(content).hexdigest()[:16]
+    digest = load_trained(
+        network, weights, device, what="learned metrics", training="train_metrics"
+    )
+    return network, digest
 
 
 def load_learned_metric(

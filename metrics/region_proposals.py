@@ -13,7 +13,6 @@ since the peaks of a large object can be several.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,16 +21,14 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 from torchvision.ops import batched_nms  # type: ignore[import-untyped]  # it ships no types
 
 from .boxes import Detections
 from .detector import Detector, Picture
-from .errors import WeightsError
 from .learned import resized, to_tensor
 from .similarity_network import LEVEL_CHANNELS, SimilarityNetwork
+from .trained_weights import load_trained
 
 Proposed = Literal["object", "face", "plate"]
 PROPOSED: tuple[Proposed, ...] = get_args(Proposed)
@@ -267,24 +264,11 @@ def load_proposal_detector(
 @cache
 def _load_network(weights: Path, device: str) -> tuple[ProposalNetwork, str]:
     """Returns the network, ready to use, and the SHA-256 of its file."""
-    try:
-        content = weights.read_bytes()
-        state = load(content)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"weights of the region proposals must be a safetensors file, {weights}: {error}; "
-            f"install ratesight again, or train them (benchmarks/train_proposals.py)"
-        ) from error
     network = ProposalNetwork()
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"weights of the region proposals must be those of this version, {weights} holds "
-            f"others: {str(error).splitlines()[0]}"
-        ) from error
-    network.eval().to(device).to(memory_format=torch.channels_last)
-    return network, hashlib.sha256(content).hexdigest()[:16]
+    digest = load_trained(
+        network, weights, device, what="region proposals", training="train_proposals"
+    )
+    return network, digest
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:
