@@ -17,16 +17,16 @@ from ratesight.codecs.table import ENCODERS, Choice, Encoder, OptionValue
 from ratesight.metrics.object_iou import ObjectScores
 from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.events import TrialFinished, TuneEvent
-from ratesight.optimizer.measuring.bench import Bench, Measurement
+from ratesight.optimizer.measuring.bench import Bench, Benches, Measurement
 from ratesight.optimizer.measuring.measure import Measurer
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search import additive_model
 from ratesight.optimizer.search import candidate as candidate_module
 from ratesight.optimizer.search import search as search_module
 from ratesight.optimizer.search import study as study_module
+from ratesight.optimizer.search.anchor import SearchedClip, measure_anchor
 from ratesight.optimizer.search.candidate import Candidate
 from ratesight.optimizer.search.entrant import Entrant
-from ratesight.optimizer.search.search import measure_anchor
 from ratesight.optimizer.search.study import Sampler, open_study
 from ratesight.optimizer.search.study_storage import open_storage
 
@@ -71,6 +71,14 @@ class TableMeasurer:
         is_known = key in self.seen
         self.seen.add(key)
         return measurement_of(log_rate, quality), is_known
+
+    def measure_all(
+        self, benches: Sequence[Bench], settings: EncodeSettings
+    ) -> tuple[list[Measurement], bool]:
+        """The same for the only bench there is."""
+        (bench,) = benches
+        measurement, is_known = self.measure(bench, settings)
+        return [measurement], is_known
 
 
 def measurement_of(log_rate: float, quality: float) -> Measurement:
@@ -143,21 +151,22 @@ def _steps(
             name="replay",
             warm_starts=[dict(one) for one in variant.warm_starts],
         )
-        anchor = Entrant(
-            settings=request.anchor_settings,
-            clips=(_result(measure_anchor(request, bench, measurer)),),
-        )
+        clip = _result(measure_anchor(request, Benches(own=bench), measurer))
+        anchor = Entrant(settings=request.anchor_settings, clips=(clip.anchor,))
         result = search_module.SearchResult(
             anchor=anchor, first=anchor, best=anchor, best_cost=0.0, cost_before=0.0, started=0.0
         )
         numbers = range(request.num_trials)
-        for event in search_module._run_trials(request, [bench], study, measurer, result, numbers):
+        for event in search_module._run_trials(request, [clip], study, measurer, result, numbers):
             if isinstance(event, TrialFinished) and event.trial + 1 in trials:
-                yield _played_off(request, bench, result, measurer)
+                yield _played_off(request, clip, result, measurer)
 
 
 def _played_off(
-    request: TuneRequest, bench: Bench, result: search_module.SearchResult, measurer: Measurer
+    request: TuneRequest,
+    clip: SearchedClip,
+    result: search_module.SearchResult,
+    measurer: Measurer,
 ) -> Step:
     """Returns what a search recommends that ends here; the result stays as it is."""
     ended = replace(
@@ -169,7 +178,7 @@ def _played_off(
             for trial in result.finished
         ],
     )
-    for _ in search_module._play_off(request, [bench], ended, measurer):
+    for _ in search_module._play_off(request, [clip], ended, measurer):
         pass
     # Settings that were proposed twice are encoded once.
     encodes = {

@@ -8,12 +8,25 @@ from dataclasses import dataclass
 from .curves.curve import RdCurve, Reading
 from .errors import RequestError
 
+# What lies nearer to an end of (0, 1) than any measurement can tell.
+_RESOLUTION = 1e-6
+
+
+def clipped_quality(quality: float) -> float:
+    """Returns the nearest quality that may be a target."""
+    return min(max(quality, _RESOLUTION), 1 - _RESOLUTION)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetQuality:
-    """The lowest rate that keeps a quality in (0, 1)."""
+    """The lowest rate that keeps a quality in (0, 1).
+
+    Attributes:
+        or_less: Nobody named this quality: where a clip cannot have it, less will do.
+    """
 
     quality: float
+    or_less: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.quality < 1:

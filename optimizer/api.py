@@ -105,7 +105,9 @@ def aim_of(
         if target_quality is None:
             target_quality = min(max(_USUAL_QUALITY, low), high)
         return QualityRange(low=low, high=high, quality=target_quality)
-    return TargetQuality(quality=_USUAL_QUALITY if target_quality is None else target_quality)
+    if target_quality is None:
+        return TargetQuality(quality=_USUAL_QUALITY, or_less=True)
+    return TargetQuality(quality=target_quality)
 
 
 def recommend(

@@ -58,6 +58,22 @@ class PointMeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetMoved:
+    """The target is not met where the machine of the search would have met what was asked.
+
+    Attributes:
+        asked_quality: What was asked for.
+        quality: What is searched for: less, where nobody named a quality and that is out of reach.
+        metric_quality: What a learned metric says where the real machine keeps ``quality``; None
+            where a real machine steers, or there is none.
+    """
+
+    asked_quality: float
+    quality: float
+    metric_quality: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFinished:
     """One candidate is known well enough.
 
@@ -146,6 +162,7 @@ TuneEvent = (
     ClipLoaded
     | RegionsSkipped
     | PointMeasured
+    | TargetMoved
     | TrialFinished
     | SearchFinished
     | VerificationStarted

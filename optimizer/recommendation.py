@@ -132,13 +132,16 @@ class RealVerification:
 
     Attributes:
         quality: At the recommended settings.
-        quality_gap: That minus what the search promised by the metric.
+        expected_quality: What it keeps of the defaults where the metric says what it promises of
+            the recommended settings.
+        quality_gap: The difference of these.
         change: Of the winner against the anchor, on the real machine's own curves, at the quality
             that it gives the winner; at the target rate where there is one.
         anchor_curve, winner_curve: These.
     """
 
     quality: float
+    expected_quality: float
     quality_gap: float
     change: RateChange
     anchor_curve: tuple[RdPoint, ...]
@@ -216,6 +219,10 @@ class Recommendation:
             noisy than the change at one quality. None where they share none.
         bd_rate_interval_percent: Its 95 % bootstrap interval over frames.
         bd_rate_qualities: Lowest and highest quality of that.
+        target_quality: What is kept at the lowest rate; on the scale of the real machine where
+            there is one.
+        metric_target_quality: The same on the scale of the learned metric that steered: what it
+            says of the defaults where the real machine keeps the target; None without either.
         quality_range: Lowest and highest quality that a search by BD-rate counted; else None.
         search_cost_percent: What the search believed of its best, on its own frames: rate change
             at the target quality, or quality lost at the target rate. The best of many noisy
@@ -251,6 +258,7 @@ class Recommendation:
     bd_rate_qualities: tuple[float, float] | None
     search_cost_percent: float
     target_quality: float | None
+    metric_target_quality: float | None
     target_rate_kbps: float | None
     quality_range: tuple[float, float] | None
     quality: float
@@ -275,6 +283,13 @@ class Recommendation:
     provenance: dict[str, Json]
     shots: tuple[ShotCrf, ...] | None = None
     per_shot: PerShot | None = None
+
+    @property
+    def steered_quality(self) -> float | None:
+        """The target on the scale of the verified curves; None for a target rate."""
+        if self.metric_target_quality is not None:
+            return self.metric_target_quality
+        return self.target_quality
 
     @property
     def keeps_defaults(self) -> bool:

@@ -75,7 +75,7 @@ class TuneRequest:
     codec: Codec = "x264"
     preset: str | None = None
     fixed_options: dict[str, OptionValue] = field(default_factory=dict)
-    aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95))
+    aim: Aim = field(default_factory=lambda: TargetQuality(quality=0.95, or_less=True))
     machine: MachineChoice = field(default_factory=MachineChoice)
     annotations: Path | None = None
     min_fps: float | None = None

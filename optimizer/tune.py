@@ -23,7 +23,7 @@ from ..metrics.feature_file import open_feature_file
 from ..metrics.task import TaskMachine
 from .aim import QualityRange, TargetRate
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
-from .measuring.bench import Bench, Sample, sampled_frames, settings_json, spread_segments
+from .measuring.bench import Bench, Benches, Sample, sampled_frames, settings_json, spread_segments
 from .measuring.machines import Machines, load_machines, object_machine
 from .measuring.measure import Measurer, open_measurer_of
 from .measuring.regions import RegionSource, object_regions
@@ -35,19 +35,19 @@ from .reports.moment import Version
 from .reports.moments import close_look
 from .reports.provenance import machines_used, provenance, regions_used
 from .request import TuneRequest
+from .search.anchor import SearchedClip, measure_anchor, target_text
 from .search.importance import importances
 from .search.option_space import Part
 from .search.search import (
     SearchResult,
     check_defaults_speed,
     cost_percent,
-    measure_anchor,
     search,
     search_regions,
 )
 from .search.study import Study, open_study
 from .search.study_storage import StudyStorage, open_storage
-from .search.verification import Benches, Verification, verify
+from .search.verification import Verification, verify
 from .search.warm_start import clip_features, remember_winner, similar_winners
 from .shots.per_shot import share_bits
 
@@ -118,6 +118,12 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         bench = bench_on(segments, sample, machines.own)
         yield _clip_loaded(source, bench)
         notes = []
+        real_bench = None
+        if machines.real is not None:
+            try:
+                real_bench = bench_on(segments, sample, machines.real)
+            except NoObjectsError as error:
+                notes.append(f"The target is on the metric's own scale: {error}.")
         share = _share_at_defaults(request, bench)
         if share is not None and share > _NEARLY_ALL:
             yield RegionsSkipped(region_share=share)
@@ -134,8 +140,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             phase=0,
             annotations=annotations,
         )
-        searched = frozenset(bench.frames)
-        unseen = [pair for pair in sample if pair[0] not in searched]
+        searched_frames = frozenset(bench.frames)
+        unseen = [pair for pair in sample if pair[0] not in searched_frames]
         judges: dict[str, Bench | None] = {"real": None, "second": None}
         for role, what, machine in (
             ("real", "the real machine", machines.real),
@@ -159,6 +165,10 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         if warm:
             names = ", ".join(one.clip for one in warm)
             notes.append(f"The search set out from what won on clips like this one: {names}.")
+        searched = yield from measure_anchor(request, Benches(own=bench, real=real_bench), measurer)
+        if (text := target_text(request.aim, searched.target)) is not None:
+            notes.append(text)
+        request = replace(request, aim=searched.aim)
         study = _open_study(
             request,
             storage,
@@ -167,8 +177,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             request.fixed_options,
             warm_starts=[one.options for one in warm],
         )
-        anchor = yield from measure_anchor(request, bench, measurer)
-        results = [(yield from search(request, [bench], [anchor], study, measurer))]
+        results = [(yield from search(request, [searched], study, measurer))]
         yield SearchFinished(part="encoder", importances=importances(study.live))
         if request.regions is not None:
             fixed = {**dict(results[0].best.settings.options), "roi": 1}
@@ -176,7 +185,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
             study = _open_study(request, storage, bench, "regions", fixed, results[0].best_cost)
             results.append(
-                (yield from search_regions(request, [bench], study, measurer, results[0]))
+                (yield from search_regions(request, [searched], study, measurer, results[0]))
             )
             yield SearchFinished(part="regions", importances=importances(study.live))
         verification = yield from verify(request, results, benches, measurer)
@@ -203,6 +212,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         yield Recommended(
             recommendation=_recommend(
                 request,
+                searched,
                 results,
                 verification,
                 per_shot,
@@ -323,6 +333,7 @@ def _looks(
 
 def _recommend(
     request: TuneRequest,
+    searched: SearchedClip,
     results: Sequence[SearchResult],
     verification: Verification,
     per_shot: PerShot | None,
@@ -340,17 +351,24 @@ def _recommend(
     settings = winner.ladder.at(winner.crf)
     expected_quality = winner.expected.quality_at_crf(winner.crf)
     gap = winner_examined.quality - expected_quality
-    real = None
-    if winner_examined.real_quality is not None and verification.real_change is not None:
+    real, real_quality = None, winner_examined.real_quality
+    if real_quality is not None and verification.real_change is not None:
+        expected_real = searched.expected_real_quality(expected_quality)
+        if expected_real is None:
+            expected_real = expected_quality
         real = RealVerification(
-            quality=winner_examined.real_quality,
-            quality_gap=winner_examined.real_quality - expected_quality,
+            quality=real_quality,
+            expected_quality=expected_real,
+            quality_gap=real_quality - expected_real,
             change=verification.real_change,
             anchor_curve=tuple(anchor.real.points),
             winner_curve=tuple(winner.real.points),
         )
     gaps = [gap] if real is None else [gap, real.quality_gap]
-    aim = request.aim
+    aim, target = searched.aim, searched.target
+    metric_target = None
+    if searched.real_anchor.measurements and not isinstance(aim, TargetRate):
+        metric_target = aim.quality
     overall = change.bd_rate
     return Recommendation(
         codec=request.codec,
@@ -366,9 +384,10 @@ def _recommend(
             None if overall is None else (overall.low_quality, overall.high_quality)
         ),
         search_cost_percent=cost_percent(request, min(one.best_cost for one in results)),
-        target_quality=None if isinstance(aim, TargetRate) else aim.quality,
-        target_rate_kbps=aim.rate_kbps if isinstance(aim, TargetRate) else None,
-        quality_range=(aim.low, aim.high) if isinstance(aim, QualityRange) else None,
+        target_quality=None if isinstance(target, TargetRate) else target.quality,
+        metric_target_quality=metric_target,
+        target_rate_kbps=target.rate_kbps if isinstance(target, TargetRate) else None,
+        quality_range=(target.low, target.high) if isinstance(target, QualityRange) else None,
         quality=expected_quality,
         verified_quality=winner_examined.quality,
         quality_gap=gap,

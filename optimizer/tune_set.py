@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -16,30 +16,25 @@ from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
-from .aim import QualityRange, TargetRate
+from .aim import Aim, QualityRange, TargetRate
 from .compare import ClipSkipped, frame_qualities
 from .curves.bd_comparison import Comparison, Rules, compare
 from .curves.interval import RateChange, block_frames
 from .errors import CurveError, RequestError, UnreachableError
 from .events import TuneEvent
-from .measuring.bench import Bench, settings_json
+from .measuring.bench import Bench, Benches, settings_json
 from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer_of
 from .measuring.store import Json, Store, key_sha256, open_store
 from .reports.provenance import machines_used, provenance
 from .request import TuneRequest
+from .search.anchor import SearchedClip, measure_anchor, target_text
 from .search.candidate import Candidate
-from .search.search import (
-    SearchResult,
-    check_defaults_speed,
-    cost_percent,
-    measure_anchor,
-    search,
-)
+from .search.search import SearchResult, check_defaults_speed, cost_percent, search
 from .search.search_benches import search_benches
 from .search.study import open_study
 from .search.study_storage import open_storage
-from .search.verification import Benches, Verified, contender_of, expect, measure_ladders, saves
+from .search.verification import Verified, contender_of, expect, measure_ladders, saves
 from .search.warm_start import ClipFeatures, clip_features, remember_winner, similar_winners
 from .set_recommendation import ClipOutcome, SetRecommendation
 
@@ -71,9 +66,13 @@ class _OnClip:
     """One clip of the set, ready to be searched on and to be verified on."""
 
     name: str
-    bench: Bench
+    searched: SearchedClip
     benches: Benches
-    anchor: Candidate
+
+    @property
+    def bench(self) -> Bench:
+        """What candidates are measured on."""
+        return self.searched.bench
 
 
 def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[SetEvent]:
@@ -83,7 +82,8 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
     is skipped and said.
 
     Args:
-        request: What is asked, the same of each clip; its own ``clip`` is one of them.
+        request: What is asked, the same of each clip; its own ``clip`` is one of them. A target
+            is read for each clip as ``measure_anchor`` does it.
 
     Raises:
         RequestError: What is asked is for one clip only, or names come twice.
@@ -132,17 +132,16 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
             warm_starts=warm_starts,
             min_fps=request.min_fps,
         )
-        result = yield from search(
-            request, [one.bench for one in ready], [one.anchor for one in ready], study, measurer
-        )
+        result = yield from search(request, [one.searched for one in ready], study, measurer)
         verified: list[tuple[Verified, Verified]] = []
         if result.best is not result.first:
             for number, one in enumerate(ready):
+                anchor, aim = one.searched.anchor, one.searched.aim
                 pair = (
-                    expect("anchor", one.anchor, one.anchor, request.aim),
-                    expect("options", result.best.clips[number], one.anchor, request.aim),
+                    expect("anchor", anchor, anchor, aim),
+                    expect("options", result.best.clips[number], anchor, aim),
                 )
-                yield from measure_ladders(pair, request.aim, one.benches, measurer)
+                yield from measure_ladders(pair, aim, one.benches, measurer)
                 verified.append(pair)
         found = _recommend(request, result, ready, verified, machines, measurer, skipped, started)
         if not found.keeps_defaults:
@@ -177,9 +176,9 @@ def _set_up(
         )
     )
 
-    bench, benches = search_benches(request, source, machines, measurer)
-    anchor = yield from measure_anchor(request, bench, measurer)
-    return _OnClip(name=clip.stem, bench=bench, benches=benches, anchor=anchor)
+    to_search, to_verify = search_benches(request, source, machines, measurer)
+    searched = yield from measure_anchor(request, to_search, measurer)
+    return _OnClip(name=clip.stem, searched=searched, benches=to_verify)
 
 
 def _warm_starts(
@@ -201,7 +200,7 @@ def _study_name(
     search_key: Json = {
         "benches": [one.bench.key for one in ready],
         "anchor": settings_json(request.anchor_settings),
-        "aim": str(request.aim),
+        "aims": [str(one.searched.aim) for one in ready],
         "sampler": request.search_sampler,
         "seed": request.seed,
         "under_way": request.num_under_way,
@@ -221,7 +220,12 @@ def _recommend(
     skipped: Sequence[ClipSkipped],
     started: float,
 ) -> SetRecommendation:
-    aim, notes = request.aim, list[str]()
+    aim = request.aim
+    notes = [
+        f"{one.name}: {text}"
+        for one in ready
+        if (text := target_text(aim, one.searched.target)) is not None
+    ]
     outcomes: tuple[ClipOutcome, ...] = ()
     comparisons: list[Comparison | None] = [None, None]
     if verified:
@@ -229,10 +233,22 @@ def _recommend(
             measurer.pool.map(lambda one, pair: _outcome(request, one, *pair), ready, verified)
         )
         comparisons = [
-            _compare(request, ready, [(one.ladder, two.ladder) for one, two in verified], notes),
+            _compare(
+                request,
+                _qualities([one.searched.aim for one in ready]),
+                ready,
+                [(one.ladder, two.ladder) for one, two in verified],
+                notes,
+            ),
             None
             if machines.real is None
-            else _compare(request, ready, [(one.real, two.real) for one, two in verified], notes),
+            else _compare(
+                request,
+                _qualities([aim]),
+                ready,
+                [(one.real, two.real) for one, two in verified],
+                notes,
+            ),
         ]
     own, real = comparisons
     is_better = bool(verified) and _is_better(request, own, [one.change for one in outcomes])
@@ -247,8 +263,11 @@ def _recommend(
     if verified:
         crfs = [two.crf if is_better else one.crf for one, two in verified]
     else:
-        crfs = [one.curve.crf_at(aim.rate_on(one.curve).value).value for one in result.anchor.clips]
-    gaps = [_gap(two if is_better else one) for one, two in verified]
+        crfs = [_crf_of_anchor(one.searched) for one in ready]
+    gaps = [
+        _gap(one.searched, pair[1] if is_better else pair[0])
+        for one, pair in zip(ready, verified, strict=False)
+    ]
     gap = median(gaps) if gaps else None
     middle = Crf(value=math.floor(median(crfs) * 2) / 2)
     return SetRecommendation(
@@ -289,15 +308,24 @@ def _real_changes(outcomes: Sequence[ClipOutcome]) -> list[RateChange]:
     return [one.real_change for one in outcomes if one.real_change is not None]
 
 
-def _gap(one: Verified) -> float:
-    """Returns the quality that is verified, by the lower of both machines, minus the expected."""
-    seen = [ladder.curve for ladder in (one.ladder, one.real) if ladder.measurements]
-    verified = min(curve.quality_at_crf(one.crf) for curve in seen)
-    return verified - one.expected.quality_at_crf(one.crf)
+def _crf_of_anchor(clip: SearchedClip) -> float:
+    """Returns where the defaults meet the aim, as the search knows them."""
+    curve = clip.anchor.curve
+    return curve.crf_at(clip.aim.rate_on(curve).value).value
+
+
+def _gap(clip: SearchedClip, one: Verified) -> float:
+    """Returns the quality that is verified minus the expected, by the machine that misses more."""
+    expected = one.expected.quality_at_crf(one.crf)
+    gaps = [one.ladder.curve.quality_at_crf(one.crf) - expected]
+    expected_real = clip.expected_real_quality(expected)
+    if one.real.measurements and expected_real is not None:
+        gaps.append(one.real.curve.quality_at_crf(one.crf) - expected_real)
+    return min(gaps)
 
 
 def _outcome(request: TuneRequest, one: _OnClip, anchor: Verified, tuned: Verified) -> ClipOutcome:
-    contender = contender_of(request, anchor, tuned, [tuned])
+    contender = contender_of(replace(request, aim=one.searched.aim), anchor, tuned, [tuned])
     return ClipOutcome(
         clip=one.name,
         clip_content_sha256=one.bench.source.content_sha256,
@@ -308,17 +336,25 @@ def _outcome(request: TuneRequest, one: _OnClip, anchor: Verified, tuned: Verifi
     )
 
 
+def _qualities(aims: Sequence[Aim]) -> tuple[float, float]:
+    """Returns the qualities that count: the median range of the aims, all where they have none."""
+    ranges = [one for one in aims if isinstance(one, QualityRange)]
+    if not ranges:
+        return -math.inf, math.inf
+    return median(one.low for one in ranges), median(one.high for one in ranges)
+
+
 def _compare(
     request: TuneRequest,
+    qualities: tuple[float, float],
     ready: Sequence[_OnClip],
     ladders: Sequence[tuple[Candidate, Candidate]],
     notes: list[str],
 ) -> Comparison | None:
     """Returns the BD-rate over the clips; a note where there is none."""
-    aim = request.aim
     rules = Rules(
         policy="monotone",
-        qualities=((aim.low, aim.high) if isinstance(aim, QualityRange) else (-math.inf, math.inf)),
+        qualities=qualities,
         block_frames=block_frames(request.verified_frames_per_second),
         seed=request.seed,
     )

@@ -257,13 +257,14 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
         Recommended,
         RegionsSkipped,
         ShotsFound,
+        TargetMoved,
         TrialFinished,
         VerificationStarted,
     )
     from ..measuring.store import open_store
     from ..recommendation import write_json
     from ..reports.files import tune_record, write_report
-    from ..reports.pictures import draw_curves
+    from ..reports.pictures import draw_curves, moved_target_text
     from ..reports.record import keep
     from ..tune import tune_events
     from .shots import write_commands
@@ -303,6 +304,14 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
                         f"regions would cover {event.region_share * 100:.0f} % of the picture: "
                         f"only options are searched"
                     )
+                case TargetMoved(quality=quality, metric_quality=metric_quality):
+                    if quality != event.asked_quality:
+                        console.print(
+                            f"quality {event.asked_quality:g} is out of reach here: searching at "
+                            f"{quality:g}"
+                        )
+                    if metric_quality is not None:
+                        console.print(moved_target_text(quality, metric_quality))
                 case PointMeasured() if verbose:
                     console.print(
                         f"  {event.role} {'' if event.trial is None else event.trial} "

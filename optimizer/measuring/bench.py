@@ -173,6 +173,22 @@ class Bench:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benches:
+    """Who looks at the same encodes on the same frames.
+
+    Attributes:
+        own: The machine that the search went by.
+        real: The machine that the one of the search predicts, where it is a learned metric and
+            there is one.
+        second: A detector that had no part in the search, if there is one.
+    """
+
+    own: Bench
+    real: Bench | None = None
+    second: Bench | None = None
+
+
 def settings_json(settings: EncodeSettings) -> dict[str, Json]:
     """Returns settings as they stand in the store and in a recommendation."""
     rate_control = settings.rate_control

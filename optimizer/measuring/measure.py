@@ -65,9 +65,22 @@ class Measurer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def measure(self, bench: Bench, settings: EncodeSettings) -> tuple[Measurement, bool]:
-        """Returns the measurement, and whether the store had it. May be called in any thread.
+        """Returns the measurement, and whether the store had it.
 
-        What another thread is measuring is waited for.
+        Otherwise as ``measure_all``.
+        """
+        (measurement,), is_from_store = self.measure_all([bench], settings)
+        return measurement, is_from_store
+
+    def measure_all(
+        self, benches: Sequence[Bench], settings: EncodeSettings
+    ) -> tuple[list[Measurement], bool]:
+        """Returns a measurement of each bench, and whether the store had them all.
+
+        May be called in any thread. What another thread is measuring is waited for.
+
+        Args:
+            benches: Of one source, the same segments and regions.
 
         Raises:
             EncodeError: The encode failed.
@@ -76,14 +89,17 @@ class Measurer:
         """
         if self.stop.is_set():
             raise StoppedError
-        key = bench.measurement_key(settings)
-        with self._alone_at(key_sha256(key)):
-            stored = self.store.get(key)
-            if stored is None:
-                return self.measure_afresh([bench], settings)[0], False
-        with self.spent.lock:
-            self.spent.num_from_store += 1
-        return measurement_from_json(stored), True
+        keys = [bench.measurement_key(settings) for bench in benches]
+        with self._alone_at(key_sha256(keys[0])):
+            stored = [self.store.get(key) for key in keys]
+            missing = [one for one, value in zip(benches, stored, strict=True) if value is None]
+            fresh = iter(self.measure_afresh(missing, settings) if missing else ())
+        if not missing:
+            with self.spent.lock:
+                self.spent.num_from_store += 1
+        return [
+            next(fresh) if value is None else measurement_from_json(value) for value in stored
+        ], not missing
 
     @contextmanager
     def _alone_at(self, key: str) -> Iterator[None]:

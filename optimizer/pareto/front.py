@@ -22,7 +22,7 @@ from ...metrics.feature_file import open_feature_file
 from ..aim import QualityRange
 from ..errors import RequestError, UnreachableError
 from ..events import ClipLoaded
-from ..measuring.bench import Bench, Measurement, settings_json
+from ..measuring.bench import Bench, Benches, Measurement, settings_json
 from ..measuring.machines import load_machines
 from ..measuring.measure import Measurer, open_measurer_of
 from ..measuring.store import Json, key_sha256, open_store
@@ -33,7 +33,6 @@ from ..search.candidate import anchor_ladder
 from ..search.search_benches import search_benches
 from ..search.study import Sampler
 from ..search.study_storage import open_storage
-from ..search.verification import Benches
 from .study import ParetoProposal, ParetoStudy, Point, open_pareto_study
 
 # Members of the front that are verified, spread over it.
@@ -139,7 +138,8 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
                 limits=request.limits,
             )
         )
-        bench, benches = search_benches(request, source, machines, measurer)
+        searched, benches = search_benches(request, source, machines, measurer)
+        bench = searched.own
         yield ClipLoaded(
             width=source.width,
             height=source.height,

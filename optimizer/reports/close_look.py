@@ -19,10 +19,10 @@ from ...metrics.detection_counts import count_detections
 from ...metrics.object_iou import ReferenceObjects
 from ...metrics.objects import ObjectMachine
 from ...metrics.task import Picture
-from ..measuring.bench import Bench, Measurement
+from ..measuring.bench import Bench, Benches, Measurement
 from ..measuring.measure import Measurer
 from ..recommendation import Examined
-from ..search.verification import Benches, Verified
+from ..search.verification import Verified
 
 # Lowest score of a detection that counts in mAP, as COCO evaluations have it.
 _MAP_SCORE = 0.001

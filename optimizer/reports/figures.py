@@ -150,7 +150,7 @@ def curves(recommendation: Recommendation, points: Sequence[PointMeasured]) -> D
         for role, curve, color, marker, label in lines:
             _intervals(axes, [one for one in points if one.role == role], color)
             draw_curve(axes, curve, color, marker, label, names_crf=width >= WIDE)
-        if (quality := recommendation.target_quality) is not None:
+        if (quality := recommendation.steered_quality) is not None:
             axes.axhline(quality, color=_INK, linewidth=0.8, linestyle=":")
             if not recommendation.keeps_defaults:
                 axes.annotate(

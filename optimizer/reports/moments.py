@@ -15,8 +15,7 @@ from ...metrics.detection_counts import SAME_OBJECT_IOU, frame_detections
 from ...metrics.object_iou import ReferenceObjects
 from ...metrics.objects import ObjectMachine
 from ...metrics.task import Picture
-from ..measuring.bench import Bench
-from ..search.verification import Benches
+from ..measuring.bench import Bench, Benches
 from .close_look import Looked
 from .moment import CloseLook, LossMap, LossMaps, Moment, Sight, Track, Version, View
 

@@ -57,11 +57,11 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
     if (per_shot := recommendation.per_shot) is not None:
         draw_curve(axes, per_shot.curve, _SHOTS_COLOR, "^", "the same, a CRF for each shot (mean)")
     rates = (recommendation.anchor_rate_kbps, recommendation.rate_kbps)
-    if recommendation.target_quality is not None:
-        quality = recommendation.target_quality
+    if (quality := recommendation.steered_quality) is not None:
         axes.axhline(quality, color="black", linewidth=0.8, linestyle=":")
+        whose = "" if recommendation.metric_target_quality is None else " of the real machine"
         axes.annotate(
-            f"target {quality:g}",
+            f"target {recommendation.target_quality:g}{whose}",
             (1, quality),
             xycoords=("axes fraction", "data"),
             xytext=(-4, 3),
@@ -236,10 +236,13 @@ def real_lines(recommendation: Recommendation) -> list[str]:
     real = recommendation.real
     if real is None:
         return []
-    lines = [
-        f"the real machine says {real.quality:.4f}, the metric promised "
-        f"{recommendation.quality:.4f} (gap {real.quality_gap:+.4f}, tolerance "
-        f"{recommendation.tolerance:g})"
+    target, metric_target = recommendation.target_quality, recommendation.metric_target_quality
+    lines = []
+    if target is not None and metric_target is not None:
+        lines.append(moved_target_text(target, metric_target))
+    lines += [
+        f"the real machine says {real.quality:.4f}, {real.expected_quality:.4f} expected (gap "
+        f"{real.quality_gap:+.4f}, tolerance {recommendation.tolerance:g})"
     ]
     if not recommendation.keeps_defaults:
         change = real.change
@@ -250,6 +253,14 @@ def real_lines(recommendation: Recommendation) -> list[str]:
             f"that it gives the tuned settings, BD-rate {_bd_rate(change)}",
         )
     return lines
+
+
+def moved_target_text(quality: float, metric_quality: float) -> str:
+    """Returns how a target of the real machine reads on the scale of the metric that steers."""
+    return (
+        f"target quality {quality:g} of the real machine: on this clip the metric says "
+        f"{metric_quality:.3f} there"
+    )
 
 
 def contender_lines(recommendation: Recommendation) -> list[str]:

@@ -10,13 +10,12 @@ from pathlib import Path
 from ...codecs.address import clip_text
 from ...codecs.encoder import encoder_version
 from ...codecs.settings import EncodeSettings
-from ..measuring.bench import Bench
+from ..measuring.bench import Bench, Benches
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer
 from ..measuring.store import Json
 from ..recommendation import MachinesUsed, RegionsUsed
 from ..request import TuneRequest, num_jobs_here
-from ..search.verification import Benches
 
 _DISTRIBUTIONS = (
     "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",

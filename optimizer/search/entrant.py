@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from ...codecs.settings import EncodeSettings
-from ..aim import Aim
+from .anchor import SearchedClip
 from .candidate import Candidate, cost
 
 
@@ -55,13 +56,13 @@ def entrant(settings: EncodeSettings, num_clips: int) -> Entrant:
     )
 
 
-def total_cost(one: Entrant, anchor: Entrant, aim: Aim) -> float:
+def total_cost(one: Entrant, clips: Sequence[SearchedClip]) -> float:
     """Returns what an entrant costs against the anchor: the median over its measured clips.
 
     The median, because one clip on which an option does wonders is no reason to give it to all.
     """
     return median(
-        cost(candidate, of_anchor, aim)
-        for candidate, of_anchor in zip(one.clips, anchor.clips, strict=True)
+        cost(candidate, clip.anchor, clip.aim)
+        for candidate, clip in zip(one.clips, clips, strict=True)
         if candidate.measurements
     )

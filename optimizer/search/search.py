@@ -1,4 +1,4 @@
-"""The search: the anchor's curve first, then entrants, judged on curves, on one clip or many."""
+"""The search: entrants, judged on curves against the anchor's, on one clip or many."""
 
 from __future__ import annotations
 
@@ -11,21 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from ...codecs.errors import EncodeError
 from ...codecs.settings import sorted_options
-from ..aim import QualityRange, TargetRate
-from ..curves.interval import quality_interval
+from ..aim import TargetRate
 from ..errors import UnreachableError
 from ..events import PointMeasured, TrialFinished, TuneEvent
-from ..measuring.bench import Bench
 from ..measuring.measure import Measurer
 from ..request import TuneRequest
-from .candidate import (
-    HOPELESS_COST,
-    Candidate,
-    anchor_ladder,
-    another_crf,
-    next_anchor_crfs,
-    next_crf,
-)
+from .anchor import SearchedClip, point_measured
+from .candidate import HOPELESS_COST, Candidate, another_crf, next_crf
 from .entrant import Entrant, entrant, total_cost
 from .study import Proposal, Study
 
@@ -79,38 +71,14 @@ class _Exploration:
     failure: str | None = None
 
 
-def measure_anchor(
-    request: TuneRequest, bench: Bench, measurer: Measurer
-) -> Generator[TuneEvent, None, Candidate]:
-    """Measures the encoder's defaults on one clip, densely where they meet the aim.
-
-    Raises:
-        EncodeError: The encoder fails with its own defaults.
-        UnreachableError: Its defaults cannot reach the target on this clip.
-    """
-    anchor = Candidate(settings=request.anchor_settings)
-    crfs: Sequence[float] = anchor_ladder(anchor.settings)
-    while crfs:
-        yield from measurer.pool.map(lambda crf: _point(bench, anchor, crf, 0, measurer), crfs)
-        crfs = next_anchor_crfs(anchor, request.aim)
-    _check_target(request, anchor)
-    return anchor
-
-
 def search(
     request: TuneRequest,
-    benches: Sequence[Bench],
-    anchors: Sequence[Candidate],
+    clips: Sequence[SearchedClip],
     study: Study,
     measurer: Measurer,
 ) -> Generator[TuneEvent, None, SearchResult]:
-    """Searches the encoder's options; the first trial is the anchor.
-
-    Args:
-        benches: One a clip.
-        anchors: The encoder's defaults as measured on each.
-    """
-    anchor = Entrant(settings=request.anchor_settings, clips=tuple(anchors))
+    """Searches the encoder's options; the first trial is the anchor."""
+    anchor = Entrant(settings=request.anchor_settings, clips=tuple(one.anchor for one in clips))
     result = SearchResult(
         anchor=anchor,
         first=anchor,
@@ -119,13 +87,13 @@ def search(
         cost_before=0.0,
         started=time.perf_counter(),
     )
-    yield from _run_trials(request, benches, study, measurer, result, range(request.num_trials))
+    yield from _run_trials(request, clips, study, measurer, result, range(request.num_trials))
     return result
 
 
 def search_regions(
     request: TuneRequest,
-    benches: Sequence[Bench],
+    clips: Sequence[SearchedClip],
     study: Study,
     measurer: Measurer,
     plain: SearchResult,
@@ -144,13 +112,13 @@ def search_regions(
         started=plain.started,
     )
     numbers = range(request.num_trials, request.num_trials + request.num_region_trials)
-    yield from _run_trials(request, benches, study, measurer, result, numbers)
+    yield from _run_trials(request, clips, study, measurer, result, numbers)
     return result
 
 
 def _run_trials(
     request: TuneRequest,
-    benches: Sequence[Bench],
+    clips: Sequence[SearchedClip],
     study: Study,
     measurer: Measurer,
     result: SearchResult,
@@ -165,18 +133,18 @@ def _run_trials(
     for number in numbers:
         proposal = study.ask()
         settings = replace(request.anchor_settings, options=sorted_options(proposal.options))
-        one = entrant(settings, len(benches)) if number else result.anchor
+        one = entrant(settings, len(clips)) if number else result.anchor
         exploration = measurer.pool.submit(
-            _explore, request, benches, one, result, result.best_cost, number, measurer
+            _explore, clips, one, result, result.best_cost, number, measurer
         )
         under_way.append(
             _Trial(number=number, proposal=proposal, entrant=one, exploration=exploration)
         )
         if len(under_way) == request.num_under_way:
-            yield from _finish(request, under_way.popleft(), study, result)
+            yield from _finish(request, clips, under_way.popleft(), study, result)
     while under_way:
-        yield from _finish(request, under_way.popleft(), study, result)
-    yield from _play_off(request, benches, result, measurer)
+        yield from _finish(request, clips, under_way.popleft(), study, result)
+    yield from _play_off(request, clips, result, measurer)
 
 
 def cost_percent(request: TuneRequest, found: float) -> float:
@@ -187,8 +155,7 @@ def cost_percent(request: TuneRequest, found: float) -> float:
 
 
 def _explore(
-    request: TuneRequest,
-    benches: Sequence[Bench],
+    clips: Sequence[SearchedClip],
     one: Entrant,
     result: SearchResult,
     best_cost: float,
@@ -203,10 +170,10 @@ def _explore(
     if one is result.first:
         return exploration
     try:
-        for bench, candidate, anchor in zip(benches, one.clips, result.anchor.clips, strict=True):
-            while (crf := next_crf(candidate, anchor, request.aim, best_cost)) is not None:
-                exploration.points.append(_point(bench, candidate, crf, number, measurer))
-            if total_cost(one, result.anchor, request.aim) > best_cost + HOPELESS_COST:
+        for clip, candidate in zip(clips, one.clips, strict=True):
+            while (crf := next_crf(candidate, clip.anchor, clip.aim, best_cost)) is not None:
+                exploration.points.append(_point(clip, candidate, crf, number, measurer))
+            if total_cost(one, clips) > best_cost + HOPELESS_COST:
                 break
     except EncodeError as error:
         exploration.failure = str(error)
@@ -214,13 +181,17 @@ def _explore(
 
 
 def _finish(
-    request: TuneRequest, trial: _Trial, study: Study, result: SearchResult
+    request: TuneRequest,
+    clips: Sequence[SearchedClip],
+    trial: _Trial,
+    study: Study,
+    result: SearchResult,
 ) -> Generator[TuneEvent, None, None]:
     exploration = trial.exploration.result()
     yield from exploration.points
     found = None
     if exploration.failure is None:
-        found = total_cost(trial.entrant, result.anchor, request.aim)
+        found = total_cost(trial.entrant, clips)
         is_measured = all(one.measurements for one in trial.entrant.clips)
         if is_measured and _is_fast_enough(request, trial.entrant):
             result.finished.append(trial)
@@ -263,7 +234,7 @@ def _is_fast_enough(request: TuneRequest, one: Entrant) -> bool:
 
 
 def _play_off(
-    request: TuneRequest, benches: Sequence[Bench], result: SearchResult, measurer: Measurer
+    request: TuneRequest, clips: Sequence[SearchedClip], result: SearchResult, measurer: Measurer
 ) -> Generator[TuneEvent, None, None]:
     """Measures the leaders at more CRFs, where they are close, and picks the best again.
 
@@ -271,14 +242,14 @@ def _play_off(
     """
 
     def price(trial: _Trial) -> float:
-        return total_cost(trial.entrant, result.anchor, request.aim)
+        return total_cost(trial.entrant, clips)
 
-    def submit(trial: _Trial, clip: int) -> Future[PointMeasured] | None:
-        candidate, anchor = trial.entrant.clips[clip], result.anchor.clips[clip]
-        crf = another_crf(candidate, anchor, request.aim)
+    def submit(trial: _Trial, number: int) -> Future[PointMeasured] | None:
+        clip, candidate = clips[number], trial.entrant.clips[number]
+        crf = another_crf(candidate, clip.anchor, clip.aim)
         if crf is None or len(candidate.measurements) >= _LEADER_POINTS:
             return None
-        return measurer.pool.submit(_point, benches[clip], candidate, crf, trial.number, measurer)
+        return measurer.pool.submit(_point, clip, candidate, crf, trial.number, measurer)
 
     ranked = sorted(result.finished, key=price)[:_LEADERS]
     leaders = [trial for trial in ranked if trial.entrant is not result.first]
@@ -286,23 +257,23 @@ def _play_off(
     contenders = close if len(close) > 1 else []
     # Each goes its own way, so that no core waits for the slowest.
     under_way = {
-        future: (trial, clip)
+        future: (trial, number)
         for trial in leaders
-        for clip in range(len(benches))
-        if trial in contenders and (future := submit(trial, clip))
+        for number in range(len(clips))
+        if trial in contenders and (future := submit(trial, number))
     }
     while under_way:
         done, _ = wait(under_way, return_when=FIRST_COMPLETED)
         for future in done:
-            trial, clip = under_way.pop(future)
+            trial, number = under_way.pop(future)
             try:
                 yield future.result()
             except EncodeError:
                 if trial in leaders:
                     leaders.remove(trial)  # the encoder refuses a CRF that nobody tried before
             else:
-                if further := submit(trial, clip):
-                    under_way[further] = trial, clip
+                if further := submit(trial, number):
+                    under_way[further] = trial, number
     result.best, result.best_cost = result.first, 0.0
     for trial in leaders:
         if price(trial) < result.best_cost and _is_fast_enough(request, trial.entrant):
@@ -310,39 +281,8 @@ def _play_off(
 
 
 def _point(
-    bench: Bench, candidate: Candidate, crf: float, number: int, measurer: Measurer
+    clip: SearchedClip, candidate: Candidate, crf: float, number: int, measurer: Measurer
 ) -> PointMeasured:
-    measurement, is_from_store = measurer.measure(bench, candidate.at(crf))
+    measurement, is_from_store = measurer.measure(clip.bench, candidate.at(crf))
     candidate.measurements[crf] = measurement
-    return PointMeasured(
-        role="search",
-        trial=number,
-        crf=crf,
-        rate_kbps=measurement.rate_kbps,
-        quality=measurement.scores.quality,
-        quality_interval=quality_interval(bench, measurement),
-        encode_seconds=measurement.encode_seconds,
-        is_from_store=is_from_store,
-    )
-
-
-def _check_target(request: TuneRequest, anchor: Candidate) -> None:
-    aim, points = request.aim, anchor.points
-    end = aim.rate_on(anchor.curve).end
-    if isinstance(aim, TargetRate):
-        if end is not None:
-            raise UnreachableError(
-                f"target_rate {aim.rate_kbps:g} kbit/s is out of reach: {request.codec} gives "
-                f"{points[-1].rate_kbps:.0f} to {points[0].rate_kbps:.0f} kbit/s on this clip"
-            )
-    elif end == "high":
-        raise UnreachableError(
-            f"target_quality {aim.quality:g} is out of reach: {request.codec} keeps "
-            f"{anchor.curve.qualities[-1]:.3f} at CRF {points[0].crf:g} and "
-            f"{points[0].rate_kbps:.0f} kbit/s; ask for less"
-        )
-    if isinstance(aim, QualityRange) and anchor.curve.qualities[0] >= aim.high:
-        raise UnreachableError(
-            f"quality_range {aim.low:g} to {aim.high:g} is out of reach: {request.codec} keeps "
-            f"{anchor.curve.qualities[0]:.3f} even at CRF {points[-1].crf:g}; ask for more"
-        )
+    return point_measured(clip.bench, crf, measurement, trial=number, is_from_store=is_from_store)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from ...codecs.source import Source
-from ..measuring.bench import Bench, sampled_frames, spread_segments
+from ...codecs.source import Segment, Source
+from ..measuring.bench import Benches, Sample, sampled_frames, spread_segments
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer
 from ..measuring.set_up import set_up_bench
 from ..request import TuneRequest
-from .verification import Benches
 
 
 def search_benches(
     request: TuneRequest, source: Source, machines: Machines, measurer: Measurer
-) -> tuple[Bench, Benches]:
+) -> tuple[Benches, Benches]:
     """Returns what a search looks at, and twice as many frames of the whole clip to verify on.
 
     None of the latter is among the former, where the clip has others.
@@ -26,24 +25,23 @@ def search_benches(
     searched = {frame for frame, _ in sample}
     dense = sampled_frames(source, source.whole, request.verified_frames_per_second, phase=0)
     unseen = [pair for pair in dense if pair[0] not in searched] or dense
-    bench, own, real = (
-        None
-        if machine is None
-        else set_up_bench(
-            source,
-            machine,
-            segments=of,
-            sample=frames,
-            annotations=None,
-            regions=None,
-            measurer=measurer,
+
+    def benches(segments: tuple[Segment, ...], sample: Sample) -> Benches:
+        own, real = (
+            set_up_bench(
+                source,
+                machine,
+                segments=segments,
+                sample=sample,
+                annotations=None,
+                regions=None,
+                measurer=measurer,
+            )
+            if machine is not None
+            else None
+            for machine in (machines.own, machines.real)
         )
-        for machine, of, frames in (
-            (machines.own, segments, sample),
-            (machines.own, source.whole, unseen),
-            (machines.real, source.whole, unseen),
-        )
-    )
-    assert bench is not None
-    assert own is not None
-    return bench, Benches(own=own, real=real)
+        assert own is not None
+        return Benches(own=own, real=real)
+
+    return benches(segments, sample), benches(source.whole, unseen)

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 
 from ...codecs.table import ENCODERS
-from ..aim import Aim, QualityRange, TargetQuality, TargetRate
+from ..aim import Aim, QualityRange, TargetQuality, TargetRate, clipped_quality
 from ..curves.curve import RdCurve
 from ..curves.interval import RateChange, block_frames, no_change, quality_interval, rate_change
 from ..events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
-from ..measuring.bench import Bench, settings_json
+from ..measuring.bench import Benches, settings_json
 from ..measuring.measure import Measurer
 from ..recommendation import Contender
 from ..request import TuneRequest
@@ -25,28 +25,9 @@ from .search import SearchResult
 # a third with SVT-AV1 read as none.
 _RUNGS = (-3, -2, -1, 0, 1, 2, 3)
 
-# Qualities are in (0, 1): what lies nearer to an end than any measurement can tell.
-_RESOLUTION = 1e-6
-
 Role = Literal["anchor", "options", "regions"]
 _CONTENDERS: tuple[Role, ...] = ("options", "regions")
 _NAMES = {"options": "The best candidate", "regions": "The best candidate with regions"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Benches:
-    """Who looks at the same encodes on the same frames.
-
-    Attributes:
-        own: The machine that the search went by.
-        real: The machine that the one of the search predicts, where it is a learned metric and
-            there is one.
-        second: A detector that had no part in the search, if there is one.
-    """
-
-    own: Bench
-    real: Bench | None = None
-    second: Bench | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -234,7 +215,7 @@ def _real_aim(aim: Aim, one: Verified) -> Aim:
     if isinstance(aim, TargetRate) or not one.real.measurements:
         return aim
     quality = one.real.curve.quality_at_crf(one.crf)
-    return TargetQuality(quality=min(max(quality, _RESOLUTION), 1 - _RESOLUTION))
+    return TargetQuality(quality=clipped_quality(quality))
 
 
 def saves(change: RateChange, aim: Aim) -> bool:

@@ -10,22 +10,20 @@ from ...codecs.settings import EncodeSettings
 from ...codecs.shot_commands import shot_commands
 from ...codecs.shots import ShotCrf, find_shots, join, joinable
 from ...metrics.annotations import Annotations
-from ..aim import Aim, QualityRange, TargetQuality, TargetRate
+from ..aim import Aim, QualityRange, TargetQuality, TargetRate, clipped_quality
 from ..curves.interval import RateChange, block_frames, rate_change
 from ..events import PointMeasured, ShotsFound, TuneEvent
-from ..measuring.bench import Bench
+from ..measuring.bench import Bench, Benches
 from ..measuring.measure import Measurer, StoppedError
 from ..recommendation import PerShot, ShotUsed
 from ..request import TuneRequest
 from ..search.candidate import Candidate
-from ..search.verification import Benches, Verification, saves
+from ..search.verification import Verification, saves
 from .curves import Shot, measure_shots, part_of, unverified_bench, weight_of
 from .plan import Plan, ShotCurve, best_plan, cheapest_plan, equal_slope_plans
 
 # Plans that are verified: their mean CRF lies so many steps from that of the chosen one.
 _RUNGS = (-3, -2, -1, 0, 1, 2, 3)
-# Qualities are in (0, 1): what lies nearer to an end than any measurement can tell.
-_RESOLUTION = 1e-6
 
 
 def share_bits(
@@ -218,7 +216,7 @@ def _outcome(
     real_aim = request.aim
     if ladder.real.measurements and not isinstance(real_aim, TargetRate):
         quality = ladder.real.measurements[chosen.mean_crf].scores.quality
-        real_aim = TargetQuality(quality=min(max(quality, _RESOLUTION), 1 - _RESOLUTION))
+        real_aim = TargetQuality(quality=clipped_quality(quality))
     real = change(winner.real, ladder.real, real_aim)
     measured, rates = ladder.own.measurements[chosen.mean_crf], ladder.plans[chosen.mean_crf][1]
     return PerShot(

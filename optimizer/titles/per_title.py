@@ -15,14 +15,19 @@ from ...metrics.feature_file import FeatureFile, open_feature_file
 from ..compare import ClipSkipped, CurveMeasured
 from ..curves.hull import HullPoint, convex_hull
 from ..curves.interval import quality_interval
-from ..measuring.bench import Measurement, sampled_frames, settings_json, spread_segments
+from ..measuring.bench import (
+    Benches,
+    Measurement,
+    sampled_frames,
+    settings_json,
+    spread_segments,
+)
 from ..measuring.machines import Machines, load_machines
 from ..measuring.measure import Measurer, open_measurer
 from ..measuring.set_up import set_up_bench
 from ..measuring.store import open_store
 from ..request import num_jobs_here
 from ..search.candidate import Candidate
-from ..search.verification import Benches
 from .curves import explore, fit_variant, measure_title
 from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed
 from .ladder import Chosen, FixedRung, FixedTitle, Keeps, PerTitle, TitleLadder

@@ -12,10 +12,9 @@ from ...codecs.scaling import scaled_format
 from ...codecs.source import Source
 from ..compare import measure_points
 from ..curves.interval import quality_interval
-from ..measuring.bench import Bench, settings_json
+from ..measuring.bench import Bench, Benches, settings_json
 from ..measuring.measure import Measurer
 from ..search.candidate import Candidate
-from ..search.verification import Benches
 from .ladder import Chosen, Rung
 from .request import PerTitleRequest
 

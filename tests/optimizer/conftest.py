@@ -92,6 +92,7 @@ def recommendation() -> MakeRecommendation:
             "bd_rate_qualities": (0.8, 0.96),
             "search_cost_percent": -20.0,
             "target_quality": 0.9,
+            "metric_target_quality": None,
             "target_rate_kbps": None,
             "quality_range": None,
             "quality": 0.905,

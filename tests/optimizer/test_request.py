@@ -91,7 +91,7 @@ def test_jobs_are_as_many_as_cores_where_nothing_is_said() -> None:
 
 
 def test_one_target_is_asked_for() -> None:
-    assert aim_of(None, None) == TargetQuality(quality=0.95)
+    assert aim_of(None, None) == TargetQuality(quality=0.95, or_less=True)
     assert aim_of(0.8, None) == TargetQuality(quality=0.8)
     assert aim_of(None, 300) == TargetRate(rate_kbps=300)
     with pytest.raises(RequestError, match="target_quality or target_rate, not both"):

@@ -26,6 +26,7 @@ from ratesight.optimizer.events import (
     ClipLoaded,
     PointMeasured,
     Recommended,
+    TargetMoved,
     TrialFinished,
     TuneEvent,
     VerificationStarted,
@@ -398,6 +399,21 @@ def test_a_target_out_of_reach_is_an_error(
 ) -> None:
     with pytest.raises(UnreachableError, match=message):
         list(tune_events(request_on("reach", aim=aim)))
+
+
+def test_a_quality_that_nobody_named_is_lowered_where_it_is_out_of_reach(
+    request_on: MakeRequest,
+) -> None:
+    aim = TargetQuality(quality=0.99999, or_less=True)
+
+    events = list(tune_events(request_on("lesser", aim=aim)))
+
+    (moved,) = (event for event in events if isinstance(event, TargetMoved))
+    assert (moved.asked_quality, moved.quality, moved.metric_quality) == (0.99999, 0.9, None)
+    assert isinstance(events[-1], Recommended)
+    found = events[-1].recommendation
+    assert (found.target_quality, found.metric_target_quality) == (0.9, None)
+    assert any("Quality 0.99999 is out of reach" in note for note in found.notes)
 
 
 def test_defaults_slower_than_asked_for_are_not_recommended(request_on: MakeRequest) -> None:

@@ -16,7 +16,7 @@ from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.apply import apply_settings
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError
-from ratesight.optimizer.events import PointMeasured, Recommended, TuneEvent
+from ratesight.optimizer.events import PointMeasured, Recommended, TargetMoved, TuneEvent
 from ratesight.optimizer.measuring.bench import Measurement
 from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
 from ratesight.optimizer.recommendation import Recommendation, read_settings
@@ -80,10 +80,23 @@ def test_the_gap_is_between_the_promise_and_the_real_machine(events: list[TuneEv
 
     assert found.real is not None
     assert found.real.quality == found.winner.real_quality
-    assert found.real.quality_gap == pytest.approx(found.real.quality - found.quality)
+    assert found.real.quality_gap == pytest.approx(found.real.quality - found.real.expected_quality)
     gaps = (found.quality_gap, found.real.quality_gap)
     assert found.is_verified == (min(gaps) >= -found.tolerance)
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_target_is_met_where_the_real_machine_says(events: list[TuneEvent]) -> None:
+    found = outcome(events)
+    (moved,) = (event for event in events if isinstance(event, TargetMoved))
+
+    assert (moved.asked_quality, moved.quality, found.target_quality) == (0.9, 0.9, 0.9)
+    assert moved.metric_quality == found.metric_target_quality == found.steered_quality
+    # A detector at 128 pixels misses less of this face than the metric, which thinks of 640.
+    assert found.metric_target_quality is not None
+    assert found.metric_target_quality < 0.8
+    assert found.real is not None
+    assert found.real.expected_quality > found.quality
 
 
 def test_nothing_is_recommended_that_the_real_machine_says_is_worse(
@@ -215,7 +228,10 @@ def test_a_gap_beyond_the_tolerance_is_exit_code_3(
     said = " ".join(result.stdout.split())
     for words_of_it in (
         "metric objects (weights ",
-        f"the real machine says {written['real']['quality']:.4f}, the metric promised",
+        "target quality 0.9 of the real machine: on this clip the metric says "
+        f"{written['metric_target_quality']:.3f} there",
+        f"the real machine says {written['real']['quality']:.4f}, "
+        f"{written['real']['expected_quality']:.4f} expected",
         f"(gap {written['real']['quality_gap']:+.4f}",
     ):
         assert words_of_it in said

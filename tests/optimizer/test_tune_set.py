@@ -14,11 +14,12 @@ from ratesight.codecs.settings import Crf
 from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError
-from ratesight.optimizer.events import PointMeasured, TrialFinished
-from ratesight.optimizer.measuring.bench import Measurement
+from ratesight.optimizer.events import PointMeasured, TargetMoved, TrialFinished
+from ratesight.optimizer.measuring.bench import Bench, Measurement
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import read_settings
 from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.search.anchor import SearchedClip
 from ratesight.optimizer.search.candidate import Candidate
 from ratesight.optimizer.search.entrant import Entrant, total_cost
 from ratesight.optimizer.set_recommendation import SetRecommendation
@@ -123,6 +124,24 @@ def test_a_gap_beyond_the_tolerance_is_exit_code_3(
     assert f"median clip: {found.quality_gap:+.4f} (tolerance 1e-07)" in result.stdout
 
 
+def test_on_each_clip_the_real_machine_says_where_the_target_is_met(
+    asked: TuneRequest, paths: list[Path]
+) -> None:
+    machine = dataclasses.replace(asked.machine, asked_metric="objects")
+    aim = TargetQuality(quality=0.8)
+
+    events = list(tune_set_events(dataclasses.replace(asked, machine=machine, aim=aim), paths[:2]))
+
+    moved = [event for event in events if isinstance(event, TargetMoved)]
+    assert [one.quality for one in moved] == [0.8, 0.8]
+    assert len({one.metric_quality for one in moved}) == 2
+    assert isinstance(events[-1], SetRecommended)
+    found = events[-1].recommendation
+    assert found.target_quality == 0.8
+    assert (found.real_comparison is not None) == bool(found.clips)
+    assert found.is_verified == (found.quality_gap is None or found.quality_gap >= -0.03)
+
+
 def test_the_file_is_one_that_other_commands_read(found: SetRecommendation, tmp_path: Path) -> None:
     path = tmp_path / "recommendation.json"
     path.write_text(json.dumps(found.to_json()))
@@ -206,11 +225,19 @@ def test_an_entrant_costs_the_median_over_the_clips_it_is_measured_on(
             },
         )
 
-    aim = TargetQuality(quality=0.9)
-    anchor = Entrant(settings=settings, clips=tuple(candidate(1) for _ in range(4)))
+    bench: Bench = None  # type: ignore[assignment]  # nothing is measured
+    clips = [
+        SearchedClip(
+            bench=bench,
+            anchor=candidate(1),
+            real_anchor=Candidate(settings=settings),
+            target=TargetQuality(quality=0.9),
+        )
+        for _ in range(4)
+    ]
     unmeasured = Candidate(settings=settings)
     one = Entrant(
         settings=settings, clips=(candidate(0.8), candidate(3.0), candidate(0.9), unmeasured)
     )
 
-    assert total_cost(one, anchor, aim) == pytest.approx(-0.105, abs=0.02)  # log of 0.9
+    assert total_cost(one, clips) == pytest.approx(-0.105, abs=0.02)  # log of 0.9
