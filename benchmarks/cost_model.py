@@ -23,7 +23,7 @@ _EURO_A_CORE_HOUR = 0.04  # an assumption: about what clouds ask for one virtual
 # Two ladders of seven rungs and a close look at each of the two, on the whole title.
 _VERIFYING_ENCODES = 2 * 7 + 2
 # The anchor's ladder and what is added around the target: measured whatever the number of trials.
-_ANCHOR_ENCODES = 9
+_ANCHOR_ENCODES = 6
 # What is looked at for the verification, by what the search looks at.
 _VERIFIED_FRAMES = 2
 # With starts from other titles fewer trials do: an assumption, no measurement.
@@ -40,6 +40,8 @@ class Plan:
         frames_per_second: That the search looks at.
         look_seconds, judge_seconds: Of the machine for a frame: the one that the search goes by,
             and all that verify.
+        real_seconds: Of the machine that a learned metric predicts, which sees the original and
+            the anchor's encodes too; 0 where there is none.
     """
 
     searched_seconds: float
@@ -47,6 +49,7 @@ class Plan:
     frames_per_second: float
     look_seconds: float
     judge_seconds: float
+    real_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +79,10 @@ def core_hours(plan: Plan, measured: Measured) -> tuple[float, float]:
     encodes = _ANCHOR_ENCODES + measured.encodes_a_trial * plan.trials
     a_frame = measured.encode_seconds + measured.decode_seconds
     # The original is looked at once, like an encode.
-    looks = (encodes + 1) * plan.searched_seconds * plan.frames_per_second
-    search = encodes * plan.searched_seconds * _FRAME_RATE * a_frame + looks * plan.look_seconds
+    frames = plan.searched_seconds * plan.frames_per_second
+    search = encodes * plan.searched_seconds * _FRAME_RATE * a_frame
+    search += (encodes + 1) * frames * plan.look_seconds
+    search += (_ANCHOR_ENCODES + 1) * frames * plan.real_seconds
     looks = (_VERIFYING_ENCODES + 1) * _TITLE_SECONDS * plan.frames_per_second * _VERIFIED_FRAMES
     verification = _VERIFYING_ENCODES * _TITLE_SECONDS * _FRAME_RATE * a_frame
     return search / 3600, (verification + looks * plan.judge_seconds) / 3600
@@ -120,7 +125,9 @@ def plans(milliseconds: dict[str, float], detector: str) -> dict[str, Plan]:
         look_seconds=look,
         judge_seconds=look,
     )
-    learned_steers = replace(everything, look_seconds=learned, judge_seconds=learned + look)
+    learned_steers = replace(
+        everything, look_seconds=learned, judge_seconds=learned + look, real_seconds=look
+    )
     pieces = replace(everything, searched_seconds=_PIECES_SECONDS)
     warm = replace(pieces, trials=_WARM_TRIALS)
     return {
