@@ -57,11 +57,13 @@ class LearnedReference:
         size: Height and width of the original.
         moments: Or where they lie on disk; None where the reference comes from a store, or has no
             region.
+        best: (1, n) that the network gives the original itself; None without moments.
     """
 
     objects: Detections
     size: tuple[int, int] | None = None
     moments: Moments | Kept | None = None
+    best: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +119,7 @@ class LearnedMetric:
     ) -> list[LearnedReference]:
         """Returns references with the features of their originals."""
         return [
-            replace(
-                reference,
-                size=picture.shape[:2],
-                moments=self._moments(reference.objects, picture),
-            )
+            self._prepared(reference, picture)
             for reference, picture in zip(references, pictures, strict=True)
         ]
 
@@ -162,13 +160,19 @@ class LearnedMetric:
     def from_json(self, value: Json) -> LearnedReference:
         return LearnedReference(objects=detections_from_json(value))
 
-    def _moments(self, objects: Detections, picture: Picture) -> Moments | Kept | None:
-        if not objects.class_names:
-            return None
+    def _prepared(self, reference: LearnedReference, picture: Picture) -> LearnedReference:
+        sized = replace(reference, size=picture.shape[:2], moments=None, best=None)
+        if not reference.objects.class_names:
+            return sized
         torch.set_num_threads(1)
-        seen, regions = self._see(objects, picture)
+        seen, regions = self._see(reference.objects, picture)
         with torch.inference_mode():
             moments = self.network.reference(self._tensor(seen), regions.boxes)
+            best = self.network.best(self.task, moments, regions)
+        return replace(sized, moments=self._kept(seen, moments), best=best)
+
+    def _kept(self, seen: Picture, moments: Moments) -> Moments | Kept:
+        """Returns moments, or where they lie on disk where there is a file for them."""
         if self.feature_file is None:
             return moments
         # The first two levels are most of the numbers and little of the work: made again.
@@ -207,7 +211,8 @@ class LearnedMetric:
             if isinstance(moments, Kept):
                 moments = self._read(moments)
             seen, regions = self._see(objects, picture)
-            quality = self.network.quality(self.task, moments, self._tensor(seen), regions)[0]
+            tensor = self._tensor(seen)
+            quality = self.network.quality(self.task, moments, tensor, regions, reference.best)[0]
         losses: Floats = 1 - quality.cpu().numpy().astype(np.float64)
         return losses
 

@@ -148,20 +148,45 @@ class SimilarityNetwork(nn.Module):
             *(torch.cat(values, 2).view(shape) for values in (means, squares, products)),
         )
 
-    def quality(self, task: str, reference: Moments, distorted: Tensor, regions: Regions) -> Tensor:
+    def quality(
+        self,
+        task: str,
+        reference: Moments,
+        distorted: Tensor,
+        regions: Regions,
+        best: Tensor | None = None,
+    ) -> Tensor:
         """Returns (batch, n) qualities in [0, 1]: 1 where nothing is lost.
 
         They are relative to what the head gives the reference itself, so that the best value is
         that of no change at all.
-        """
-        return self.judge(task, reference, self.statistics(reference, distorted), regions)
 
-    def judge(self, task: str, reference: Moments, statistics: Tensor, regions: Regions) -> Tensor:
+        Args:
+            best: What ``best`` returns, where it is known.
+        """
+        statistics = self.statistics(reference, distorted)
+        return self.judge(task, reference, statistics, regions, best)
+
+    def judge(
+        self,
+        task: str,
+        reference: Moments,
+        statistics: Tensor,
+        regions: Regions,
+        best: Tensor | None = None,
+    ) -> Tensor:
         """Returns the same from statistics of the distorted pictures."""
-        head = self.head(task)
-        found = torch.sigmoid(head(statistics, regions)).mean(-1)
-        best = torch.sigmoid(head(identity(reference), regions)).mean(-1)
-        return (found / best).clamp(max=1)
+        if best is None:
+            best = self.best(task, reference, regions)
+        return (self._answer(task, statistics, regions) / best).clamp(max=1)
+
+    def best(self, task: str, reference: Moments, regions: Regions) -> Tensor:
+        """Returns (1, n): what the head gives the reference itself."""
+        return self._answer(task, identity(reference), regions)
+
+    def _answer(self, task: str, statistics: Tensor, regions: Regions) -> Tensor:
+        answers: Tensor = torch.sigmoid(self.head(task)(statistics, regions))
+        return answers.mean(-1)
 
 
 def backbone(model: Any) -> tuple[nn.Sequential, nn.ModuleList]:

@@ -158,3 +158,18 @@ class TestQuality:
             alone = network.quality("general", reference, versions[1:], some)
         assert torch.allclose(both[1:], alone, atol=1e-5)
         assert ((both >= 0) & (both <= 1)).all()
+
+    def test_what_is_known_of_the_reference_is_not_made_again(self, network):
+        picture, some = noise(1, 3, 64, 96), regions((8, 16, 40, 48), (0, 0, 96, 64))
+        reference = network.reference(picture, some.boxes)
+        version = noise(1, 3, 64, 96, seed=2)
+        with torch.inference_mode():
+            best = network.best("objects", reference, some)
+            made = network.quality("objects", reference, version, some)
+            known = network.quality("objects", reference, version, some, best)
+            half, quarter = (
+                network.quality("objects", reference, version, some, best * factor)
+                for factor in (4, 8)
+            )
+        assert torch.equal(known, made)
+        assert torch.allclose(quarter, half / 2)
