@@ -49,18 +49,23 @@ class Machines:
         return learned.task, learned.heat_map
 
 
-def load_machines(choice: MachineChoice, feature_file: FeatureFile) -> Machines:
+def load_machines(
+    choice: MachineChoice, feature_file: FeatureFile, *, is_verified: bool = True
+) -> Machines:
     """Returns the machines of a choice.
 
     Args:
         feature_file: Holds what a learned metric makes of originals.
+        is_verified: A learned metric is, by the real machine; that one is not loaded otherwise.
 
     Raises:
         WeightsError: A model cannot be loaded.
     """
     finder = load_finder(choice.metric, choice.finder, image_size=choice.image_size)
-    real, task = _real_machine(choice, finder), task_of(choice.metric)
-    if choice.metric in REAL_MACHINES:
+    steers = choice.metric in REAL_MACHINES
+    real = _real_machine(choice, finder) if steers or is_verified else None
+    task = task_of(choice.metric)
+    if steers:
         assert real is not None, "checked by MachineChoice"
         return Machines(own=real, real=None, finder=finder, task=task, metric_sha256=None)
     # Torch takes seconds to load.
