@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ..aim import Aim, QualityRange, TargetQuality, TargetRate, clipped_quality
 from ..curves.curve import RdCurve
@@ -109,11 +110,17 @@ def target_text(asked: Aim, target: Aim) -> str | None:
 
 
 def point_measured(
-    bench: Bench, crf: float, measurement: Measurement, *, trial: int, is_from_store: bool
+    bench: Bench,
+    crf: float,
+    measurement: Measurement,
+    *,
+    role: Literal["search", "anchor", "options", "regions"] = "search",
+    trial: int | None = None,
+    is_from_store: bool = False,
 ) -> PointMeasured:
-    """Returns what the search says of one of its measurements."""
+    """Returns what a search, or its verification, says of one of its measurements."""
     return PointMeasured(
-        role="search",
+        role=role,
         trial=trial,
         crf=crf,
         rate_kbps=measurement.rate_kbps,

@@ -12,12 +12,13 @@ import numpy as np
 from ...codecs.table import ENCODERS
 from ..aim import Aim, QualityRange, TargetQuality, TargetRate, clipped_quality
 from ..curves.curve import RdCurve
-from ..curves.interval import RateChange, block_frames, no_change, quality_interval, rate_change
+from ..curves.interval import RateChange, block_frames, no_change, rate_change
 from ..events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
 from ..measuring.bench import Benches, settings_json
 from ..measuring.measure import Measurer
 from ..recommendation import Contender
 from ..request import TuneRequest
+from .anchor import point_measured
 from .candidate import Candidate, extended
 from .search import SearchResult
 
@@ -137,16 +138,7 @@ def _measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measure
     measured = measurer.measure_afresh([bench for bench, _ in looking], one.ladder.at(crf))
     for (_, candidate), measurement in zip(looking, measured, strict=True):
         candidate.measurements[crf] = measurement
-    return PointMeasured(
-        role=one.role,
-        trial=None,
-        crf=crf,
-        rate_kbps=measured[0].rate_kbps,
-        quality=measured[0].scores.quality,
-        quality_interval=quality_interval(benches.own, measured[0]),
-        encode_seconds=measured[0].encode_seconds,
-        is_from_store=False,
-    )
+    return point_measured(benches.own, crf, measured[0], role=one.role)
 
 
 def judge(
