@@ -23,9 +23,11 @@ from ..metrics.feature_file import open_feature_file
 from ..metrics.task import TaskMachine
 from .aim import QualityRange, TargetRate
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
+from .interruption import held_back
 from .measuring.bench import Bench, Benches, Sample, sampled_frames, settings_json, spread_segments
 from .measuring.machines import Machines, load_machines, object_machine
 from .measuring.measure import Measurer, open_measurer_of
+from .measuring.pool import first_done, result_of
 from .measuring.regions import RegionSource, object_regions
 from .measuring.set_up import find_regions, given_regions, set_up_bench
 from .measuring.store import Json, key_sha256, open_store
@@ -89,7 +91,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         if request.second_detector is not None:
             detector = load_detector(request.second_detector, image_size=request.machine.image_size)
             second = object_machine(detector, choice)
-        source = loading.result()
+        source = result_of(loading)
         annotations = None
         if request.annotations is not None:
             annotations = load_annotations(request.annotations, source.num_frames)
@@ -232,8 +234,12 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
 def _close(loading: Future[Source], measurer: Measurer) -> None:
     """Gives the scratch space back, also where the source was never asked for."""
     measurer.stop.set()  # else Ctrl-C would wait for a long clip to be decoded
-    if not loading.cancel() and loading.exception() is None:
-        loading.result().close()
+    with held_back():
+        is_cancelled = loading.cancel()
+    if not is_cancelled:
+        first_done([loading])
+        if loading.exception() is None:
+            loading.result().close()
 
 
 def _find_regions(
@@ -328,7 +334,7 @@ def _looks(
     others = measurer.pool.submit(look_at, anchor, benches, measurer)
     tuned = look_at(winner, benches, measurer)
     equal = look_at_equal_rate(anchor, tuned.encoding.rate_kbps, benches, measurer)
-    return {"defaults": others.result(), "defaults at equal rate": equal, "tuned": tuned}
+    return {"defaults": result_of(others), "defaults at equal rate": equal, "tuned": tuned}
 
 
 def _recommend(

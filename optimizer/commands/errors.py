@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import NoReturn
 
 import typer
 
+from ..interruption import Terminated, interruptible
 from ..reports.plain_text import printable
 
 FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: a scheduler or a shutdown asks the process to end."""
 
 
 @contextmanager
@@ -29,14 +23,14 @@ def one_line_errors(debug: bool) -> Iterator[None]:
     from ..errors import OptimizerError, RecommendationError, RequestError
 
     try:
-        with _terminable():
+        with interruptible():
             yield
     except (typer.Exit, SystemExit, BrokenPipeError):
         raise
     except KeyboardInterrupt as error:
         _fail(
             "stopped; what was measured is kept, the same command goes on from there",
-            TERMINATED if isinstance(error, _Terminated) else INTERRUPTED,
+            TERMINATED if isinstance(error, Terminated) else INTERRUPTED,
         )
     except (LimitError, SettingsError, RequestError, RecommendationError) as error:
         if debug:
@@ -51,23 +45,6 @@ def one_line_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where", FAILED)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Lets SIGTERM end a command as Ctrl-C does, so that nothing half-made stays behind."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ...codecs.settings import EncodeSettings
 from ..errors import RequestError
 from ..request import TuneRequest, num_jobs_here
 from .bench import Bench, Measurement, measurement_from_json
+from .pool import Pool
 from .store import Store, key_sha256
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class Measurer:
     """
 
     store: Store
-    pool: ThreadPoolExecutor
+    pool: Pool
     num_jobs: int
-    local_pool: ThreadPoolExecutor
+    local_pool: Pool
     cluster: Cluster | None = None
     spent: Spent = field(default_factory=Spent)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -170,9 +170,9 @@ def open_measurer(
     store: Store, num_jobs: int, cluster: Cluster | None = None
 ) -> Iterator[Measurer]:
     """Starts the threads; on any error what is queued is dropped and what runs is waited for."""
-    pool = ThreadPoolExecutor(num_jobs, thread_name_prefix="measure")
+    pool = Pool(num_jobs, thread_name_prefix="measure")
     # Threads that only wait for workers may be many more than there are cores here.
-    local_pool = pool if cluster is None else ThreadPoolExecutor(num_jobs_here(0))
+    local_pool = pool if cluster is None else Pool(num_jobs_here(0))
     measurer = Measurer(
         store=store, pool=pool, num_jobs=num_jobs, local_pool=local_pool, cluster=cluster
     )
@@ -181,7 +181,7 @@ def open_measurer(
     finally:
         measurer.stop.set()
         for each in {pool, local_pool}:
-            each.shutdown(wait=True, cancel_futures=True)
+            each.end()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from ..events import ClipLoaded
 from ..measuring.bench import Bench, Benches, Measurement, settings_json
 from ..measuring.machines import load_machines
 from ..measuring.measure import Measurer, open_measurer_of
+from ..measuring.pool import result_of
 from ..measuring.store import Json, key_sha256, open_store
 from ..recommendation import MachinesUsed
 from ..reports.provenance import machines_used, provenance
@@ -241,7 +242,7 @@ def _run_trials(
         number, proposal, future = under_way.popleft()
         point, failure = None, None
         try:
-            point = _point(future.result())
+            point = _point(result_of(future))
         except EncodeError as error:
             failure = str(error)
         study.tell(proposal, point)

@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from ...codecs.errors import EncodeError
@@ -15,6 +15,7 @@ from ..aim import TargetRate
 from ..errors import UnreachableError
 from ..events import PointMeasured, TrialFinished, TuneEvent
 from ..measuring.measure import Measurer
+from ..measuring.pool import first_done, result_of
 from ..request import TuneRequest
 from .anchor import SearchedClip, point_measured
 from .candidate import HOPELESS_COST, Candidate, another_crf, next_crf
@@ -187,7 +188,7 @@ def _finish(
     study: Study,
     result: SearchResult,
 ) -> Generator[TuneEvent, None, None]:
-    exploration = trial.exploration.result()
+    exploration = result_of(trial.exploration)
     yield from exploration.points
     found = None
     if exploration.failure is None:
@@ -263,11 +264,10 @@ def _play_off(
         if trial in contenders and (future := submit(trial, number))
     }
     while under_way:
-        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in done:
+        for future in first_done(under_way):
             trial, number = under_way.pop(future)
             try:
-                yield future.result()
+                yield result_of(future)
             except EncodeError:
                 if trial in leaders:
                     leaders.remove(trial)  # the encoder refuses a CRF that nobody tried before

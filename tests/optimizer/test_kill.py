@@ -24,13 +24,15 @@ from ratesight.optimizer.search.journal import JournalLock, open_journal
 
 NUM_RUNS, NUM_ENDS = 2, 25
 INTERRUPTED, TERMINATED = 130, 143
+# What a run takes at most, here beside other tests; one that hangs tells where.
+MAX_SECONDS = 120
 STOPPED = "ratesight: stopped; what was measured is kept, the same command goes on from there\n"
 RESULTS = ("settings", "rate_change_percent", "rate_kbps", "quality", "verified_quality")
 
 # Importing all that a run needs takes seconds: once, and each run is a fork of what has it. Threads
 # would not survive a fork; there are none as long as nothing is computed on more than one.
 NURSERY = """
-import json, os, sys
+import faulthandler, json, os, sys
 import torch
 torch.set_num_threads(1)
 from ratesight.metrics.detector import load_detector
@@ -52,6 +54,7 @@ for line in sys.stdin:
         os.environ["TMPDIR"] = scratch
         for number, name in ((0, os.devnull), (1, "stdout"), (2, "stderr")):
             os.dup2(os.open(name, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o644), number)
+        faulthandler.enable()
         sys.argv = ["ratesight", *words]
         code = 1
         try:
@@ -79,8 +82,12 @@ class Nursery:
         return self._ask([words, str(folder), str(folder / "scratch")])
 
     def wait(self, run: int) -> int:
-        """Returns the exit code of a run, negative where a signal ended it."""
+        """Returns the exit code of a run, negative where a signal ended it, as one that hangs."""
+        deadline = time.monotonic() + MAX_SECONDS
         while is_running(run):
+            if time.monotonic() > deadline:
+                os.kill(run, signal.SIGABRT)
+                deadline = float("inf")
             time.sleep(0.005)
         return self._ask(run)
 
