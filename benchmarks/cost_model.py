@@ -5,7 +5,8 @@ Needs nothing but the standard library and results/tuning.json and results/metri
 
 Seconds of one core add up: encodes run on one thread each, and so do networks. Left out is what
 costs little beside them: decoding the title once, loading, statistics. The time of a frame is that
-of the two 1280x720 clips of ``benchmarks.tuning``, and of the metrics on their own.
+of the two 1280x720 clips of ``benchmarks.tuning``, and of the metrics on their own, on one kind of
+processor.
 """
 
 from __future__ import annotations
@@ -146,7 +147,14 @@ def plans(milliseconds: dict[str, float], detector: str) -> dict[str, Plan]:
 
 def table(tuning: dict[str, Any], metric_cost: dict[str, Any]) -> str:
     """Returns the table in Markdown, with what it assumes."""
-    (row,) = (row for row in metric_cost["rows"] if row["size"] == "720p")
+    (row,) = (
+        row
+        for one in metric_cost["machines"]
+        if one["machine"]["processor"] == tuning["machine"]["processor"]
+        and one["device"].startswith("cpu")
+        for row in one["rows"]
+        if row["size"] == "720p"
+    )
     milliseconds = row["milliseconds_a_frame"]
     cases = [("x264", "yolov8n"), ("x264", "yolov8x"), ("x265", "yolov8n")]
     names = " | ".join(f"{codec}, {detector.upper()}" for codec, detector in cases)

@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.metric_cost --data ../shared/data`` takes some minutes. Detectors that are
 not at hand are built with untrained weights: their time does not depend on them. On CPUs the time
-is that of the thread, so that what else the machine does counts little.
+is that of the thread, so that what else the machine does counts little. Ratios differ between
+processors, so the figures of others stay beside those of this one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,8 +70,14 @@ def main() -> None:
         row = {"size": name, **time_size(pictures, machines)}
         rows.append(row)
         print(json.dumps(row), flush=True)
-    content = {"machine": describe_machine(), "device": _device(), "rows": rows}
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    measured = {"machine": describe_machine(), "device": _device(), "rows": rows}
+    before = json.loads(RESULTS.read_text())["machines"] if RESULTS.exists() else []
+    others = [one for one in before if _place(one) != _place(measured)]
+    RESULTS.write_text(json.dumps({"machines": [*others, measured]}, indent=1) + "\n")
+
+
+def _place(measured: dict[str, Any]) -> tuple[str, str]:
+    return measured["machine"]["processor"], measured["device"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

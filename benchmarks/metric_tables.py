@@ -117,12 +117,16 @@ def cost(results: dict[str, Any]) -> str:
         "plate reader",
     )  # fmt: skip
     lines = [
-        f"| milliseconds a frame | {' | '.join(columns)} |",
-        "|" + "---|" * (len(columns) + 1),
+        f"| processor | size | {' | '.join(columns)} |",
+        "|" + "---|" * (len(columns) + 2),
     ]
-    for row in results["rows"]:
-        taken = row["milliseconds_a_frame"]
-        lines.append(f"| {row['size']} | {' | '.join(f'{taken[name]:.0f}' for name in columns)} |")
+    for measured in results["machines"]:
+        name = measured["machine"]["processor"].replace("(R)", "")
+        where = name if measured["device"].startswith("cpu") else measured["device"]
+        for row in measured["rows"]:
+            taken = row["milliseconds_a_frame"]
+            cells = " | ".join(f"{taken[name]:.0f}" for name in columns)
+            lines.append(f"| {where} | {row['size']} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
