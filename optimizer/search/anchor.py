@@ -52,7 +52,7 @@ class SearchedClip:
         """
         if not self.real_anchor.measurements:
             return None
-        return _read_across(self.anchor.curve, self.real_anchor.curve, quality)
+        return read_across(self.anchor.curve, self.real_anchor.curve, quality)
 
 
 def measure_anchor(
@@ -147,7 +147,7 @@ def _moved(target: Aim, scale: RdCurve, other: RdCurve) -> Aim:
     """Returns a target on the scale of another machine that saw the same encodes."""
 
     def move(quality: float) -> float:
-        return clipped_quality(_read_across(scale, other, quality))
+        return clipped_quality(read_across(scale, other, quality))
 
     match target:
         case TargetQuality():
@@ -160,7 +160,8 @@ def _moved(target: Aim, scale: RdCurve, other: RdCurve) -> Aim:
     return target
 
 
-def _read_across(scale: RdCurve, other: RdCurve, quality: float) -> float:
+def read_across(scale: RdCurve, other: RdCurve, quality: float) -> float:
+    """Returns what another machine says at the rate where one says a quality."""
     return other.quality_at(scale.rate_at(quality).value).value
 
 

@@ -40,33 +40,39 @@ def fit_variant(request: PerTitleRequest, variant: Contestant, source: Source) -
 
 
 def measure_title(
-    request: PerTitleRequest, bench: Bench, measurer: Measurer, candidates: Sequence[Candidate]
+    quality_range: tuple[float, float],
+    bench: Bench,
+    measurer: Measurer,
+    candidates: Sequence[Candidate],
 ) -> set[int]:
     """Measures all curves of a title and returns the ids of those that are far behind.
 
     Each encoder and its settings begin at the largest height; where its curve has the best and
     the lowest quality asked for, the smaller ones begin.
+
+    Args:
+        quality_range: That curves reach over.
     """
     largest: dict[EncodeSettings, Candidate] = {}
     for one in candidates:
         largest.setdefault(replace(one.settings, height=None), one)
     first = list(largest.values())
     begun = {id(one) for one in first}
-    given_up = explore(request, bench, measurer, first, (), give_up=True)
+    given_up = explore(quality_range, bench, measurer, first, (), give_up=True)
     todo = [
         (one, crf)
         for one in candidates
         if id(one) not in begun
-        for crf in _start(request, largest[replace(one.settings, height=None)])
+        for crf in _start(quality_range, largest[replace(one.settings, height=None)])
     ]
     smaller = [one for one in candidates if id(one) not in begun]
     if smaller:
-        given_up |= explore(request, bench, measurer, smaller, first, todo, give_up=True)
+        given_up |= explore(quality_range, bench, measurer, smaller, first, todo, give_up=True)
     return given_up
 
 
 def explore(
-    request: PerTitleRequest,
+    quality_range: tuple[float, float],
     bench: Bench,
     measurer: Measurer,
     candidates: Sequence[Candidate],
@@ -81,7 +87,7 @@ def explore(
         known: Others that they are compared with.
         todo: Where to begin.
     """
-    low, high = request.quality_range
+    low, high = quality_range
     given_up: set[int] = set()
     if todo is None:
         todo = [(one, crf) for one in candidates for crf in _next(one, low, high)]
@@ -136,9 +142,9 @@ def _next(candidate: Candidate, low: float, high: float) -> list[float]:
     return next_crfs(candidate, low, high)
 
 
-def _start(request: PerTitleRequest, larger: Candidate) -> list[float]:
+def _start(quality_range: tuple[float, float], larger: Candidate) -> list[float]:
     """Returns two CRFs at which a smaller height is measured first."""
-    curve, (low, high) = larger.curve, request.quality_range
+    curve, (low, high) = larger.curve, quality_range
     crfs = {
         float(round(curve.crf_at(curve.rate_at(quality).value).value)) for quality in (low, high)
     }

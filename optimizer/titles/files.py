@@ -21,9 +21,10 @@ FIXED_COLUMNS = (
 )  # fmt: skip
 
 _CSV_COLUMNS = (
-    "title", "target_quality", "contestant", "codec", "preset", "width", "height", "crf",
-    "rate_kbps", "quality", "quality_low", "quality_high", "real_quality", "quality_gap",
-    "is_verified", "settings_file", "ffmpeg_command", "reason",
+    "title", "target_quality", "metric_target_quality", "contestant", "codec", "preset", "width",
+    "height", "crf", "rate_kbps", "quality", "quality_low", "quality_high", "real_quality",
+    "expected_real_quality", "quality_gap", "is_verified", "settings_file", "ffmpeg_command",
+    "reason",
 )  # fmt: skip
 
 
@@ -66,6 +67,7 @@ def _rung_json(title: TitleLadder, rung: Rung, chosen: Chosen) -> Json:
         "clip": title.clip,
         "clip_content_sha256": title.clip_content_sha256,
         "target_quality": rung.target_quality,
+        "metric_target_quality": rung.metric_target_quality,
         "settings": chosen.settings,
         "regions": None,
         "rate_kbps": chosen.rate_kbps,
@@ -78,12 +80,12 @@ def _rung_json(title: TitleLadder, rung: Rung, chosen: Chosen) -> Json:
 def _csv_row(title: TitleLadder, rung: Rung) -> list[object]:
     one = rung.chosen
     if one is None:
-        blanks = [""] * (len(_CSV_COLUMNS) - 3)
-        return [title.clip, f"{rung.target_quality:g}", *blanks, rung.reason]
+        blanks = [""] * (len(_CSV_COLUMNS) - 4)
+        return [title.clip, *_targets(rung), *blanks, rung.reason]
     low, high = one.quality_interval or (None, None)
     return [
         title.clip,
-        f"{rung.target_quality:g}",
+        *_targets(rung),
         one.contestant,
         one.settings["codec"],
         one.settings["preset"],
@@ -95,6 +97,7 @@ def _csv_row(title: TitleLadder, rung: Rung) -> list[object]:
         "" if low is None else f"{low:.6f}",
         "" if high is None else f"{high:.6f}",
         "" if one.real_quality is None else f"{one.real_quality:.6f}",
+        "" if one.expected_real_quality is None else f"{one.expected_real_quality:.6f}",
         f"{one.quality_gap:+.6f}",
         str(one.is_verified).lower(),
         f"rungs/{_name(title, rung)}",
@@ -103,14 +106,18 @@ def _csv_row(title: TitleLadder, rung: Rung) -> list[object]:
     ]
 
 
+def _targets(rung: Rung) -> tuple[str, str]:
+    metric = rung.metric_target_quality
+    return f"{rung.target_quality:g}", "" if metric is None else f"{metric:.6f}"
+
+
 def rung_rows(title: TitleLadder) -> Iterator[list[str]]:
     """Yields a row a rung, under RUNG_COLUMNS."""
     for number, rung in enumerate(title.rungs):
         name, quality = title.clip if number == 0 else "", f"{rung.target_quality:g}"
         one = rung.chosen
         if one is None:
-            best = max(point.quality for curve in title.curves for point in curve.points)
-            yield [name, quality, "out of reach", "", "", f"most {best:.3f}", ""]
+            yield [name, quality, "out of reach", "", "", f"most {rung.most_quality:.3f}", ""]
             continue
         verified = f"{one.quality:.3f}"
         if one.quality_interval is not None:

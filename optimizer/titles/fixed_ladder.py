@@ -25,7 +25,7 @@ class FixedChoice:
 
 
 def choose_fixed(
-    curves: Mapping[str, Sequence[Candidate]], quality: float, keeps: Keeps
+    curves: Mapping[str, Sequence[Candidate]], qualities: Sequence[float], keeps: Keeps
 ) -> FixedChoice | None:
     """Returns the contestant and CRF of the lowest total rate; None where none keeps the quality.
 
@@ -33,15 +33,16 @@ def choose_fixed(
 
     Args:
         curves: By contestant, of the same titles in the same order.
-        quality: That is kept on every title or on the median one.
+        qualities: Of each title; kept on all of them or on the median one.
     """
     found: list[tuple[float, FixedChoice]] = []
     for contestant, candidates in curves.items():
         low, high = candidates[0].search_crf
         crfs = np.arange(high, low - 0.5, -0.5)
-        qualities = np.array([_qualities(one, crfs) for one in candidates])
-        pooled = qualities.min(axis=0) if keeps == "all titles" else np.median(qualities, axis=0)
-        kept = np.flatnonzero(pooled >= quality)
+        kept_of_each = np.array([_qualities(one, crfs) for one in candidates])
+        above = kept_of_each - np.array(qualities)[:, None]
+        pooled = above.min(axis=0) if keeps == "all titles" else np.median(above, axis=0)
+        kept = np.flatnonzero(pooled >= 0)
         if len(kept):
             crf = float(crfs[kept[0]])
             total = sum(_rate(one, crf) for one in candidates)
@@ -77,14 +78,9 @@ def compare_fixed(
     settings: dict[str, Json],
     titles: Sequence[FixedTitle],
     *,
-    enough_quality: float,
     seed: int = 0,
 ) -> Fixed:
-    """Returns what per-title saves over a single setting, over two titles or more.
-
-    Args:
-        enough_quality: What measures less is short of the quality.
-    """
+    """Returns what per-title saves over a single setting, over two titles or more."""
     changes = np.array([one.change_percent for one in titles])
     rng = np.random.default_rng(seed)
     medians = np.median(rng.choice(changes, (_NUM_RESAMPLES, len(changes))), axis=1)
@@ -106,6 +102,6 @@ def compare_fixed(
         interval_percent=(float(low), float(high)),
         total_percent=(own / single - 1) * 100,
         num_worse=int((changes > 0).sum()),
-        num_short=sum(one.quality < enough_quality for one in titles),
-        num_own_short=sum(one.own_quality < enough_quality for one in titles),
+        num_short=sum(one.quality < one.enough_quality for one in titles),
+        num_own_short=sum(one.own_quality < one.enough_quality for one in titles),
     )

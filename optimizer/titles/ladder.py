@@ -25,7 +25,9 @@ class Chosen:
         rate_kbps, quality: Of an encode of the whole clip, on frames that the choice never saw.
         quality_interval: 95 % bootstrap interval over these frames; None of too few.
         real_quality: Of the same encode by the real machine, where a learned metric chose.
-        quality_gap: The lower of these qualities minus the expected one.
+        expected_real_quality: What that machine keeps of other encodes that the metric gives the
+            expected quality.
+        quality_gap: Quality minus the expected one; the lower of the two machines'.
         is_verified: The gap is not below 0 by more than the tolerance.
         ffmpeg_command: That makes the same encode.
     """
@@ -41,6 +43,7 @@ class Chosen:
     quality: float
     quality_interval: tuple[float, float] | None
     real_quality: float | None
+    expected_real_quality: float | None
     quality_gap: float
     is_verified: bool
     ffmpeg_command: str
@@ -51,14 +54,26 @@ class Rung:
     """One quality of one title.
 
     Attributes:
-        target_quality: What was asked for.
+        target_quality: What was asked for, of the real machine where there is one.
+        metric_target_quality: The same on the scale of the learned metric that chose; None where
+            no real machine is beside it.
         chosen: The cheapest that keeps it; None where it is out of reach.
         reason: Why it is.
+        most_quality: What can be had instead; None where it is in reach.
     """
 
     target_quality: float
+    metric_target_quality: float | None
     chosen: Chosen | None
     reason: str | None
+    most_quality: float | None
+
+    @property
+    def choice_quality(self) -> float:
+        """What was asked for, as the machine of the choice says it."""
+        if self.metric_target_quality is None:
+            return self.target_quality
+        return self.metric_target_quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +107,14 @@ class FixedTitle:
     """One title at a single setting for all, against its own rung.
 
     Attributes:
+        enough_quality: What measures less is short of the quality by more than the tolerance.
         rate_kbps, quality: Measured, of the single setting, as in Chosen.
         own_rate_kbps, own_quality: Of the title's own rung.
         change_percent: Of the own rate against that of the single setting; negative is saved.
     """
 
     clip: str
+    enough_quality: float
     rate_kbps: float
     quality: float
     own_rate_kbps: float
@@ -116,8 +133,8 @@ class Fixed:
         interval_percent: 95 % bootstrap interval of the median over titles.
         total_percent: Change of the sum of all rates.
         num_worse: Titles on which per-title costs more.
-        num_short, num_own_short: Titles on which the single setting, and the own rung, measure
-            less than the quality by more than the tolerance.
+        num_short, num_own_short: Titles on which the single setting, and the own rung, are short
+            of the quality.
     """
 
     contestant: str

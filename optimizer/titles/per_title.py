@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from ...codecs.errors import ClipError, EncodeError, SettingsError
 from ...codecs.source import load_source
 from ...metrics.errors import NoObjectsError
 from ...metrics.feature_file import FeatureFile, open_feature_file
+from ...metrics.task import TaskMachine
 from ..compare import ClipSkipped, CurveMeasured
 from ..curves.hull import HullPoint, convex_hull
 from ..curves.interval import quality_interval
 from ..measuring.bench import (
+    Bench,
     Benches,
     Measurement,
     sampled_frames,
@@ -30,9 +32,10 @@ from ..request import num_jobs_here
 from ..search.candidate import Candidate
 from .curves import explore, fit_variant, measure_title
 from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed
-from .ladder import Chosen, FixedRung, FixedTitle, Keeps, PerTitle, TitleLadder
+from .ladder import FixedRung, FixedTitle, Keeps, PerTitle, Rung, TitleLadder
 from .request import PerTitleRequest
 from .rungs import OpenTitle, make_rungs
+from .scale import measure_scale
 
 # What is wrong with one title, and no reason to lose the others.
 _OF_ONE_TITLE = (ClipError, EncodeError, SettingsError, NoObjectsError)
@@ -47,11 +50,13 @@ class _Title:
     Attributes:
         candidates: By the name of the variant; variants of one size share one.
         given_up: Names of variants.
+        quality_range: That curves reach over.
     """
 
     clip: Path
     candidates: dict[str, Candidate]
     given_up: set[str]
+    quality_range: tuple[float, float]
     ladder: TitleLadder
 
 
@@ -131,42 +136,46 @@ def _open(
         notes = list(source.notes)
         segments = spread_segments(source, request.num_segments, request.segment_seconds)
         sample = sampled_frames(source, segments, request.frames_per_second, phase=0.25)
-        search = set_up_bench(
-            source,
-            machines.own,
-            segments=segments,
-            sample=sample,
-            annotations=None,
-            regions=None,
-            measurer=measurer,
-        )
-        searched = frozenset(search.frames)
+        searched = {index for index, _ in sample}
         every = sampled_frames(source, source.whole, request.frames_per_second * 2, phase=0)
         unseen = [pair for pair in every if pair[0] not in searched]
         if not unseen:
             notes.append("verified on the frames of the choice: the clip has no others")
-        benches = {}
-        for role, machine in (("own", machines.own), ("real", machines.real)):
+
+        def look(machine: TaskMachine[Any]) -> tuple[Bench, Bench]:
+            return (
+                set_up_bench(
+                    source,
+                    machine,
+                    segments=segments,
+                    sample=sample,
+                    annotations=None,
+                    regions=None,
+                    measurer=measurer,
+                ),
+                set_up_bench(
+                    source,
+                    machine,
+                    segments=source.whole,
+                    sample=unseen or every,
+                    annotations=None,
+                    regions=None,
+                    measurer=measurer,
+                ),
+            )
+
+        own = look(machines.own)
+        real: tuple[Bench | None, Bench | None] = (None, None)
+        if machines.real is not None:
             try:
-                if machine is not None:
-                    benches[role] = set_up_bench(
-                        source,
-                        machine,
-                        segments=source.whole,
-                        sample=unseen or every,
-                        annotations=None,
-                        regions=None,
-                        measurer=measurer,
-                    )
+                real = look(machines.real)
             except NoObjectsError as error:
-                if role == "own":
-                    raise
                 notes.append(f"no opinion of the real machine: {error}")
         yield OpenTitle(
             clip=clip,
             source=source,
-            search=search,
-            benches=Benches(**benches),
+            search=Benches(own=own[0], real=real[0]),
+            benches=Benches(own=own[1], real=real[1]),
             notes=tuple(notes),
         )
 
@@ -175,16 +184,20 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
     """Measures the curves of one title and makes its ladder."""
     fitting = {one.name: fit_variant(request, one, opened.source) for one in request.variants}
     own = {one.name: Candidate(settings=one.settings) for one in fitting.values()}
-    given_up = measure_title(request, opened.search, measurer, list(own.values()))
+    candidates, quality_range = list(own.values()), request.quality_range
+    scale = measure_scale(request, candidates[0], opened.search, measurer)
+    if scale is not None:
+        quality_range = scale.own_range(quality_range)
+    given_up = measure_title(quality_range, opened.search.own, measurer, candidates)
     alive = {name: one for name, one in own.items() if id(one) not in given_up}
-    rungs = make_rungs(request, opened, alive, measurer)
+    rungs = make_rungs(request, opened, alive, scale, measurer)
     curves = tuple(
         CurveMeasured(
             clip=opened.clip.stem,
             contestant=name,
             points=tuple(one.points),
             intervals=tuple(
-                quality_interval(opened.search, measured)
+                quality_interval(opened.search.own, measured)
                 for _, measured in sorted(one.measurements.items())
             ),
         )
@@ -196,6 +209,7 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
         clip=opened.clip,
         candidates={name: own[one.name] for name, one in fitting.items()},
         given_up={name for name, one in fitting.items() if one.name not in alive},
+        quality_range=quality_range,
         ladder=TitleLadder(
             clip=opened.clip.stem,
             clip_content_sha256=opened.source.content_sha256,
@@ -210,9 +224,19 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
                 for point in curve.points
             ),
             rungs=tuple(rungs),
-            notes=opened.notes,
+            notes=(*opened.notes, *_scale_notes(rungs)),
         ),
     )
+
+
+def _scale_notes(rungs: Sequence[Rung]) -> list[str]:
+    """Returns what a reader must know of qualities that are the real machine's."""
+    told = [
+        f"{rung.target_quality:g} is {rung.metric_target_quality:.3f}"
+        for rung in rungs
+        if rung.metric_target_quality is not None and rung.chosen is not None
+    ]
+    return [f"quality as the real machine has it, by the metric: {', '.join(told)}"] if told else []
 
 
 def _far_behind(request: PerTitleRequest, titles: Sequence[_Title]) -> tuple[str, ...]:
@@ -243,14 +267,15 @@ def _compare_fixed(
         if behind:
             # Else the single setting would lose for want of encodes.
             with reopen(title) as opened:
-                explore(request, opened.search, measurer, list(behind.values()), ())
+                explore(title.quality_range, opened.search.own, measurer, list(behind.values()), ())
     choices: dict[tuple[float, Keeps], FixedChoice | None] = {}
     for quality in sorted(request.qualities, reverse=True):
         reaching = _reaching(titles, quality)
         if len(reaching) > 1:
             curves = {name: [one.candidates[name] for one, _ in reaching] for name in variants}
+            targets = [rung.choice_quality for _, rung in reaching]
             for keeps in get_args(Keeps):
-                choices[quality, keeps] = choose_fixed(curves, quality, keeps)
+                choices[quality, keeps] = choose_fixed(curves, targets, keeps)
     measured: dict[str, dict[FixedChoice, Measurement]] = {}
     for title in titles:
         with reopen(title) as opened:
@@ -260,11 +285,13 @@ def _compare_fixed(
             yield FixedRung(target_quality=quality, keeps=keeps, found=None)
             continue
         rows = []
-        for title, own in _reaching(titles, quality):
-            one = measured[title.clip.stem][choice]
+        for title, rung in _reaching(titles, quality):
+            one, own = measured[title.clip.stem][choice], rung.chosen
+            assert own is not None
             rows.append(
                 FixedTitle(
                     clip=title.clip.stem,
+                    enough_quality=rung.choice_quality - request.tolerance,
                     rate_kbps=one.rate_kbps,
                     quality=one.scores.quality,
                     own_rate_kbps=own.rate_kbps,
@@ -276,15 +303,14 @@ def _compare_fixed(
             choice,
             settings_json(Candidate(settings=variants[choice.contestant].settings).at(choice.crf)),
             rows,
-            enough_quality=quality - request.tolerance,
         )
         yield FixedRung(target_quality=quality, keeps=keeps, found=found)
 
 
-def _reaching(titles: Sequence[_Title], quality: float) -> list[tuple[_Title, Chosen]]:
-    """Returns the titles that have a rung at a quality, with what it uses."""
+def _reaching(titles: Sequence[_Title], quality: float) -> list[tuple[_Title, Rung]]:
+    """Returns the titles that have a rung at a quality, with it."""
     return [
-        (title, rung.chosen)
+        (title, rung)
         for title in titles
         for rung in title.ladder.rungs
         if rung.target_quality == quality and rung.chosen is not None

@@ -96,7 +96,7 @@ def _draw_title(axes: Axes, title: TitleLadder, names: list[str]) -> None:
         axes.plot(*at, "o", color=color, markersize=6, markeredgecolor="black")
         axes.plot(one.rate_kbps, one.quality, "x", color="black", markersize=5)
         axes.annotate(f"{one.crf:g}", at, xytext=(5, -10), textcoords="offset points", fontsize=7)
-    asked = [one.target_quality for one in title.rungs]
+    asked = [one.choice_quality for one in title.rungs]
     for quality in asked:
         axes.axhline(quality, color="black", linewidth=0.5, linestyle=":")
     shown = [*asked, *(one.quality for one in chosen)]

@@ -12,11 +12,12 @@ from ...codecs.scaling import scaled_format
 from ...codecs.source import Source
 from ..compare import measure_points
 from ..curves.interval import quality_interval
-from ..measuring.bench import Bench, Benches, settings_json
+from ..measuring.bench import Benches, settings_json
 from ..measuring.measure import Measurer
 from ..search.candidate import Candidate
 from .ladder import Chosen, Rung
 from .request import PerTitleRequest
+from .scale import Scale
 
 # The choice is measured where it falls, and made again, so many times.
 _REFINEMENTS = 2
@@ -28,7 +29,7 @@ class OpenTitle:
 
     clip: Path
     source: Source
-    search: Bench
+    search: Benches
     benches: Benches
     notes: tuple[str, ...]
 
@@ -37,10 +38,15 @@ def make_rungs(
     request: PerTitleRequest,
     opened: OpenTitle,
     alive: Mapping[str, Candidate],
+    scale: Scale | None,
     measurer: Measurer,
 ) -> list[Rung]:
     """Chooses each rung, measures it where it falls, and verifies what is chosen in the end."""
-    choices = {quality: _choose(alive, quality) for quality in request.qualities}
+
+    def choose() -> dict[float, tuple[str, float] | None]:
+        return {quality: _choose(alive, quality, scale) for quality in request.qualities}
+
+    choices = choose()
     for _ in range(_REFINEMENTS):
         todo = {
             (choice[0], choice[1]): (alive[choice[0]], choice[1])
@@ -49,25 +55,45 @@ def make_rungs(
         }
         if not todo:
             break
-        measure_points(opened.search, measurer, list(todo.values()))
-        choices = {quality: _choose(alive, quality) for quality in request.qualities}
+        measure_points(opened.search.own, measurer, list(todo.values()))
+        choices = choose()
 
     def rung(quality: float) -> Rung:
         choice = choices[quality]
+        metric_target = None if scale is None else scale.own_quality(quality)
         if choice is None:
-            return Rung(target_quality=quality, chosen=None, reason=_out_of_reach(alive, quality))
+            most, whose = _most(alive, scale)
+            return Rung(
+                target_quality=quality,
+                metric_target_quality=metric_target,
+                chosen=None,
+                reason=f"quality {quality:g} is out of reach: the most is {most:.3f}, {whose}",
+                most_quality=most,
+            )
         name, crf = choice
-        chosen = _verify(request, opened, name, alive[name], crf, quality, measurer)
-        return Rung(target_quality=quality, chosen=chosen, reason=None)
+        chosen = _verify(request, opened, name, alive[name], crf, quality, scale, measurer)
+        return Rung(
+            target_quality=quality,
+            metric_target_quality=metric_target,
+            chosen=chosen,
+            reason=None,
+            most_quality=None,
+        )
 
     return list(measurer.pool.map(rung, sorted(request.qualities, reverse=True)))
 
 
-def _choose(alive: Mapping[str, Candidate], quality: float) -> tuple[str, float] | None:
+def _choose(
+    alive: Mapping[str, Candidate], quality: float, scale: Scale | None
+) -> tuple[str, float] | None:
     """Returns the contestant that reaches a quality at the lowest rate, and its CRF.
 
     In half steps towards the safe side; None where no curve reaches the quality.
     """
+    if scale is not None:
+        if quality > scale.most:
+            return None
+        quality = scale.own_quality(quality)
     readings = {name: one.curve.rate_at(quality) for name, one in alive.items()}
     reaching = {name: one.value for name, one in readings.items() if one.end != "high"}
     if not reaching:
@@ -79,15 +105,15 @@ def _choose(alive: Mapping[str, Candidate], quality: float) -> tuple[str, float]
     return name, float(min(max(crf, low), high))
 
 
-def _out_of_reach(alive: Mapping[str, Candidate], quality: float) -> str:
+def _most(alive: Mapping[str, Candidate], scale: Scale | None) -> tuple[float, str]:
+    """Returns the best quality that was measured, and where, in words."""
     name, best = max(
         ((name, point) for name, one in alive.items() for point in one.points),
         key=lambda pair: pair[1].quality,
     )
-    return (
-        f"quality {quality:g} is out of reach: the most is {best.quality:.3f}, by {name} at CRF "
-        f"{best.crf:g}"
-    )
+    if scale is not None:
+        return scale.most, "as the real machine has it"
+    return best.quality, f"by {name} at CRF {best.crf:g}"
 
 
 def _verify(
@@ -97,16 +123,22 @@ def _verify(
     candidate: Candidate,
     crf: float,
     target_quality: float,
+    scale: Scale | None,
     measurer: Measurer,
 ) -> Chosen:
     settings, source = candidate.at(crf), opened.source
-    seen = measurer.measure(opened.benches.own, settings)[0]
-    real = None
+    looking = [opened.benches.own]
     if opened.benches.real is not None:
-        real = measurer.measure(opened.benches.real, settings)[0].scores.quality
+        looking.append(opened.benches.real)
+    (seen, *others), _ = measurer.measure_all(looking, settings)
     rates = {point.crf: point.rate_kbps for point in candidate.points}
     expected = candidate.curve.quality_at_crf(crf)
-    gap = min(seen.scores.quality, seen.scores.quality if real is None else real) - expected
+    gap = seen.scores.quality - expected
+    real = expected_real = None
+    if scale is not None:
+        real = others[0].scores.quality
+        expected_real = scale.real_quality(expected)
+        gap = min(gap, real - expected_real)
     form = scaled_format(source, settings.height)
     return Chosen(
         contestant=name,
@@ -120,6 +152,7 @@ def _verify(
         quality=seen.scores.quality,
         quality_interval=quality_interval(opened.benches.own, seen),
         real_quality=real,
+        expected_real_quality=expected_real,
         quality_gap=gap,
         is_verified=gap >= -request.tolerance,
         ffmpeg_command=ffmpeg_command(

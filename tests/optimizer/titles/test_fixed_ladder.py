@@ -36,10 +36,25 @@ HARD = {20: (2000, 0.95), 30: (1000, 0.85), 40: (500, 0.6)}
 def test_highest_crf_that_keeps_the_quality_on_all(candidate: Callable[..., Candidate]) -> None:
     curves = {"x264": [candidate("x264", EASY), candidate("x264", HARD)]}
     # The hard title has 0.895 at 25.5, 0.89 at 26.
-    assert choose_fixed(curves, 0.891, "all titles") == FixedChoice(contestant="x264", crf=25.5)
+    assert choose_fixed(curves, (0.891, 0.891), "all titles") == FixedChoice(
+        contestant="x264", crf=25.5
+    )
     # The median of two is their mean, 0.9 at 30 and 0.8825 at 31.
-    assert choose_fixed(curves, 0.891, "median title") == FixedChoice(contestant="x264", crf=30.5)
-    assert choose_fixed(curves, 0.97, "all titles") is None
+    assert choose_fixed(curves, (0.891, 0.891), "median title") == FixedChoice(
+        contestant="x264", crf=30.5
+    )
+    assert choose_fixed(curves, (0.97, 0.97), "all titles") is None
+
+
+def test_each_title_has_a_quality_of_its_own(candidate: Callable[..., Candidate]) -> None:
+    curves = {"x264": [candidate("x264", EASY), candidate("x264", HARD)]}
+    # A learned metric is stricter on the hard one: 0.85 there is 0.95 of its machine.
+    assert choose_fixed(curves, (0.95, 0.85), "all titles") == FixedChoice(
+        contestant="x264", crf=30
+    )
+    assert choose_fixed(curves, (0.97, 0.85), "all titles") == FixedChoice(
+        contestant="x264", crf=25
+    )
 
 
 def test_cheapest_in_sum_wins(candidate: Callable[..., Candidate]) -> None:
@@ -50,11 +65,11 @@ def test_cheapest_in_sum_wins(candidate: Callable[..., Candidate]) -> None:
         "x264": [candidate("x264", EASY), candidate("x264", HARD)],
         "x265": [candidate("x265", other_easy), candidate("x265", other_hard)],
     }
-    found = choose_fixed(curves, 0.9, "all titles")
+    found = choose_fixed(curves, (0.9, 0.9), "all titles")
     assert found is not None
     assert found.contestant == "x264"
     del curves["x264"]
-    found = choose_fixed(curves, 0.9, "all titles")
+    found = choose_fixed(curves, (0.9, 0.9), "all titles")
     assert found is not None
     assert found.contestant == "x265"
 
@@ -64,7 +79,7 @@ def test_above_the_highest_crf_measured_nothing_is_relied_on(
 ) -> None:
     only = {20: (200, 0.99), 25: (150, 0.97)}
     curves = {"x264": [candidate("x264", only), candidate("x264", EASY)]}
-    assert choose_fixed(curves, 0.9, "all titles") == FixedChoice(contestant="x264", crf=25)
+    assert choose_fixed(curves, (0.9, 0.9), "all titles") == FixedChoice(contestant="x264", crf=25)
 
 
 def test_below_the_lowest_crf_measured_rates_go_on(candidate: Callable[..., Candidate]) -> None:
@@ -74,7 +89,7 @@ def test_below_the_lowest_crf_measured_rates_go_on(candidate: Callable[..., Cand
         "x265": [candidate("x265", EASY), candidate("x265", HARD)],
     }
     # At CRF 20 the easy title costs twice as much again as at 30: 200, as with x265.
-    found = choose_fixed(curves, 0.95, "all titles")
+    found = choose_fixed(curves, (0.95, 0.95), "all titles")
     assert found is not None
     assert found.crf == 20
 
@@ -82,6 +97,7 @@ def test_below_the_lowest_crf_measured_rates_go_on(candidate: Callable[..., Cand
 def title(clip: str, rate: float, own_rate: float, quality: float = 0.95) -> FixedTitle:
     return FixedTitle(
         clip=clip,
+        enough_quality=0.9,
         rate_kbps=rate,
         quality=quality,
         own_rate_kbps=own_rate,
@@ -92,9 +108,7 @@ def title(clip: str, rate: float, own_rate: float, quality: float = 0.95) -> Fix
 
 def test_savings_and_losses_are_counted() -> None:
     titles = [title("a", 100, 50), title("b", 100, 80), title("c", 200, 220, quality=0.8)]
-    found = compare_fixed(
-        FixedChoice(contestant="x264", crf=25), {"codec": "x264"}, titles, enough_quality=0.9
-    )
+    found = compare_fixed(FixedChoice(contestant="x264", crf=25), {"codec": "x264"}, titles)
     assert found.median_percent == pytest.approx(-20)
     assert found.quartiles_percent == (pytest.approx(-35), pytest.approx(-5))
     assert found.interval_percent == (pytest.approx(-50), pytest.approx(10))

@@ -264,26 +264,53 @@ def test_the_command_shows_and_writes_its_results(
     assert rows[0]["reason"] == missing["reason"]
 
 
-def test_python_call_asks_the_real_machine_too(clips: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_learned_metric_keeps_what_is_asked_of_its_machine(
+    clips: Path, weights: Path, tmp_path: Path
+) -> None:
     found = ratesight.recommend(
-        [clips / "carphone_qcif.mp4"],
-        qualities=(0.7,),
+        [clips / "carphone_qcif.mp4", clips / "highway_cam_240p.avi"],
+        qualities=(0.8, 0.9999),
         codecs=("x264",),
         heights=(None,),
         metric="objects",
         detector=weights,
-        max_seconds=0.3,
+        max_seconds=0.5,
         frames_per_second=10,
         store=tmp_path / "store.sqlite",
     )
 
-    (title,) = found.titles
-    one = title.rungs[0].chosen
-    assert one is not None
-    assert one.real_quality is not None
-    worse = min(one.quality, one.real_quality)
-    assert one.quality_gap == pytest.approx(worse - one.expected_quality)
-    assert found.fixed == ()  # of one title there is nothing to compare
+    assert len(found.titles) == 2
+    for title in found.titles:
+        missing, rung = title.rungs
+        assert missing.chosen is None
+        assert missing.reason is not None
+        assert missing.reason.endswith("as the real machine has it")
+        assert missing.most_quality is not None
+        assert missing.most_quality < 0.9999
+        one, target = rung.chosen, rung.metric_target_quality
+        assert one is not None
+        assert target is not None
+        assert target != rung.target_quality
+        assert one.expected_quality == pytest.approx(target, abs=0.05)
+        assert one.real_quality is not None
+        assert one.expected_real_quality is not None
+        assert one.expected_real_quality == pytest.approx(0.8, abs=0.05)
+        own, real = one.quality - one.expected_quality, one.real_quality - one.expected_real_quality
+        assert one.quality_gap == pytest.approx(min(own, real))
+    # Each title has a scale of its own; what is short is so on that scale.
+    fixed = found.fixed[1].found
+    assert fixed is not None
+    assert [one.enough_quality for one in fixed.titles] == [
+        pytest.approx(title.rungs[1].choice_quality - found.tolerance) for title in found.titles
+    ]
+    write_ladders(found, tmp_path)
+    with (tmp_path / "ladder.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["metric_target_quality"]) for row in rows] == [
+        pytest.approx(rung.metric_target_quality, abs=1e-6)
+        for title in found.titles
+        for rung in title.rungs
+    ]
 
 
 def test_without_a_clip_it_fails_in_one_line(weights: Path, tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""The scale of a learned metric beside that of the machine it predicts, on one title."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..compare import first_crfs
+from ..curves.curve import RdCurve
+from ..measuring.bench import Benches
+from ..measuring.measure import Measurer
+from ..search.anchor import read_across
+from ..search.candidate import Candidate, next_crfs
+from .request import PerTitleRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Some encodes as both machines see them; from one end to the other qualities are read across.
+
+    Attributes:
+        own: Of the machine of the choice.
+        real: Of the one that it predicts.
+    """
+
+    own: RdCurve
+    real: RdCurve
+
+    def own_quality(self, quality: float) -> float:
+        """Returns what the machine of the choice says where the real one keeps a quality."""
+        return read_across(self.real, self.own, quality)
+
+    def real_quality(self, quality: float) -> float:
+        """Returns what the real machine keeps where that of the choice says a quality."""
+        return read_across(self.own, self.real, quality)
+
+    def own_range(self, ends: tuple[float, float]) -> tuple[float, float]:
+        """Returns both ends of a range as the machine of the choice says them."""
+        low, high = ends
+        return self.own_quality(low), self.own_quality(high)
+
+    @property
+    def most(self) -> float:
+        """The best quality that the real machine keeps."""
+        return float(self.real.qualities[-1])
+
+
+def measure_scale(
+    request: PerTitleRequest, candidate: Candidate, benches: Benches, measurer: Measurer
+) -> Scale | None:
+    """Shows one contestant's encodes to both machines, over the qualities that are asked for.
+
+    How strict a learned metric is against its machine differs from title to title. What it sees
+    stays with the candidate.
+
+    Args:
+        benches: Of the frames of the choice.
+
+    Returns:
+        None where there is no real machine beside the one of the choice.
+    """
+    if benches.real is None:
+        return None
+    looking = [benches.own, benches.real]
+    real = Candidate(settings=candidate.settings)
+
+    def measure(crf: float) -> None:
+        seen, _ = measurer.measure_all(looking, candidate.at(crf))
+        candidate.measurements[crf], real.measurements[crf] = seen
+
+    crfs = first_crfs(candidate)
+    while crfs:
+        list(measurer.pool.map(measure, crfs))
+        crfs = next_crfs(real, *request.quality_range)
+    return Scale(own=candidate.curve, real=real.curve)
