@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,16 +17,19 @@ Ladders = Callable[[dict[str, Any]], str]
 
 
 @pytest.fixture(scope="module")
-def ladders() -> Ladders:
-    """Benchmarks are not installed."""
-    file = Path(__file__).resolve().parents[2] / "benchmarks" / "ladder_table.py"
-    spec = importlib.util.spec_from_file_location("ladder_table", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made: Ladders = module.ladders
+def ladders(benchmark: Callable[[str], ModuleType]) -> Ladders:
+    made: Ladders = benchmark("ladder_table").ladders
     return made
+
+
+def rung(quality: float, chosen: Chosen | None) -> Rung:
+    return Rung(
+        target_quality=quality,
+        metric_target_quality=None,
+        chosen=chosen,
+        reason="out of reach" if chosen is None else None,
+        most_quality=0.97 if chosen is None else None,
+    )
 
 
 def title(clip: str, rate_kbps: float) -> TitleLadder:
@@ -44,6 +46,7 @@ def title(clip: str, rate_kbps: float) -> TitleLadder:
         quality=0.9,
         quality_interval=(0.85, 0.95),
         real_quality=None,
+        expected_real_quality=None,
         quality_gap=-0.06,
         is_verified=False,
         ffmpeg_command="ffmpeg",
@@ -58,8 +61,8 @@ def title(clip: str, rate_kbps: float) -> TitleLadder:
         num_encodes_spared=3,
         hull=(),
         rungs=(
-            Rung(target_quality=0.99, chosen=None, reason="out of reach"),
-            Rung(target_quality=0.95, chosen=chosen, reason=None),
+            rung(0.99, None),
+            rung(0.95, chosen),
         ),
         notes=(),
     )
@@ -69,11 +72,18 @@ def title(clip: str, rate_kbps: float) -> TitleLadder:
 def results() -> dict[str, Any]:
     titles = [title("a", 100), title("b", 50)]
     rows = [
-        FixedTitle(clip=clip, rate_kbps=200, quality=0.97, own_rate_kbps=rate, own_quality=0.9,
-                   change_percent=(rate / 200 - 1) * 100)
+        FixedTitle(
+            clip=clip,
+            enough_quality=0.92,
+            rate_kbps=200,
+            quality=0.97,
+            own_rate_kbps=rate,
+            own_quality=0.9,
+            change_percent=(rate / 200 - 1) * 100,
+        )
         for clip, rate in (("a", 100), ("b", 50))
-    ]  # fmt: skip
-    found = compare_fixed(FixedChoice(contestant="x264", crf=24.5), {}, rows, enough_quality=0.92)
+    ]
+    found = compare_fixed(FixedChoice(contestant="x264", crf=24.5), {}, rows)
     fixed = [
         FixedRung(target_quality=0.99, keeps="all titles", found=None),
         FixedRung(target_quality=0.95, keeps="all titles", found=found),

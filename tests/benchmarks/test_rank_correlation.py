@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -11,17 +9,8 @@ from scipy.stats import spearmanr
 
 
 @pytest.fixture(scope="module")
-def rank_correlation() -> ModuleType:
-    """Benchmarks are not installed."""
-    file = Path(__file__).resolve().parents[2] / "benchmarks" / "rank_correlation.py"
-    spec = importlib.util.spec_from_file_location("rank_correlation", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def rank_correlation(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("rank_correlation")
 
 
 class TestAsLossy:

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-Table = Callable[[dict[str, Any]], str]
-
-
-def table_of(name: str, function: str = "table") -> Table:
-    """Benchmarks are not installed."""
-    file = Path(__file__).resolve().parents[2] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made: Table = getattr(module, function)
-    return made
+Benchmark = Callable[[str], ModuleType]
 
 
 def replayed(
@@ -47,7 +34,7 @@ def replayed(
 
 
 class TestReplay:
-    def test_medians_count_what_never_gets_there(self) -> None:
+    def test_medians_count_what_never_gets_there(self, benchmark: Benchmark) -> None:
         grids = [
             replayed("road.avi", [20, 30, 25, None], [90, 60, None, 75]),
             replayed("street.mp4", [20, 20, 20, 20], [None, None, None, 100]),
@@ -59,7 +46,7 @@ class TestReplay:
             "runs": [run for _, runs in grids for run in runs],
         }
 
-        said = table_of("search_replay_table")(results)
+        said = benchmark("search_replay_table").table(results)
 
         lines = said.splitlines()
         assert (
@@ -73,19 +60,19 @@ class TestReplay:
         assert "3.0 times over all 4 grids; 3.0 times on the grids that" in said
         assert "who proposes" not in said
 
-    def test_clips_that_nothing_was_chosen_by_are_told_apart(self) -> None:
+    def test_clips_that_nothing_was_chosen_by_are_told_apart(self, benchmark: Benchmark) -> None:
         made_with, runs = replayed("road.avi", [20] * 4, [60] * 4)
         held_out, other_runs = replayed("room.mp4", [40] * 4, [80] * 4)
         held_out["is_held_out"] = True
 
-        said = table_of("search_replay_table")(
+        said = benchmark("search_replay_table").table(
             {"tables": [made_with, held_out], "runs": runs + other_runs}
         )
 
         assert "2.5 times over all 2 grids; 3.0 times on the grids that the search was" in said
         assert "; 2.0 times on those by which nothing was chosen." in said
 
-    def test_who_proposes_is_compared_where_every_grid_has_it(self) -> None:
+    def test_who_proposes_is_compared_where_every_grid_has_it(self, benchmark: Benchmark) -> None:
         results: dict[str, list[dict[str, Any]]] = {"tables": [], "runs": []}
         for clip, ours, others in (("a.avi", 20, 30), ("b.avi", 10, None), ("c.avi", 40, 90)):
             table, runs = replayed(clip, [ours] * 4, [120] * 4)
@@ -95,16 +82,16 @@ class TestReplay:
                 {**runs[0], "method": "ours, GP", "encodes_to_3_percent": [others] * 4},
             ]
 
-        lines = table_of("search_replay_table")(results).splitlines()
+        lines = benchmark("search_replay_table").table(results).splitlines()
 
         assert "| a model of what options do | 3 of 3 | 20 | 6.0 times |" in lines
         assert "| GP (5 seeds) | 2 of 3 | 90 | 1.3 times |" in lines
         results["runs"].pop()
-        assert "who proposes" not in table_of("search_replay_table")(results)
+        assert "who proposes" not in benchmark("search_replay_table").table(results)
 
 
 class TestUnseen:
-    def test_losses_are_counted_beside_the_median(self) -> None:
+    def test_losses_are_counted_beside_the_median(self, benchmark: Benchmark) -> None:
         def numbers(median: float, *clips: float | None) -> dict[str, Any]:
             return {
                 "median_bd_rate_percent": median,
@@ -128,7 +115,7 @@ class TestUnseen:
             {"codec": "x264", "metric": "detector", "tuned_on": 1, "keeps_defaults": True},
         ]
 
-        lines = table_of("unseen_table")({"runs": runs}).splitlines()
+        lines = benchmark("unseen_table").table({"runs": runs}).splitlines()
 
         assert lines[2:] == [
             "| x264 | objects | half 1 | -12.0 % (-17 to -7) | -6.0 % (-11 to -1) "
@@ -138,7 +125,7 @@ class TestUnseen:
 
 
 class TestAnotherMachine:
-    def test_ours_stands_beside_the_machine_and_the_ceiling(self) -> None:
+    def test_ours_stands_beside_the_machine_and_the_ceiling(self, benchmark: Benchmark) -> None:
         def row(target: str, predictor: str, of: str, srcc: float) -> dict[str, Any]:
             return {
                 "target": target,
@@ -161,7 +148,7 @@ class TestAnotherMachine:
             "tasks": {"objects": tables},
         }
 
-        lines = table_of("metric_tables", "another_machine")(results).splitlines()
+        lines = benchmark("metric_tables").another_machine(results).splitlines()
 
         cells = " | ".join(["0.800 (0.75 to 0.85)"] * 3)
         assert lines[2] == f"| ours | mean of the other two machines | {cells} |"

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import math
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -15,23 +11,12 @@ from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS
 from ratesight.optimizer.search import candidate
 
-_ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
-def benchmarks() -> dict[str, ModuleType]:
-    """The modules of the replay, by name; benchmarks are not installed."""
-    package = "benchmarks_of_search"
-    folder = _ROOT / "benchmarks"
-    spec = importlib.util.spec_from_file_location(
-        package, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[package] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[package])
+def benchmarks(benchmark: Callable[[str], ModuleType]) -> dict[str, ModuleType]:
+    """The modules of the replay, by name."""
     names = ("search_grid", "search_table", "search_ours", "search_plain", "search_replay")
-    return {name: importlib.import_module(f"{package}.{name}") for name in names}
+    return {name: benchmark(name) for name in names}
 
 
 _VALUES = {"aq-mode": (0, 1), "psy-rd": (0.0, 1.0), "bframes": (3, 8)}

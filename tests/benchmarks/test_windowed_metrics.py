@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,15 +12,8 @@ import torch
 
 
 @pytest.fixture(scope="module")
-def windowed_metrics() -> ModuleType:
-    """Benchmarks are not installed."""
-    file = Path(__file__).resolve().parents[2] / "benchmarks" / "windowed_metrics.py"
-    spec = importlib.util.spec_from_file_location("windowed_metrics", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def windowed_metrics(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("windowed_metrics")
 
 
 ORACLES = {
