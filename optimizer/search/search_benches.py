@@ -1,17 +1,31 @@
-"""The benches of a search on one clip: one to search on, others to verify on."""
+"""The benches of a search on one clip: some to search on, others to verify on."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from ...codecs.source import Segment, Source
 from ..measuring.bench import Benches, Sample, sampled_frames, spread_segments
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer
 from ..measuring.set_up import set_up_bench
-from ..request import TuneRequest
+
+
+class Looks(Protocol):
+    """What a request says of the frames that are looked at, as in TuneRequest."""
+
+    @property
+    def num_segments(self) -> int: ...
+    @property
+    def segment_seconds(self) -> float: ...
+    @property
+    def frames_per_second(self) -> float: ...
+    @property
+    def verified_frames_per_second(self) -> float: ...
 
 
 def search_benches(
-    request: TuneRequest, source: Source, machines: Machines, measurer: Measurer
+    request: Looks, source: Source, machines: Machines, measurer: Measurer
 ) -> tuple[Benches, Benches]:
     """Returns what a search looks at, and twice as many frames of the whole clip to verify on.
 

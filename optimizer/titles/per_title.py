@@ -4,32 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from ...codecs.errors import ClipError, EncodeError, SettingsError
 from ...codecs.source import load_source
 from ...metrics.errors import NoObjectsError
 from ...metrics.feature_file import FeatureFile, open_feature_file
-from ...metrics.task import TaskMachine
 from ..compare import ClipSkipped, CurveMeasured
 from ..curves.hull import HullPoint, convex_hull
 from ..curves.interval import quality_interval
-from ..measuring.bench import (
-    Bench,
-    Benches,
-    Measurement,
-    sampled_frames,
-    settings_json,
-    spread_segments,
-)
+from ..measuring.bench import Measurement, settings_json
 from ..measuring.machines import Machines, load_machines
 from ..measuring.measure import Measurer, open_measurer
-from ..measuring.set_up import set_up_bench
 from ..measuring.store import open_store
 from ..request import num_jobs_here
 from ..search.candidate import Candidate
+from ..search.search_benches import search_benches
 from .curves import explore, fit_variant, measure_title
 from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed
 from .ladder import FixedRung, FixedTitle, Keeps, PerTitle, Rung, TitleLadder
@@ -134,48 +126,22 @@ def _open(
             )
         )
         notes = list(source.notes)
-        segments = spread_segments(source, request.num_segments, request.segment_seconds)
-        sample = sampled_frames(source, segments, request.frames_per_second, phase=0.25)
-        searched = {index for index, _ in sample}
-        every = sampled_frames(source, source.whole, request.frames_per_second * 2, phase=0)
-        unseen = [pair for pair in every if pair[0] not in searched]
-        if not unseen:
-            notes.append("verified on the frames of the choice: the clip has no others")
-
-        def look(machine: TaskMachine[Any]) -> tuple[Bench, Bench]:
-            return (
-                set_up_bench(
-                    source,
-                    machine,
-                    segments=segments,
-                    sample=sample,
-                    annotations=None,
-                    regions=None,
-                    measurer=measurer,
-                ),
-                set_up_bench(
-                    source,
-                    machine,
-                    segments=source.whole,
-                    sample=unseen or every,
-                    annotations=None,
-                    regions=None,
-                    measurer=measurer,
-                ),
+        try:
+            searched, verified = search_benches(request, source, machines, measurer)
+        except NoObjectsError as error:
+            if machines.real is None:
+                raise
+            searched, verified = search_benches(
+                request, source, replace(machines, real=None), measurer
             )
-
-        own = look(machines.own)
-        real: tuple[Bench | None, Bench | None] = (None, None)
-        if machines.real is not None:
-            try:
-                real = look(machines.real)
-            except NoObjectsError as error:
-                notes.append(f"no opinion of the real machine: {error}")
+            notes.append(f"no opinion of the real machine: {error}")
+        if set(verified.own.frames) <= set(searched.own.frames):
+            notes.append("verified on the frames of the choice: the clip has no others")
         yield OpenTitle(
             clip=clip,
             source=source,
-            search=Benches(own=own[0], real=real[0]),
-            benches=Benches(own=own[1], real=real[1]),
+            searched=searched,
+            verified=verified,
             notes=tuple(notes),
         )
 
@@ -185,10 +151,10 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
     fitting = {one.name: fit_variant(request, one, opened.source) for one in request.variants}
     own = {one.name: Candidate(settings=one.settings) for one in fitting.values()}
     candidates, quality_range = list(own.values()), request.quality_range
-    scale = measure_scale(request, candidates[0], opened.search, measurer)
+    scale = measure_scale(request, candidates[0], opened.searched, measurer)
     if scale is not None:
         quality_range = scale.own_range(quality_range)
-    given_up = measure_title(quality_range, opened.search.own, measurer, candidates)
+    given_up = measure_title(quality_range, opened.searched.own, measurer, candidates)
     alive = {name: one for name, one in own.items() if id(one) not in given_up}
     rungs = make_rungs(request, opened, alive, scale, measurer)
     curves = tuple(
@@ -197,7 +163,7 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
             contestant=name,
             points=tuple(one.points),
             intervals=tuple(
-                quality_interval(opened.search.own, measured)
+                quality_interval(opened.searched.own, measured)
                 for _, measured in sorted(one.measurements.items())
             ),
         )
@@ -267,7 +233,9 @@ def _compare_fixed(
         if behind:
             # Else the single setting would lose for want of encodes.
             with reopen(title) as opened:
-                explore(title.quality_range, opened.search.own, measurer, list(behind.values()), ())
+                explore(
+                    title.quality_range, opened.searched.own, measurer, list(behind.values()), ()
+                )
     choices: dict[tuple[float, Keeps], FixedChoice | None] = {}
     for quality in sorted(request.qualities, reverse=True):
         reaching = _reaching(titles, quality)
@@ -328,6 +296,6 @@ def _measure_fixed(
 
     def measure(one: FixedChoice) -> Measurement:
         settings = title.candidates[one.contestant].at(one.crf)
-        return measurer.measure(opened.benches.own, settings)[0]
+        return measurer.measure(opened.verified.own, settings)[0]
 
     return dict(zip(wanted, measurer.pool.map(measure, wanted), strict=True))

@@ -92,6 +92,11 @@ class PerTitleRequest:
         return tuple(found.values())
 
     @property
+    def verified_frames_per_second(self) -> float:
+        """Frames a second of the verification, which leaves out those of the choice."""
+        return 2 * self.frames_per_second
+
+    @property
     def quality_range(self) -> tuple[float, float]:
         """Lowest and highest quality that curves reach over."""
         return max(0.0, min(self.qualities) - _ROOM_BELOW), max(self.qualities)

@@ -25,12 +25,12 @@ _REFINEMENTS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTitle:
-    """A title with what it is chosen by, and what verifies the choice."""
+    """A title, with the benches that it is chosen on and those that verify the choice."""
 
     clip: Path
     source: Source
-    search: Benches
-    benches: Benches
+    searched: Benches
+    verified: Benches
     notes: tuple[str, ...]
 
 
@@ -55,7 +55,7 @@ def make_rungs(
         }
         if not todo:
             break
-        measure_points(opened.search.own, measurer, list(todo.values()))
+        measure_points(opened.searched.own, measurer, list(todo.values()))
         choices = choose()
 
     def rung(quality: float) -> Rung:
@@ -127,9 +127,9 @@ def _verify(
     measurer: Measurer,
 ) -> Chosen:
     settings, source = candidate.at(crf), opened.source
-    looking = [opened.benches.own]
-    if opened.benches.real is not None:
-        looking.append(opened.benches.real)
+    looking = [opened.verified.own]
+    if opened.verified.real is not None:
+        looking.append(opened.verified.real)
     (seen, *others), _ = measurer.measure_all(looking, settings)
     rates = {point.crf: point.rate_kbps for point in candidate.points}
     expected = candidate.curve.quality_at_crf(crf)
@@ -150,7 +150,7 @@ def _verify(
         expected_quality=expected,
         rate_kbps=seen.rate_kbps,
         quality=seen.scores.quality,
-        quality_interval=quality_interval(opened.benches.own, seen),
+        quality_interval=quality_interval(opened.verified.own, seen),
         real_quality=real,
         expected_real_quality=expected_real,
         quality_gap=gap,
