@@ -214,6 +214,16 @@ def test_regions_of_one_clip_are_not_compared_on_others(tmp_path: Path) -> None:
         ({"frames_per_second": 0}, "frames_per_second"),
         ({"max_seconds": float("inf")}, "max_seconds"),
         ({"num_jobs": -1}, "jobs must not be negative"),
+        (
+            {
+                "machine": MachineChoice(
+                    asked_metric="faces",
+                    face_detector="yunet.onnx",
+                    face_embedder=Path("embedder.onnx"),
+                )
+            },
+            "compare asks one machine only",
+        ),
     ],
 )
 def test_misuse_is_refused(asked: CompareRequest, fields: dict[str, object], words: str) -> None:

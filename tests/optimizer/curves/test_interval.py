@@ -186,3 +186,34 @@ def test_one_frame_is_enough(ladder: MakeLadder, measurement: MakeMeasurement) -
 
     assert found.low_percent == pytest.approx(-20)
     assert found.high_percent == pytest.approx(-20)
+
+
+def test_neighbours_that_show_the_same_are_drawn_together(measurement: MakeMeasurement) -> None:
+    # Five frames in a row lose the same: forty frames say as much as eight.
+    scene_noise = np.repeat(np.random.default_rng(0).normal(1, 0.3, 8), NUM_FRAMES // 8)
+
+    def make(ratio: float, noise: float | np.ndarray) -> Ladder:
+        return {
+            crf: measurement(
+                1000 * ratio * 0.9 ** (crf - 20),
+                np.clip((0.1 + 0.012 * (crf - 20)) * noise * np.ones(NUM_FRAMES), 0, 1),
+            )
+            for crf in CRFS
+        }
+
+    anchor, test = make(1.0, 1.0), make(0.8, scene_noise)
+    single, together = (
+        rate_change(
+            anchor,
+            test,
+            TargetQuality(quality=0.85),
+            max_crf=51,
+            block_frames=length,
+            seed=0,
+            num_resamples=NUM_RESAMPLES,
+        )
+        for length in (1, 5)
+    )
+
+    assert single.percent == together.percent
+    assert width(together) > 1.5 * width(single)

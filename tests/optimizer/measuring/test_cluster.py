@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from ratesight.codecs.errors import EncodeError
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings
 from ratesight.codecs.source import load_source
 from ratesight.metrics.detector import load_detector
-from ratesight.optimizer.aim import TargetQuality
+from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.commands.options import parse_worker_paths
 from ratesight.optimizer.errors import ClusterError, RequestError
 from ratesight.optimizer.events import Recommended, TrialFinished, TuneEvent
@@ -33,6 +33,7 @@ from ratesight.optimizer.measuring.machines import object_machine
 from ratesight.optimizer.measuring.measure import StoppedError, open_measurer
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import open_store
+from ratesight.optimizer.pareto.front import ParetoFront, pareto_events
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
 
@@ -200,6 +201,40 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     assert trials == list(range(NUM_TRIALS))
     assert same_result(events) == same_result(expected)
     assert stored(many) == stored(local)
+
+
+def test_a_front_is_the_same_on_workers(
+    farm: Farm, choice: MachineChoice, clips: Path, tmp_path: Path
+) -> None:
+    def front(name: str, scheduler: str | None) -> ParetoFront:
+        (tmp_path / name).mkdir()
+        request = request_in(tmp_path / name, clips, choice, scheduler)
+        aim = QualityRange(low=0.2, high=0.9, quality=0.6)
+        *_, found = pareto_events(replace(request, aim=aim, num_trials=4))
+        assert isinstance(found, ParetoFront)
+        return found
+
+    def num_steps() -> int:
+        with Client(farm.address) as client:
+            count = client.run_on_scheduler(
+                lambda dask_scheduler: dask_scheduler.transition_counter
+            )
+        return int(count)
+
+    here, before = front("here", None), num_steps()
+    there = front("there", farm.address)
+
+    assert num_steps() >= before + 4
+    # Speed is measured, and differs; what that leaves on the front may too.
+    assert [
+        (one.settings, one.point and (one.point.rate_kbps, one.point.quality))
+        for one in there.trials
+    ] == [
+        (one.settings, one.point and (one.point.rate_kbps, one.point.quality))
+        for one in here.trials
+    ]
+    assert there.front
+    assert all(one.verified.quality > 0 for one in there.front)
 
 
 def test_files_may_have_another_path_on_the_workers(cluster: Cluster, bench: Bench) -> None:
