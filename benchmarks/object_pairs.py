@@ -66,7 +66,7 @@ _TRAINING_SCALES = {
     "photo": {"": 1.0, "_small": 0.6, "_mirror": 0.8},
     "clip": {"": 1.0, "_small": 0.6},
 }
-_CLIP_SECONDS, _CLIP_FRAMES = 1.5, 4
+_CLIP_SECONDS, CLIP_FRAMES = 1.5, 4
 _TEST_STARTS, _TRAINING_STARTS = (0.0, 3.0), (0.0, 3.0, 6.0, 9.0)
 _PHOTO_VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
 _CLIP_VERSIONS = {"x264": 13, "x265": 11}
@@ -163,13 +163,13 @@ def make(task: tuple[Material, Path, Path]) -> str:
     cv2.setNumThreads(1)
     detectors = _detectors(data, material.split)
     random = random_of(material.name)
-    pictures, wanted = _originals(material)
+    pictures, wanted = originals(material)
     if not pictures:
         return f"{material.name}: no frames there"
     with source_of(pictures) as source:
         reference = [source.bgr(index) for index in range(source.num_frames)]
-        originals = [reference[index] for index in wanted]
-        seen = {name: _look(one, originals) for name, one in detectors.items()}
+        looked_at = [reference[index] for index in wanted]
+        seen = {name: _look(one, looked_at) for name, one in detectors.items()}
         regions = tuple(
             tuple(_objects({name: frames[index] for name, frames in seen.items()}))
             for index in range(len(wanted))
@@ -203,11 +203,11 @@ def make(task: tuple[Material, Path, Path]) -> str:
             for version in found
         ),
     )
-    write_pairs(folder, pairs, originals, [distorted for _, distorted in made])
+    write_pairs(folder, pairs, looked_at, [distorted for _, distorted in made])
     return f"{material.name}: {sum(map(len, regions))} objects, {len(made)} versions"
 
 
-def _originals(material: Material) -> tuple[list[Picture], list[int]]:
+def originals(material: Material) -> tuple[list[Picture], list[int]]:
     """Returns the pictures to encode, and which of them are looked at.
 
     Clips that were compressed before are halved from 720 lines on, so that their artefacts go.
@@ -220,7 +220,7 @@ def _originals(material: Material) -> tuple[list[Picture], list[int]]:
     with load_source(material.path, max_seconds=seconds) as clip:
         start = round(material.start_seconds * clip.frame_rate)
         frames = range(start, clip.num_frames)
-        if len(frames) < _CLIP_FRAMES:
+        if len(frames) < CLIP_FRAMES:
             return [], []
         side = (
             _MAX_SIDE if min(clip.width, clip.height) < 720 else max(clip.width, clip.height) // 2
@@ -229,7 +229,7 @@ def _originals(material: Material) -> tuple[list[Picture], list[int]]:
         pictures = [
             _seen(clip.bgr(index), round(side * material.scale), material) for index in frames
         ]
-    wanted = np.linspace(len(pictures) // (2 * _CLIP_FRAMES), len(pictures) - 1, _CLIP_FRAMES)
+    wanted = np.linspace(len(pictures) // (2 * CLIP_FRAMES), len(pictures) - 1, CLIP_FRAMES)
     return pictures, [int(index) for index in wanted]
 
 

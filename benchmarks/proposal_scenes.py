@@ -1,9 +1,9 @@
 """Pictures that region proposals learn from, and what detectors see on them.
 
-One ``NAME.json`` and ``NAME.png`` for each picture in a folder of the cache of pairs. Photos and
-frames of clips are the originals of the pairs, whose objects are known there already. Photos of
-plates are taken whole. Photos of faces show them in the middle, always: they are pasted upon other
-photos, or the middle is all that is learned.
+One ``NAME.json`` and ``NAME.png`` for each picture in a folder. Photos and frames of clips are the
+originals of the pairs that train the metrics, with their splits. Photos of plates are taken whole.
+Photos of faces show them in the middle, always: they are pasted upon other photos, or the middle is
+all that is learned.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ratesight.metrics.region_proposals import PROPOSED, reduced
 from . import object_pairs
 from .distortions import Picture, read_picture, resized
 from .material_faces_plates import PlatePicture, read_face_photos, read_plate_pictures
-from .pairs import Split, make_missing, random_of, read_pairs, read_pictures, split_of
+from .pairs import Split, make_missing, random_of, split_of
 
 # Those that train the metrics; yolox_nano only judges.
 OBJECT_TEACHERS = ("yolov8n.pt", "yolov5n.torchscript")
@@ -48,8 +48,8 @@ class Scene:
     Attributes:
         group: ``photos``, ``clips``, ``pasted`` or ``plates``.
         path: Photo; of a clip's frame, the clip.
-        pairs: Where the objects are known; None where they must be looked for.
-        frame: Of the pairs.
+        piece: Of the clip; None for a photo.
+        frame: Of the piece.
         faces: Photos to paste upon it.
         plate: The label.
     """
@@ -58,7 +58,7 @@ class Scene:
     split: Split
     group: str
     path: Path
-    pairs: str | None = None
+    piece: object_pairs.Material | None = None
     frame: int = 0
     faces: tuple[Path, ...] = ()
     plate: PlatePicture | None = None
@@ -83,46 +83,37 @@ class Taught:
         return read_picture(self.file)
 
 
-def read_taught(data: Path, pairs: Path, jobs: int) -> list[Taught]:
+def read_taught(data: Path, cache: Path, jobs: int) -> list[Taught]:
     """Returns all pictures; those that the cache does not have are made first."""
-    folder = pairs / "proposals"
-    made = scenes(data, pairs)
+    folder = cache / "proposals"
+    made = scenes(data)
     make_missing(make, made, data, folder, jobs)
-    return [_read(one, folder) for one in made]
+    return [_read(one, folder) for one in made if (folder / f"{one.name}.json").exists()]
 
 
-def scenes(data: Path, pairs: Path) -> list[Scene]:
+def scenes(data: Path) -> list[Scene]:
     """Returns all pictures with the split that they have in the pairs."""
     found: list[Scene] = []
     photos: defaultdict[Split, list[Path]] = defaultdict(list)
     for material in object_pairs.materials(data):
         if material.scale != 1 or material.subject != "anything":
             continue  # training scales by itself; portraits and cars come below
-        if not (pairs / f"{material.name}.json").exists():
-            continue  # a clip that ends before
-        known = read_pairs(pairs, material.name)
         if material.kind == "photo":
             found.append(
-                Scene(
-                    name=material.name,
-                    split=material.split,
-                    group="photos",
-                    path=material.path,
-                    pairs=material.name,
-                )
+                Scene(name=material.name, split=material.split, group="photos", path=material.path)
             )
             photos[material.split].append(material.path)
-        elif known.versions:  # else its frames were not kept
+        else:
             found += [
                 Scene(
                     name=f"{material.name}_{frame}",
                     split=material.split,
                     group="clips",
                     path=material.path,
-                    pairs=material.name,
+                    piece=material,
                     frame=frame,
                 )
-                for frame in range(len(known.regions))
+                for frame in range(object_pairs.CLIP_FRAMES)
             ]
     found += _pasted(data, photos)
     for picture in read_plate_pictures(data / "plates"):
@@ -178,11 +169,11 @@ def make(task: tuple[Scene, Path, Path]) -> str:
     """Makes and writes one picture, with what its teachers see; returns a line about it."""
     scene, data, folder = task
     cv2.setNumThreads(1)
-    picture, plate = _compose(scene, folder.parent)
-    if scene.pairs is not None:
-        objects = _known_objects(folder.parent, scene.pairs, scene.frame)
-    else:
-        objects = [one.detect([picture], _OBJECT_SCORE)[0] for one in _object_teachers(data)]
+    composed = _compose(scene)
+    if composed is None:
+        return f"{scene.name}: the clip ends before"
+    picture, plate = composed
+    objects = [one.detect([picture], _OBJECT_SCORE)[0] for one in _object_teachers(data)]
     (faces,) = _face_teacher(data).detect([picture], _FACE_SCORE)
     plates = _nothing()
     if scene.plate is not None or any(_VEHICLES & set(one.class_names) for one in objects):
@@ -204,15 +195,13 @@ def make(task: tuple[Scene, Path, Path]) -> str:
     return f"{scene.name}: {counts}"
 
 
-def _compose(scene: Scene, pairs: Path) -> tuple[Picture, Detections]:
-    """Returns the picture, and the labelled plate upon it."""
-    if scene.group == "clips":
-        assert scene.pairs is not None
-        return np.array(read_pictures(pairs, scene.pairs)[0, scene.frame]), _nothing()
+def _compose(scene: Scene) -> tuple[Picture, Detections] | None:
+    """Returns the picture, and the labelled plate upon it; None where the clip ends before."""
+    if scene.piece is not None:
+        pictures, wanted = object_pairs.originals(scene.piece)
+        return (pictures[wanted[scene.frame]], _nothing()) if pictures else None
     photo = read_picture(scene.path)
     picture = reduced(photo)
-    if scene.pairs is not None:  # as the pairs have it
-        picture = resized(picture, *(round(side / 2) * 2 for side in picture.shape[1::-1]))
     random = random_of(scene.name)
     for path in scene.faces:
         _paste(picture, read_picture(path), random)
@@ -231,23 +220,6 @@ def _paste(picture: Picture, face: Picture, random: np.random.Generator) -> None
     y = int(random.integers(height - small.shape[0] + 1))
     x = int(random.integers(width - small.shape[1] + 1))
     picture[y : y + small.shape[0], x : x + small.shape[1]] = small
-
-
-def _known_objects(pairs: Path, name: str, frame: int) -> list[Detections]:
-    """Returns what each teacher sees, from the pairs."""
-    found = []
-    regions = read_pairs(pairs, name).regions
-    for teacher in OBJECT_TEACHERS:
-        machine = teacher.partition(".")[0]
-        seen = [one for one in regions[frame] if machine in one.machines]
-        found.append(
-            Detections(
-                boxes=np.array([one.machines[machine].box for one in seen]).reshape(-1, 4),
-                scores=np.array([one.machines[machine].score for one in seen]),
-                class_names=tuple(one.class_name for one in seen),
-            )
-        )
-    return found
 
 
 def _merged(seen: Sequence[Detections], iou: float = _SAME_REGION_IOU) -> Detections:

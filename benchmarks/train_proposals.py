@@ -1,16 +1,17 @@
 """Trains what proposes regions without a detector, and writes its weights and figures.
 
-``python -m benchmarks.train_proposals --data ../shared/data --cache FOLDER`` needs the pairs
-(``benchmarks.build_pairs``) and the trained metrics, whose features it takes as they are. What the
-teachers see is cached; the rest takes some minutes on one core, less on CUDA.
+``python -m benchmarks.train_proposals --data ../shared/data --cache FOLDER`` asks the teachers,
+whose answers are cached, in a quarter of an hour, and trains all layers from ImageNet's weights in
+an hour on one core, in minutes on CUDA.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,20 +21,19 @@ import torch
 from ratesight.metrics.boxes import Detections, Floats
 from ratesight.metrics.coco_map import mean_average_precision
 from ratesight.metrics.detection_counts import DetectionCounts, count_detections
-from ratesight.metrics.learned import load_network, to_tensor
+from ratesight.metrics.learned import to_tensor
 from ratesight.metrics.region_proposals import (
     MAX_SIDE,
     PROPOSED,
     Entry,
     ProposalDetector,
-    ProposalHead,
     ProposalNetwork,
     load_proposal_detector,
     used_levels,
 )
-from ratesight.metrics.similarity_network import SimilarityNetwork
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.ops import generalized_box_iou_loss  # type: ignore[import-untyped]  # no types
 
 from .distortions import Picture
@@ -45,7 +45,14 @@ RESULTS = Path(__file__).parent / "results" / "proposals.json"
 # The score that regions count from; each class is shifted so that it is the best one.
 SCORE = 0.4
 _SEED = 0
-_VERSIONS, _EPOCHS, _BATCH, _RATE, _DECAY = 2, 6, 8, 2e-3, 0.05
+_EPOCHS, _BATCH, _DECAY = 16, 8, 0.05
+_FEATURES_RATE, _HEAD_RATE = 3e-4, 2e-3
+# What is judged and written is a moving average of the weights over so many steps.
+_AVERAGED_STEPS = 300
+# How many examples tell the mean and spread of the features before the training.
+_NORMALISED = 200
+# The share of examples that are four pictures side by side, each at most half as large.
+_MOSAICS = 0.4
 # Mostly smaller than they are: that is quicker, and what is seen from afar is what is missed.
 _SCALES, _CROPS, _MIN_SIDE = (0.35, 1.2), (0.5, 1.0), 128
 # A region of which less is left after a crop is neither there nor missed.
@@ -58,17 +65,16 @@ _FAINT = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """What the head sees of one picture, and the regions that it is to find.
+    """What the network sees of one picture, and the regions that it is to find.
 
     Attributes:
-        features: Of each stride, (channels, height, width) in half precision.
-        boxes: (n, 4) in pixels of what the network saw.
+        picture: (height, width, 3) BGR.
+        boxes: (n, 4) in its pixels.
         classes: (n,) of ``PROPOSED``.
         ignored: (m, 4) and their classes: neither there nor missed.
     """
 
-    features: tuple[Tensor, ...]
-    size: tuple[int, int]
+    picture: Picture
     boxes: Tensor
     classes: Tensor
     ignored: Tensor
@@ -79,13 +85,7 @@ def main() -> None:
     """Trains, writes, reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder of the pairs")
-    parser.add_argument(
-        "--network", type=Path, default=Path("metrics/weights/similarity.safetensors")
-    )
-    parser.add_argument(
-        "--untrained", action="store_true", help="ImageNet's features, while there is no network"
-    )
+    parser.add_argument("--cache", type=Path, required=True, help="of what the teachers see")
     parser.add_argument("--out", type=Path, default=Path("metrics/weights"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--jobs", type=int, default=1, help="processes that ask the teachers")
@@ -96,23 +96,28 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(_SEED)
     cv2.setNumThreads(1)
-    started = time.perf_counter()
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     network = ProposalNetwork().eval().to(device).to(memory_format=torch.channels_last)
-    if arguments.untrained:
+    if arguments.epochs:
         load_backbone(
             network.features, arguments.data / "weights" / "mobilenetv3_small_timm.safetensors"
         )
-    elif arguments.epochs:
-        trained, _ = load_network(arguments.network, device)
-        network.features.stem.load_state_dict(trained.stem.state_dict())
-        network.features.stages.load_state_dict(trained.stages.state_dict())
     else:
         network = load_proposal_detector(weights=arguments.out / "proposals.safetensors").network
     taught = read_taught(arguments.data, arguments.cache, arguments.jobs)
-    teaching_seconds, started = time.perf_counter() - started, time.perf_counter()
+    started = time.perf_counter()
     parts = {split: [one for one in taught if one.split == split] for split in _SPLITS}
-    log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
+    course: dict[str, object] = {}
+    if arguments.epochs:
+        network, log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
+        course = {
+            "log": log,
+            "seed": _SEED,
+            "epochs": arguments.epochs,
+            "training_seconds": round(time.perf_counter() - started),
+        }
+    elif arguments.results.exists():
+        course = json.loads(arguments.results.read_text())["course"]
     shift_scores(network, parts["validation"], device)
     arguments.out.mkdir(parents=True, exist_ok=True)
     partial = arguments.out / "proposals.part"
@@ -120,7 +125,6 @@ def main() -> None:
         {name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial
     )
     partial.rename(arguments.out / "proposals.safetensors")
-    training_seconds = time.perf_counter() - started
     figures = {
         split: evaluate(detector_of(network, device), parts[split])
         for split in ("validation", "test")
@@ -129,11 +133,7 @@ def main() -> None:
         "pictures": {split: len(some) for split, some in parts.items()},
         "score": SCORE,
         "figures": figures,
-        "log": log,
-        "seed": _SEED,
-        "epochs": arguments.epochs,
-        "teaching_seconds": round(teaching_seconds),
-        "training_seconds": round(training_seconds),
+        "course": course,
         "machine": describe_machine(),
     }
     arguments.results.parent.mkdir(exist_ok=True)
@@ -150,78 +150,103 @@ def train(
     validation: Sequence[Taught],
     num_epochs: int,
     device: str,
-) -> list[dict[str, float]]:
-    """Trains the head, keeps the epoch that finds best on validation pictures; returns the course.
+) -> tuple[ProposalNetwork, list[dict[str, float]]]:
+    """Trains all layers; returns the epoch that finds best on validation pictures, and the course.
 
-    Without epochs it leaves the network as it is.
+    What is judged and returned is a moving average of the weights.
     """
-    if not num_epochs:
-        return []
     random = np.random.default_rng(_SEED)
     started = time.perf_counter()
-    examples = list(make_examples(network.features, taught, random, device))
-    print(f"{len(examples)} examples in {time.perf_counter() - started:.0f} s", flush=True)
-    head = network.head
-    normalise(head, examples)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _RATE, num_epochs * (len(examples) // _BATCH), pct_start=0.1
+    normalise(network, taught, random, device)
+    optimizer = torch.optim.AdamW(
+        [{"params": network.features.parameters()}, {"params": network.head.parameters()}],
+        weight_decay=_DECAY,
     )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        [_FEATURES_RATE, _HEAD_RATE],
+        total_steps=num_epochs * (len(taught) // _BATCH),
+        pct_start=0.1,
+    )
+    average = get_ema_multi_avg_fn(1 - 1 / _AVERAGED_STEPS)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(network, multi_avg_fn=average)
+    judged = averaged.module
+    assert isinstance(judged, ProposalNetwork)
     log: list[dict[str, float]] = []
-    best, state = -1.0, head.state_dict()
+    best, kept = -1.0, copy.deepcopy(judged)
     for epoch in range(num_epochs):
-        head.train()
+        network.train()
         losses = []
-        order = random.permutation(len(examples))
+        order = random.permutation(len(taught))
         for start in range(0, len(order) - _BATCH + 1, _BATCH):
-            batch = [examples[index] for index in order[start : start + _BATCH]]
+            batch = [
+                make_example(taught, int(index), random) for index in order[start : start + _BATCH]
+            ]
             count = max(1, sum(len(one.classes) for one in batch))
             optimizer.zero_grad()
             total = 0.0
             for example in batch:
-                loss = loss_of(head, example, device) / count
+                loss = loss_of(network, example, device) / count
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
                 total += float(loss.detach())
-            nn.utils.clip_grad_norm_(head.parameters(), 10.0)
+            nn.utils.clip_grad_norm_(network.parameters(), 10.0)
             optimizer.step()
             schedule.step()
+            averaged.update_parameters(network)
             losses.append(total)
-        found = evaluate(detector_of(network, device), validation)["all"]
+        found = evaluate(detector_of(judged, device), validation)["all"]
         precision: dict[str, float] = {kind: found[kind]["average_precision_50"] for kind in found}
         log.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), **precision})
         print(log[-1], f"{time.perf_counter() - started:.0f} s", flush=True)
         if np.mean(list(precision.values())) > best:
             best = float(np.mean(list(precision.values())))
-            state = {name: value.clone() for name, value in head.state_dict().items()}
-    head.load_state_dict(state)
-    return log
+            kept = copy.deepcopy(judged)
+    return kept.eval(), log
 
 
-def make_examples(
-    network: SimilarityNetwork, taught: Sequence[Taught], random: np.random.Generator, device: str
-) -> Iterator[Example]:
-    """Yields several versions of each picture, of other scales, crops and sides."""
-    for one in taught:
-        picture = one.picture()
-        boxes = one.regions.boxes
-        classes = np.array([PROPOSED.index(name) for name in one.regions.class_names], np.int64)
-        for _ in range(_VERSIONS):
-            changed, moved, left = varied(picture, boxes, random)
-            with torch.inference_mode():
-                features = used_levels(network.levels(to_tensor(changed[None]).to(device)))
-            is_there, is_cut = left >= _MIN_LEFT, (left > 0) & (left < _MIN_LEFT)
-            yield Example(
-                features=tuple(level[0].half() for level in features),
-                size=(changed.shape[1], changed.shape[0]),
-                boxes=torch.tensor(moved[is_there], dtype=torch.float32),
-                classes=torch.tensor(classes[is_there]),
-                ignored=torch.tensor(moved[is_cut], dtype=torch.float32),
-                ignored_classes=torch.tensor(classes[is_cut]),
-            )
+def make_example(taught: Sequence[Taught], index: int, random: np.random.Generator) -> Example:
+    """Returns a picture of another scale, crop and side; sometimes with three others beside it."""
+    if random.random() >= _MOSAICS:
+        return _version(taught[index], MAX_SIDE, random)
+    others = random.integers(len(taught), size=3)
+    return _mosaic([_version(taught[one], MAX_SIDE // 2, random) for one in (index, *others)])
+
+
+def _version(one: Taught, max_side: int, random: np.random.Generator) -> Example:
+    boxes = one.regions.boxes
+    classes = np.array([PROPOSED.index(name) for name in one.regions.class_names], np.int64)
+    picture, moved, left = varied(one.picture(), boxes, max_side, random)
+    is_there, is_cut = left >= _MIN_LEFT, (left > 0) & (left < _MIN_LEFT)
+    return Example(
+        picture=picture,
+        boxes=torch.tensor(moved[is_there], dtype=torch.float32),
+        classes=torch.tensor(classes[is_there]),
+        ignored=torch.tensor(moved[is_cut], dtype=torch.float32),
+        ignored_classes=torch.tensor(classes[is_cut]),
+    )
+
+
+def _mosaic(four: Sequence[Example]) -> Example:
+    """Returns four pictures as one, two by two, on grey where they leave something free."""
+    height, width = (max(one.picture.shape[axis] for one in four) for axis in (0, 1))
+    canvas = np.full((2 * height, 2 * width, 3), 128, np.uint8)
+    offsets = []
+    for number, one in enumerate(four):
+        y, x = number // 2 * height, number % 2 * width
+        canvas[y : y + one.picture.shape[0], x : x + one.picture.shape[1]] = one.picture
+        offsets.append(torch.tensor([x, y, x, y], dtype=torch.float32))
+    pairs = list(zip(four, offsets, strict=True))
+    return Example(
+        picture=canvas,
+        boxes=torch.cat([one.boxes + offset for one, offset in pairs]),
+        classes=torch.cat([one.classes for one in four]),
+        ignored=torch.cat([one.ignored + offset for one, offset in pairs]),
+        ignored_classes=torch.cat([one.ignored_classes for one in four]),
+    )
 
 
 def varied(
-    picture: Picture, boxes: Floats, random: np.random.Generator
+    picture: Picture, boxes: Floats, max_side: int, random: np.random.Generator
 ) -> tuple[Picture, Floats, Floats]:
     """Returns a picture scaled, cropped, mirrored and of other contrast.
 
@@ -231,9 +256,8 @@ def varied(
     height, width = picture.shape[:2]
     scale = float(np.exp(random.uniform(*np.log(_SCALES))))
     crop = random.uniform(*_CROPS, 2) if random.random() < 0.6 else np.ones(2)
-    scale = min(scale, MAX_SIDE / max(width * crop[0], height * crop[1]))
     scale = max(scale, _MIN_SIDE / min(width * crop[0], height * crop[1]))
-    scale = min(scale, MAX_SIDE / max(width * crop[0], height * crop[1]))
+    scale = min(scale, max_side / max(width * crop[0], height * crop[1]))
     part_width, part_height = (int(side) for side in (width * crop[0], height * crop[1]))
     x, y = (
         int(random.integers(side - part + 1))
@@ -263,23 +287,27 @@ def _areas(boxes: Floats) -> Floats:
     return areas
 
 
-def normalise(head: ProposalHead, examples: Sequence[Example]) -> None:
-    """Gives the head the mean and spread of the features that it is trained on."""
-    for index, entry in enumerate(head.entries):
-        sums = [
-            torch.stack([level.mean((1, 2)), (level**2).mean((1, 2))])
-            for one in examples[:: max(1, len(examples) // 500)]
-            for level in (one.features[index].float(),)
-        ]
-        mean, square = torch.stack(sums).mean(0)
+def normalise(
+    network: ProposalNetwork, taught: Sequence[Taught], random: np.random.Generator, device: str
+) -> None:
+    """Gives the head the mean and spread of the features that it begins with."""
+    sums: list[list[Tensor]] = [[] for _ in network.head.entries]
+    for index in random.choice(len(taught), min(_NORMALISED, len(taught)), replace=False):
+        picture = make_example(taught, int(index), random).picture
+        with torch.inference_mode():
+            seen = to_tensor(picture[None]).to(device)
+            for level, some in zip(used_levels(network.features.levels(seen)), sums, strict=True):
+                some.append(torch.stack([level.mean((0, 2, 3)), (level**2).mean((0, 2, 3))]))
+    for entry, some in zip(network.head.entries, sums, strict=True):
+        mean, square = torch.stack(some).mean(0)
         assert isinstance(entry, Entry)
         entry.mean.copy_(mean[:, None, None])
         entry.spread.copy_((square - mean**2).clamp_min(1e-4).sqrt()[:, None, None])
 
 
-def loss_of(head: ProposalHead, example: Example, device: str) -> Tensor:
+def loss_of(network: ProposalNetwork, example: Example, device: str) -> Tensor:
     """Returns the loss of one picture, summed over its regions."""
-    centres, distances = head([level[None].float() for level in example.features])
+    centres, distances = network(to_tensor(example.picture[None]).to(device))
     height, width = centres.shape[2:]
     total = torch.zeros((), device=device)
     for kind in range(len(PROPOSED)):

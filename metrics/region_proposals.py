@@ -32,7 +32,7 @@ from .trained_weights import load_trained
 
 Proposed = Literal["object", "face", "plate"]
 PROPOSED: tuple[Proposed, ...] = get_args(Proposed)
-VERSION = "proposals 2"
+VERSION = "proposals 3"
 WEIGHTS = Path(__file__).parent / "weights" / "proposals.safetensors"
 # Longest side in pixels of what the network sees: what the detectors that taught it look at.
 MAX_SIDE = 640
