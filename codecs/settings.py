@@ -20,6 +20,10 @@ class Crf:
 
     value: float
 
+    def __post_init__(self) -> None:
+        if type(self.value) is int:  # else 21 and 21.0 are two keys, and measured twice
+            object.__setattr__(self, "value", float(self.value))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qp:

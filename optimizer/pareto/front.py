@@ -30,7 +30,8 @@ from ..measuring.store import Json, key_sha256, open_store
 from ..recommendation import MachinesUsed
 from ..reports.provenance import machines_used, provenance
 from ..request import TuneRequest
-from ..search.candidate import anchor_ladder
+from ..search.candidate import Candidate, anchor_ladder
+from ..search.scale import measure_scale
 from ..search.search_benches import search_benches
 from ..search.study import Sampler
 from ..search.study_storage import open_storage
@@ -82,6 +83,9 @@ class ParetoFront:
     """The outcome.
 
     Attributes:
+        low_quality: What keeps less is of no use; of the real machine where there is one.
+        metric_low_quality: The same on the scale of the learned metric that searched; None where
+            no real machine is beside it.
         front: From the lowest rate to the highest.
         defaults: The encoder's defaults at the asked preset, from the lowest rate up, verified too;
             those on the front among them.
@@ -89,6 +93,7 @@ class ParetoFront:
 
     codec: str
     low_quality: float
+    metric_low_quality: float | None
     min_fps: float | None
     front: tuple[FrontMember, ...]
     defaults: tuple[FrontMember, ...]
@@ -116,7 +121,8 @@ ParetoEvent = ClipLoaded | ParetoTrial | ParetoFront
 def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
     """Searches presets, options and CRFs together, an encode a trial; the last event is the front.
 
-    The aim is a range of qualities, whose lower end is the least that is of use.
+    The aim is a range of qualities, whose lower end is the least that is of use: of the real
+    machine, where a learned metric searches and there is one.
 
     Raises:
         RequestError: What is asked does not go with a front.
@@ -151,6 +157,10 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             notes=source.notes,
         )
         anchor = request.anchor_settings
+        ladder = anchor_ladder(anchor)
+        ends = (request.aim.low, request.aim.high)
+        scale = measure_scale(Candidate(settings=anchor), ladder, ends, searched, measurer)
+        low_quality = request.aim.low if scale is None else scale.own_quality(request.aim.low)
         study = open_pareto_study(
             ENCODERS[request.codec],
             default_preset=anchor.preset,
@@ -158,10 +168,10 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             sampler=request.sampler or _SAMPLER,
             seed=request.seed,
             storage=storage,
-            name=_study_name(request, bench),
-            low_quality=request.aim.low,
+            name=_study_name(request, bench, low_quality),
+            low_quality=low_quality,
             min_fps=request.min_fps,
-            ladder=anchor_ladder(anchor),
+            ladder=ladder,
         )
         trials: list[ParetoTrial] = []
         for trial in _run_trials(request, bench, study, measurer):
@@ -182,7 +192,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
         }
         looked_at = [*front, *(one for one in defaults.values() if one not in front)]
         verified = list(measurer.pool.map(lambda one: _verify(one, benches, measurer), looked_at))
-        ladder = [
+        of_defaults = [
             member
             for trial, member in zip(looked_at, verified, strict=True)
             if trial.settings in defaults
@@ -190,9 +200,10 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
         yield ParetoFront(
             codec=request.codec,
             low_quality=request.aim.low,
+            metric_low_quality=None if scale is None else low_quality,
             min_fps=request.min_fps,
             front=_marked(verified[: len(front)]),
-            defaults=tuple(sorted(ladder, key=lambda one: one.verified.rate_kbps)),
+            defaults=tuple(sorted(of_defaults, key=lambda one: one.verified.rate_kbps)),
             trials=tuple(trials),
             machines=machines_used(request, machines, benches),
             num_encodes=measurer.spent.num_encodes,
@@ -219,11 +230,12 @@ def _check(request: TuneRequest) -> None:
             raise RequestError(f"{name} does not go with aim pareto; leave it out")
 
 
-def _study_name(request: TuneRequest, bench: Bench) -> str:
+def _study_name(request: TuneRequest, bench: Bench, low_quality: float) -> str:
     search_key: Json = {
         **bench.key,
         "anchor": settings_json(request.anchor_settings),
         "aim": f"pareto {request.aim}",
+        "low_quality": low_quality,
         "sampler": request.sampler or _SAMPLER,
         "seed": request.seed,
         "under_way": request.num_under_way,

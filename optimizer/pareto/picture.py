@@ -67,10 +67,11 @@ def draw_front(found: ParetoFront, path: Path) -> None:
     ticks = np.geomspace(min(speeds), max(speeds), 5)
     bar.set_ticks(list(ticks), labels=[f"{tick:.0f}" for tick in ticks])
     bar.minorticks_off()
-    axes.axhline(found.low_quality, color="black", linewidth=0.8, linestyle=":")
+    low_quality = found.metric_low_quality or found.low_quality
+    axes.axhline(low_quality, color="black", linewidth=0.8, linestyle=":")
     rate_axis(axes)
     # What is of no use is left out of sight; the rest spans decades of rate.
-    floor = found.low_quality - _MARGIN
+    floor = low_quality - _MARGIN
     shown = [one.rate_kbps for one in (*tried, *front, *defaults) if one.quality >= floor]
     axes.set_xlim(min(shown) * 0.85, max(shown) * 1.2)
     axes.set_ylim(floor, 1.005)

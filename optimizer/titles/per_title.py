@@ -12,7 +12,7 @@ from ...codecs.errors import ClipError, EncodeError, SettingsError
 from ...codecs.source import load_source
 from ...metrics.errors import NoObjectsError
 from ...metrics.feature_file import FeatureFile, open_feature_file
-from ..compare import ClipSkipped, CurveMeasured
+from ..compare import ClipSkipped, CurveMeasured, first_crfs
 from ..curves.hull import HullPoint, convex_hull
 from ..curves.interval import quality_interval
 from ..measuring.bench import Measurement, settings_json
@@ -21,13 +21,13 @@ from ..measuring.measure import Measurer, open_measurer
 from ..measuring.store import open_store
 from ..request import num_jobs_here
 from ..search.candidate import Candidate
+from ..search.scale import measure_scale
 from ..search.search_benches import search_benches
 from .curves import explore, fit_variant, measure_title
 from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed
 from .ladder import FixedRung, FixedTitle, Keeps, PerTitle, Rung, TitleLadder
 from .request import PerTitleRequest
 from .rungs import OpenTitle, make_rungs
-from .scale import measure_scale
 
 # What is wrong with one title, and no reason to lose the others.
 _OF_ONE_TITLE = (ClipError, EncodeError, SettingsError, NoObjectsError)
@@ -151,7 +151,8 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
     fitting = {one.name: fit_variant(request, one, opened.source) for one in request.variants}
     own = {one.name: Candidate(settings=one.settings) for one in fitting.values()}
     candidates, quality_range = list(own.values()), request.quality_range
-    scale = measure_scale(request, candidates[0], opened.searched, measurer)
+    first = candidates[0]
+    scale = measure_scale(first, first_crfs(first), quality_range, opened.searched, measurer)
     if scale is not None:
         quality_range = scale.own_range(quality_range)
     given_up = measure_title(quality_range, opened.searched.own, measurer, candidates)

@@ -15,9 +15,9 @@ from ..curves.interval import quality_interval
 from ..measuring.bench import Benches, settings_json
 from ..measuring.measure import Measurer
 from ..search.candidate import Candidate
+from ..search.scale import Scale
 from .ladder import Chosen, Rung
 from .request import PerTitleRequest
-from .scale import Scale
 
 # The choice is measured where it falls, and made again, so many times.
 _REFINEMENTS = 2

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from ratesight.codecs.settings import (
     sorted_options,
 )
 from ratesight.codecs.table import ENCODERS
+from ratesight.optimizer.measuring.bench import settings_json
 
 
 def settings(**other):
@@ -75,6 +77,13 @@ class TestEncodeSettings:
         settings(codec="svtav1", preset="8", rate_control=Crf(value=37.25))
         with pytest.raises(SettingsError, match=r"multiple of 0.25 for libsvtav1, got 37.1"):
             settings(codec="svtav1", preset="8", rate_control=Crf(value=37.1))
+
+    def test_a_whole_crf_is_written_one_way(self):
+        whole, real = (
+            settings_json(settings()),
+            settings_json(settings(rate_control=Crf(value=30.0))),
+        )
+        assert json.dumps(whole) == json.dumps(real)
 
     def test_condition_may_be_met_by_an_option_or_by_its_default(self):
         settings(options=sorted_options({"deadzone-inter": 10, "trellis": 0}))

@@ -116,6 +116,27 @@ def test_each_member_is_verified_by_an_encode_of_the_same_bytes(front: ParetoFro
     assert [one.is_on_front for one in front.front] == list(~np.asarray(is_dominated(verified)))
 
 
+def test_of_use_is_what_the_real_machine_keeps(asked: TuneRequest, tmp_path: Path) -> None:
+    machine = dataclasses.replace(asked.machine, asked_metric="objects")
+    request = dataclasses.replace(
+        asked, machine=machine, num_trials=5, store=tmp_path / "store.sqlite"
+    )
+
+    *_, found = pareto_events(request)
+
+    assert isinstance(found, ParetoFront)
+    low = found.metric_low_quality
+    assert low is not None
+    assert low != found.low_quality == 0.3
+    assert [one.is_useful for one in found.trials] == [
+        one.point is not None and one.point.quality >= low for one in found.trials
+    ]
+    assert found.front
+    assert all(one.real_quality is not None for one in found.front)
+    # The defaults that both machines saw are not encoded again when they are tried.
+    assert found.num_from_store >= 3
+
+
 def test_a_floor_on_speed_that_nothing_reaches_is_one_line(asked: TuneRequest) -> None:
     with pytest.raises(UnreachableError, match=r"keeps quality 0.3 at 1e\+06 fps; ask"):
         list(pareto_events(dataclasses.replace(asked, min_fps=1e6)))

@@ -1,16 +1,15 @@
-"""The scale of a learned metric beside that of the machine it predicts, on one title."""
+"""The scale of a learned metric beside that of the machine it predicts, on one clip."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..compare import first_crfs
 from ..curves.curve import RdCurve
 from ..measuring.bench import Benches
 from ..measuring.measure import Measurer
-from ..search.anchor import read_across
-from ..search.candidate import Candidate, next_crfs
-from .request import PerTitleRequest
+from .anchor import read_across
+from .candidate import Candidate, next_crfs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +44,20 @@ class Scale:
 
 
 def measure_scale(
-    request: PerTitleRequest, candidate: Candidate, benches: Benches, measurer: Measurer
+    candidate: Candidate,
+    crfs: Sequence[float],
+    quality_range: tuple[float, float],
+    benches: Benches,
+    measurer: Measurer,
 ) -> Scale | None:
-    """Shows one contestant's encodes to both machines, over the qualities that are asked for.
+    """Shows some encodes of one candidate to both machines, over a range of qualities.
 
-    How strict a learned metric is against its machine differs from title to title. What it sees
+    How strict a learned metric is against its machine differs from clip to clip. What it sees
     stays with the candidate.
 
     Args:
+        crfs: Where to begin.
+        quality_range: Of the real machine.
         benches: Of the frames of the choice.
 
     Returns:
@@ -67,8 +72,7 @@ def measure_scale(
         seen, _ = measurer.measure_all(looking, candidate.at(crf))
         candidate.measurements[crf], real.measurements[crf] = seen
 
-    crfs = first_crfs(candidate)
     while crfs:
         list(measurer.pool.map(measure, crfs))
-        crfs = next_crfs(real, *request.quality_range)
+        crfs = next_crfs(real, *quality_range)
     return Scale(own=candidate.curve, real=real.curve)
