@@ -32,9 +32,11 @@ RESULTS = ("settings", "rate_change_percent", "rate_kbps", "quality", "verified_
 # Importing all that a run needs takes seconds: once, and each run is a fork of what has it. Threads
 # would not survive a fork; there are none as long as nothing is computed on more than one.
 NURSERY = """
-import faulthandler, json, os, sys
+import faulthandler, json, os, signal, sys
 import torch
 torch.set_num_threads(1)
+# What a shell starts in the background ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ratesight.metrics.detector import load_detector
 from ratesight.optimizer.reports import page as html_report
 from ratesight.optimizer.reports import pictures as report

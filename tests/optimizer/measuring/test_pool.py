@@ -22,6 +22,7 @@ import random, signal
 from ratesight.optimizer.interruption import interruptible
 from ratesight.optimizer.measuring.pool import Pool, first_done, result_of
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 with interruptible():
     for seed in range(1500):
@@ -36,6 +37,14 @@ with interruptible():
             pool.end()
 print("ended")
 """
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
