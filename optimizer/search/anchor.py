@@ -15,6 +15,7 @@ from ..measuring.bench import Bench, Benches, Measurement
 from ..measuring.measure import Measurer
 from ..request import TuneRequest
 from .candidate import Candidate, anchor_ladder, next_anchor_crfs
+from .scale import Scale
 
 # What is asked for instead of a quality that is out of reach, where nobody asked for that one.
 _LESSER_QUALITIES = (0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
@@ -42,17 +43,22 @@ class SearchedClip:
 
     def __post_init__(self) -> None:
         self.aim = self.target
-        if self.real_anchor.measurements:
-            self.aim = _moved(self.target, self.real_anchor.curve, self.anchor.curve)
+        if self._scale is not None:
+            self.aim = _moved(self.target, self._scale)
+
+    @property
+    def _scale(self) -> Scale | None:
+        if not self.real_anchor.measurements:
+            return None
+        return Scale(own=self.anchor.curve, real=self.real_anchor.curve)
 
     def expected_real_quality(self, quality: float) -> float | None:
         """Returns what the real machine keeps of the defaults where the metric keeps a quality.
 
         None where there is no real machine beside the one of the search.
         """
-        if not self.real_anchor.measurements:
-            return None
-        return read_across(self.anchor.curve, self.real_anchor.curve, quality)
+        scale = self._scale
+        return None if scale is None else scale.real_quality(quality)
 
 
 def measure_anchor(
@@ -143,11 +149,11 @@ def _lesser(target: Aim, curve: RdCurve) -> TargetQuality | None:
     return TargetQuality(quality=reached[0], or_less=True) if reached else None
 
 
-def _moved(target: Aim, scale: RdCurve, other: RdCurve) -> Aim:
-    """Returns a target on the scale of another machine that saw the same encodes."""
+def _moved(target: Aim, scale: Scale) -> Aim:
+    """Returns a target of the real machine on the scale of the one of the search."""
 
     def move(quality: float) -> float:
-        return clipped_quality(read_across(scale, other, quality))
+        return clipped_quality(scale.own_quality(quality))
 
     match target:
         case TargetQuality():
@@ -158,11 +164,6 @@ def _moved(target: Aim, scale: RdCurve, other: RdCurve) -> Aim:
                 return target
             return QualityRange(low=low, high=high, quality=move(target.quality))
     return target
-
-
-def read_across(scale: RdCurve, other: RdCurve, quality: float) -> float:
-    """Returns what another machine says at the rate where one says a quality."""
-    return other.quality_at(scale.rate_at(quality).value).value
 
 
 def _check_target(request: TuneRequest, target: Aim, anchor: Candidate) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ..curves.curve import RdCurve
 from ..measuring.bench import Benches
 from ..measuring.measure import Measurer
-from .anchor import read_across
 from .candidate import Candidate, next_crfs
 
 
@@ -26,11 +25,11 @@ class Scale:
 
     def own_quality(self, quality: float) -> float:
         """Returns what the machine of the choice says where the real one keeps a quality."""
-        return read_across(self.real, self.own, quality)
+        return _read_across(self.real, self.own, quality)
 
     def real_quality(self, quality: float) -> float:
         """Returns what the real machine keeps where that of the choice says a quality."""
-        return read_across(self.own, self.real, quality)
+        return _read_across(self.own, self.real, quality)
 
     def own_range(self, ends: tuple[float, float]) -> tuple[float, float]:
         """Returns both ends of a range as the machine of the choice says them."""
@@ -76,3 +75,8 @@ def measure_scale(
         list(measurer.pool.map(measure, crfs))
         crfs = next_crfs(real, *quality_range)
     return Scale(own=candidate.curve, real=real.curve)
+
+
+def _read_across(one: RdCurve, other: RdCurve, quality: float) -> float:
+    """Returns what another machine says at the rate where one says a quality."""
+    return other.quality_at(one.rate_at(quality).value).value
