@@ -1,0 +1,93 @@
+"""What the learned metrics are trained on: regions of frames, and what machines keep of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from ratesight.metrics.learned import class_number, to_tensor
+from ratesight.metrics.similarity_network import Regions
+from torch import Tensor
+
+from .pairs import TRAINING_MACHINES, Pairs, all_pairs, read_pictures
+
+TASKS, GENERAL = tuple(TRAINING_MACHINES), "general"
+# How often the score and class of a region are withheld, so that the head works without.
+WITHHELD = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One frame of an original, and what is to be learned of its versions.
+
+    Attributes:
+        targets: (versions, n) mean over the training machines that see the region.
+    """
+
+    pairs: Pairs
+    frame: int
+    regions: Regions
+    targets: Tensor
+
+
+def read_examples(cache: Path, split: str) -> Iterator[Example]:
+    """Yields the frames of a split that have a region with a target."""
+    for pairs in all_pairs(cache, TASKS):
+        if pairs.split != split:
+            continue
+        machines = TRAINING_MACHINES[pairs.task]
+        for frame, regions in enumerate(pairs.regions):
+            used = [i for i, one in enumerate(regions) if any(m in one.machines for m in machines)]
+            if not used:
+                continue
+            chosen = [regions[index] for index in used]
+            scores = [
+                np.mean([one.machines[m].score for m in machines if m in one.machines])
+                for one in chosen
+            ]
+            targets = [
+                [target(version[frame][index], machines) for index in used]
+                for version in pairs.labels
+            ]
+            yield Example(
+                pairs=pairs,
+                frame=frame,
+                regions=Regions(
+                    boxes=torch.tensor([one.box for one in chosen], dtype=torch.float32),
+                    scores=torch.tensor(scores, dtype=torch.float32),
+                    classes=torch.tensor([class_number(one.class_name) for one in chosen]),
+                ),
+                targets=torch.tensor(targets, dtype=torch.float32),
+            )
+
+
+def target(label: dict[str, tuple[float, float]], machines: Sequence[str]) -> float:
+    """Returns the mean over machines and over what they kept, hard and soft."""
+    return float(np.mean([label[name] for name in machines if name in label]))
+
+
+def pictures_of(example: Example, cache: Path) -> Tensor:
+    """Returns (1 + versions, 3, height, width) in [-1, 1], the original first."""
+    return to_tensor(read_pictures(cache, example.pairs.name)[:, example.frame])
+
+
+def withheld(regions: Regions, chance: float) -> Regions:
+    """Returns regions, of some of which score and class are not known."""
+    is_hidden = torch.rand(len(regions.scores)) < chance
+    return Regions(
+        boxes=regions.boxes,
+        scores=torch.where(is_hidden, 0.0, regions.scores),
+        classes=torch.where(is_hidden, class_number(""), regions.classes),
+    )
+
+
+def to_device(regions: Regions, device: torch.device) -> Regions:
+    """Returns regions on a device."""
+    return Regions(
+        boxes=regions.boxes.to(device),
+        scores=regions.scores.to(device),
+        classes=regions.classes.to(device),
+    )
