@@ -12,18 +12,16 @@ import copy
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from ratesight.metrics.boxes import Detections, Floats
+from ratesight.metrics.boxes import Detections
 from ratesight.metrics.coco_map import mean_average_precision
 from ratesight.metrics.detection_counts import DetectionCounts, count_detections
 from ratesight.metrics.learned import to_tensor
 from ratesight.metrics.region_proposals import (
-    MAX_SIDE,
     PROPOSED,
     Entry,
     ProposalDetector,
@@ -34,10 +32,10 @@ from ratesight.metrics.region_proposals import (
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.ops import generalized_box_iou_loss  # type: ignore[import-untyped]  # no types
 
-from .distortions import Picture
 from .machine import describe_machine
+from .proposal_examples import make_example
+from .proposal_loss import loss_of
 from .proposal_scenes import Taught, read_taught
 from .train_metrics import load_backbone
 
@@ -51,34 +49,8 @@ _FEATURES_RATE, _HEAD_RATE = 3e-4, 2e-3
 _AVERAGED_STEPS = 300
 # How many examples tell the mean and spread of the features before the training.
 _NORMALISED = 200
-# The share of examples that are four pictures side by side, each at most half as large.
-_MOSAICS = 0.4
-# Mostly smaller than they are: that is quicker, and what is seen from afar is what is missed.
-_SCALES, _CROPS, _MIN_SIDE = (0.35, 1.2), (0.5, 1.0), 128
-# A region of which less is left after a crop is neither there nor missed.
-_MIN_LEFT = 0.4
-# TTFNet's: how much of a box its Gaussian covers, and the weight of the boxes in the loss.
-_COVER, _BOX_WEIGHT = 0.54, 5.0
 # Scores down to which average precision and the best score are looked for.
 _FAINT = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """What the network sees of one picture, and the regions that it is to find.
-
-    Attributes:
-        picture: (height, width, 3) BGR.
-        boxes: (n, 4) in its pixels.
-        classes: (n,) of ``PROPOSED``.
-        ignored: (m, 4) and their classes: neither there nor missed.
-    """
-
-    picture: Picture
-    boxes: Tensor
-    classes: Tensor
-    ignored: Tensor
-    ignored_classes: Tensor
 
 
 def main() -> None:
@@ -204,89 +176,6 @@ def train(
     return kept.eval(), log
 
 
-def make_example(taught: Sequence[Taught], index: int, random: np.random.Generator) -> Example:
-    """Returns a picture of another scale, crop and side; sometimes with three others beside it."""
-    if random.random() >= _MOSAICS:
-        return _version(taught[index], MAX_SIDE, random)
-    others = random.integers(len(taught), size=3)
-    return _mosaic([_version(taught[one], MAX_SIDE // 2, random) for one in (index, *others)])
-
-
-def _version(one: Taught, max_side: int, random: np.random.Generator) -> Example:
-    boxes = one.regions.boxes
-    classes = np.array([PROPOSED.index(name) for name in one.regions.class_names], np.int64)
-    picture, moved, left = varied(one.picture(), boxes, max_side, random)
-    is_there, is_cut = left >= _MIN_LEFT, (left > 0) & (left < _MIN_LEFT)
-    return Example(
-        picture=picture,
-        boxes=torch.tensor(moved[is_there], dtype=torch.float32),
-        classes=torch.tensor(classes[is_there]),
-        ignored=torch.tensor(moved[is_cut], dtype=torch.float32),
-        ignored_classes=torch.tensor(classes[is_cut]),
-    )
-
-
-def _mosaic(four: Sequence[Example]) -> Example:
-    """Returns four pictures as one, two by two, on grey where they leave something free."""
-    height, width = (max(one.picture.shape[axis] for one in four) for axis in (0, 1))
-    canvas = np.full((2 * height, 2 * width, 3), 128, np.uint8)
-    offsets = []
-    for number, one in enumerate(four):
-        y, x = number // 2 * height, number % 2 * width
-        canvas[y : y + one.picture.shape[0], x : x + one.picture.shape[1]] = one.picture
-        offsets.append(torch.tensor([x, y, x, y], dtype=torch.float32))
-    pairs = list(zip(four, offsets, strict=True))
-    return Example(
-        picture=canvas,
-        boxes=torch.cat([one.boxes + offset for one, offset in pairs]),
-        classes=torch.cat([one.classes for one in four]),
-        ignored=torch.cat([one.ignored + offset for one, offset in pairs]),
-        ignored_classes=torch.cat([one.ignored_classes for one in four]),
-    )
-
-
-def varied(
-    picture: Picture, boxes: Floats, max_side: int, random: np.random.Generator
-) -> tuple[Picture, Floats, Floats]:
-    """Returns a picture scaled, cropped, mirrored and of other contrast.
-
-    Returns:
-        The picture, the boxes in it, and the share of each that is left.
-    """
-    height, width = picture.shape[:2]
-    scale = float(np.exp(random.uniform(*np.log(_SCALES))))
-    crop = random.uniform(*_CROPS, 2) if random.random() < 0.6 else np.ones(2)
-    scale = max(scale, _MIN_SIDE / min(width * crop[0], height * crop[1]))
-    scale = min(scale, max_side / max(width * crop[0], height * crop[1]))
-    part_width, part_height = (int(side) for side in (width * crop[0], height * crop[1]))
-    x, y = (
-        int(random.integers(side - part + 1))
-        for side, part in ((width, part_width), (height, part_height))
-    )
-    part = picture[y : y + part_height, x : x + part_width]
-    new_width, new_height = round(part_width * scale), round(part_height * scale)
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    part = cv2.resize(part, (new_width, new_height), interpolation=way).astype(np.float32)
-    gain, offset = random.uniform(0.7, 1.3), random.uniform(-25, 25)
-    part = np.clip((part - 128) * gain + 128 + offset, 0, 255).astype(np.uint8)
-    ratio = np.tile([new_width / part_width, new_height / part_height], 2)
-    limits = np.array([new_width, new_height] * 2, dtype=np.float64)
-    moved = (boxes - np.array([x, y, x, y])) * ratio
-    clipped = np.clip(moved, 0, limits)
-    left = _areas(clipped) / np.maximum(_areas(moved), 1e-9)
-    if random.random() < 0.5:
-        part = np.ascontiguousarray(part[:, ::-1])
-        clipped = np.stack(
-            [new_width - clipped[:, 2], clipped[:, 1], new_width - clipped[:, 0], clipped[:, 3]], 1
-        )
-    return part, clipped, left
-
-
-def _areas(boxes: Floats) -> Floats:
-    areas: Floats = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
-    return areas
-
-
 def normalise(
     network: ProposalNetwork, taught: Sequence[Taught], random: np.random.Generator, device: str
 ) -> None:
@@ -303,69 +192,6 @@ def normalise(
         assert isinstance(entry, Entry)
         entry.mean.copy_(mean[:, None, None])
         entry.spread.copy_((square - mean**2).clamp_min(1e-4).sqrt()[:, None, None])
-
-
-def loss_of(network: ProposalNetwork, example: Example, device: str) -> Tensor:
-    """Returns the loss of one picture, summed over its regions."""
-    centres, distances = network(to_tensor(example.picture[None]).to(device))
-    height, width = centres.shape[2:]
-    total = torch.zeros((), device=device)
-    for kind in range(len(PROPOSED)):
-        boxes = example.boxes[example.classes == kind].to(device)
-        ignored = example.ignored[example.ignored_classes == kind].to(device)
-        heat = gaussians(boxes, height, width)
-        target = heat.amax(0) if len(boxes) else heat.new_zeros(height, width)
-        cut = gaussians(ignored, height, width)
-        weight = 1 - (cut.amax(0) > 0).float() if len(ignored) else torch.ones_like(target)
-        total = total + focal(centres[0, kind], target, weight)
-        if len(boxes):
-            total = total + _BOX_WEIGHT * box_loss(distances[0, kind], boxes, heat)
-    return total
-
-
-def gaussians(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Returns (n, height, width): 1 at the cell of each centre, 0 beyond the box's middle."""
-    rows = torch.arange(height, device=boxes.device) + 0.5
-    columns = torch.arange(width, device=boxes.device) + 0.5
-    shares = []
-    for axis, cells in ((1, rows), (0, columns)):
-        low, high = boxes[:, axis, None] / 8, boxes[:, axis + 2, None] / 8
-        centre = ((low + high) / 2).floor().clamp(max=len(cells) - 1) + 0.5
-        reach = (_COVER * (high - low) / 2).clamp_min(0.5)
-        away = (cells - centre).abs()
-        # Three spreads reach to the edge of what is covered.
-        share = torch.exp(-((away / (reach / 3).clamp_min(1 / 3)) ** 2) / 2)
-        shares.append(share * (away <= reach))
-    return shares[0][:, :, None] * shares[1][:, None, :]
-
-
-def focal(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Returns CenterNet's focal loss (Zhou et al., arXiv 1904.07850, equation 1), summed."""
-    score = torch.sigmoid(logits)
-    hit = -nn.functional.logsigmoid(logits) * (1 - score) ** 2
-    miss = -nn.functional.logsigmoid(-logits) * score**2 * (1 - target) ** 4
-    return torch.where(target == 1, hit, miss * weight).sum()
-
-
-def box_loss(distances: Tensor, boxes: Tensor, heat: Tensor) -> Tensor:
-    """Returns 1 - GIoU of the cells about each centre, each box counting once.
-
-    Args:
-        distances: (4, height, width) in cells.
-        boxes: (n, 4) in pixels.
-        heat: (n, height, width) of ``gaussians``.
-    """
-    # A cell that several boxes cover is the smallest one's.
-    order = torch.argsort((boxes[:, 2:] - boxes[:, :2]).prod(1), stable=True)
-    covered = heat[order] > 0
-    owned = heat[order] * (covered & (covered.cumsum(0) == 1))
-    box, row, column = torch.nonzero(owned, as_tuple=True)
-    left, top, right, bottom = distances[:, row, column].unbind(0)
-    x, y = column + 0.5, row + 0.5
-    found = torch.stack([x - left, y - top, x + right, y + bottom], 1)
-    shares = owned[box, row, column] / owned.sum((1, 2))[box]
-    losses: Tensor = generalized_box_iou_loss(found, boxes[order][box] / 8)
-    return (losses * shares).sum()
 
 
 def shift_scores(network: ProposalNetwork, validation: Sequence[Taught], device: str) -> None:

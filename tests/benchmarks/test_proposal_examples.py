@@ -17,7 +17,7 @@ RED = (0, 0, 255)
 
 @pytest.fixture(scope="module")
 def training(benchmark: Callable[[str], ModuleType]) -> ModuleType:
-    return benchmark("train_proposals")
+    return benchmark("proposal_examples")
 
 
 @pytest.fixture(scope="module")
