@@ -1,4 +1,4 @@
-"""The README's tables of per-title ladders."""
+"""The tables of per-title ladders, and of what they save."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def ladders(results: dict[str, Any]) -> str:
-    """Returns a row a title, then what that saves over one setting for all, then the counts."""
+    """Returns a row a title."""
     qualities = sorted(
         {rung["target_quality"] for title in results["titles"] for rung in title["rungs"]},
         reverse=True,
@@ -21,9 +21,14 @@ def ladders(results: dict[str, Any]) -> str:
         rungs = {rung["target_quality"]: rung["chosen"] for rung in title["rungs"]}
         cells = " | ".join(_cell(rungs[quality]) for quality in qualities)
         lines.append(f"| {title['clip']}, {title['width']}x{title['height']} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def savings(results: dict[str, Any]) -> str:
+    """Returns what ladders save over one setting for all titles, then the counts."""
+    lines = []
     if results["fixed"]:
-        lines += [
-            "",
+        lines = [
             "| quality | kept on | one setting for all | per-title against it: median (95 % "
             "interval), quartiles | sum of rates | titles that cost more | short of the quality: "
             "per title, one setting |",

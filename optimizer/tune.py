@@ -8,42 +8,34 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..codecs.command import ffmpeg_command
 from ..codecs.encoder import encoder_version
 from ..codecs.region_encoder import can_offset_qp
 from ..codecs.settings import sorted_options
-from ..codecs.source import Segment, Source, load_source
+from ..codecs.source import Source, load_source
 from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.annotations import load_annotations
 from ..metrics.detector import Detector, load_detector
-from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
-from ..metrics.task import TaskMachine
-from .aim import QualityRange, TargetRate
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
 from .interruption import held_back
-from .measuring.bench import Bench, Benches, Sample, sampled_frames, settings_json, spread_segments
-from .measuring.machines import Machines, load_machines, object_machine
+from .measuring.bench import Bench, Benches, settings_json
+from .measuring.machines import load_machines, object_machine
 from .measuring.measure import Measurer, open_measurer_of
 from .measuring.pool import first_done, result_of
 from .measuring.regions import RegionSource, object_regions
-from .measuring.set_up import find_regions, given_regions, set_up_bench
+from .measuring.set_up import find_regions, given_regions
 from .measuring.store import Json, key_sha256, open_store
-from .recommendation import PerShot, RealVerification, Recommendation
-from .reports.close_look import Looked, examine, look_at, look_at_equal_rate
+from .reports.close_look import Looked, look_at, look_at_equal_rate
 from .reports.moment import Version
 from .reports.moments import close_look
-from .reports.provenance import machines_used, provenance, regions_used
 from .request import TuneRequest
-from .search.anchor import SearchedClip, measure_anchor, target_text
+from .search.anchor import measure_anchor, target_text
+from .search.clip_benches import ClipBenches
 from .search.importance import importances
 from .search.option_space import Part
 from .search.search import (
-    SearchResult,
     check_defaults_speed,
-    cost_percent,
     search,
     search_regions,
 )
@@ -52,6 +44,7 @@ from .search.study_storage import StudyStorage, open_storage
 from .search.verification import Verification, verify
 from .search.warm_start import clip_features, remember_winner, similar_winners
 from .shots.per_shot import share_bits
+from .tune_outcome import recommend
 
 # Share of the picture in regions from which on there is no background left to save in. At 91 to
 # 100 % the verification saw what regions do as anything from -15 to +21 % on four clips: noise.
@@ -87,10 +80,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         stack.callback(_close, loading, measurer)
         choice = request.machine
         machines = load_machines(choice, stack.enter_context(open_feature_file()))
-        second = None
         if request.second_detector is not None:
-            detector = load_detector(request.second_detector, image_size=request.machine.image_size)
-            second = object_machine(detector, choice)
+            detector = load_detector(request.second_detector, image_size=choice.image_size)
+            machines = replace(machines, second=object_machine(detector, choice))
         source = result_of(loading)
         annotations = None
         if request.annotations is not None:
@@ -99,33 +91,17 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         regions = None
         if request.needs_regions:
             regions = _find_regions(request, source, machines.finder, measurer)
-
-        def bench_on(
-            segments: tuple[Segment, ...], sample: Sample, machine: TaskMachine[Any]
-        ) -> Bench:
-            return set_up_bench(
-                source,
-                machine,
-                segments=segments,
-                sample=sample,
-                annotations=annotations,
-                regions=regions,
-                measurer=measurer,
-            )
-
-        segments = spread_segments(source, request.num_segments, request.segment_seconds)
-        sample = sampled_frames(
-            source, segments, request.frames_per_second, phase=0.25, annotations=annotations
+        set_up = ClipBenches(
+            looks=request,
+            source=source,
+            machines=machines,
+            measurer=measurer,
+            annotations=annotations,
+            regions=regions,
         )
-        bench = bench_on(segments, sample, machines.own)
+        to_search = set_up.to_search()
+        bench, notes = to_search.own, set_up.notes
         yield _clip_loaded(source, bench)
-        notes = []
-        real_bench = None
-        if machines.real is not None:
-            try:
-                real_bench = bench_on(segments, sample, machines.real)
-            except NoObjectsError as error:
-                notes.append(f"The target is on the metric's own scale: {error}.")
         share = _share_at_defaults(request, bench)
         if share is not None and share > _NEARLY_ALL:
             yield RegionsSkipped(region_share=share)
@@ -133,28 +109,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 f"Regions would cover {share * 100:.0f} % of the picture: they were not tried."
             )
             request = replace(request, regions=None)
-        # Twice as many frames, none of which the search chooses its winner by. Before the search,
-        # so that frames without any object do not end a run at its end.
-        sample = sampled_frames(
-            source,
-            source.whole,
-            request.verified_frames_per_second,
-            phase=0,
-            annotations=annotations,
-        )
-        searched_frames = frozenset(bench.frames)
-        unseen = [pair for pair in sample if pair[0] not in searched_frames]
-        judges: dict[str, Bench | None] = {"real": None, "second": None}
-        for role, what, machine in (
-            ("real", "the real machine", machines.real),
-            ("second", "the second detector", second),
-        ):
-            if machine is not None:
-                try:
-                    judges[role] = bench_on(source.whole, unseen or sample, machine)
-                except NoObjectsError as error:
-                    notes.append(f"No opinion of {what}: {error}.")
-        benches = Benches(own=bench_on(source.whole, unseen or sample, machines.own), **judges)
+        # Before the search, so that frames without any object do not end a run at its end.
+        benches = set_up.to_verify(to_search)
         if machines.metric_sha256 is not None and benches.real is None:
             notes.append(
                 f"No machine verified this but the metric {choice.metric} itself, on frames that "
@@ -167,7 +123,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         if warm:
             names = ", ".join(one.clip for one in warm)
             notes.append(f"The search set out from what won on clips like this one: {names}.")
-        searched = yield from measure_anchor(request, Benches(own=bench, real=real_bench), measurer)
+        searched = yield from measure_anchor(request, to_search, measurer)
         if (text := target_text(request.aim, searched.target)) is not None:
             notes.append(text)
         request = replace(request, aim=searched.aim)
@@ -191,10 +147,6 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             )
             yield SearchFinished(part="regions", importances=importances(study.live))
         verification = yield from verify(request, results, benches, measurer)
-        if not unseen:
-            notes.append(
-                "The verification looked at the frames of the search: the clip has no others."
-            )
         if request.regions is not None and not can_offset_qp(request.codec):
             notes.append(
                 f"{encoder_version(request.codec)} takes no regions here: only the background "
@@ -212,7 +164,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             )
         looks = _looks(verification, benches, measurer)
         yield Recommended(
-            recommendation=_recommend(
+            recommendation=recommend(
                 request,
                 searched,
                 results,
@@ -335,99 +287,3 @@ def _looks(
     tuned = look_at(winner, benches, measurer)
     equal = look_at_equal_rate(anchor, tuned.encoding.rate_kbps, benches, measurer)
     return {"defaults": result_of(others), "defaults at equal rate": equal, "tuned": tuned}
-
-
-def _recommend(
-    request: TuneRequest,
-    searched: SearchedClip,
-    results: Sequence[SearchResult],
-    verification: Verification,
-    per_shot: PerShot | None,
-    looks: Mapping[Version, Looked],
-    benches: Benches,
-    machines: Machines,
-    measurer: Measurer,
-    started: float,
-) -> Recommendation:
-    bench = benches.own
-    winner, anchor, change = verification.winner, verification.anchor, verification.change
-    closely = [looks["defaults"]] if winner is anchor else [looks["defaults"], looks["tuned"]]
-    examined = list(measurer.pool.map(lambda one: examine(one, benches, measurer), closely))
-    anchor_examined, winner_examined = examined[0], examined[-1]
-    settings = winner.ladder.at(winner.crf)
-    expected_quality = winner.expected.quality_at_crf(winner.crf)
-    gap = winner_examined.quality - expected_quality
-    real, real_quality = None, winner_examined.real_quality
-    if real_quality is not None and verification.real_change is not None:
-        expected_real = searched.expected_real_quality(expected_quality)
-        if expected_real is None:
-            expected_real = expected_quality
-        real = RealVerification(
-            quality=real_quality,
-            expected_quality=expected_real,
-            quality_gap=real_quality - expected_real,
-            change=verification.real_change,
-            anchor_curve=tuple(anchor.real.points),
-            winner_curve=tuple(winner.real.points),
-        )
-    gaps = [gap] if real is None else [gap, real.quality_gap]
-    aim, target = searched.aim, searched.target
-    metric_target = None
-    if searched.real_anchor.measurements and not isinstance(aim, TargetRate):
-        metric_target = aim.quality
-    overall = change.bd_rate
-    return Recommendation(
-        codec=request.codec,
-        preset=settings.preset,
-        settings=settings_json(settings),
-        rate_kbps=change.rate_kbps,
-        anchor_rate_kbps=change.anchor_rate_kbps,
-        rate_change_percent=change.percent,
-        rate_change_interval_percent=(change.low_percent, change.high_percent),
-        bd_rate_percent=None if overall is None else overall.percent,
-        bd_rate_interval_percent=change.bd_rate_interval_percent,
-        bd_rate_qualities=(
-            None if overall is None else (overall.low_quality, overall.high_quality)
-        ),
-        search_cost_percent=cost_percent(request, min(one.best_cost for one in results)),
-        target_quality=None if isinstance(target, TargetRate) else target.quality,
-        metric_target_quality=metric_target,
-        target_rate_kbps=target.rate_kbps if isinstance(target, TargetRate) else None,
-        quality_range=(target.low, target.high) if isinstance(target, QualityRange) else None,
-        quality=expected_quality,
-        verified_quality=winner_examined.quality,
-        quality_gap=gap,
-        tolerance=request.tolerance,
-        is_verified=min(gaps) >= -request.tolerance,
-        machines=machines_used(request, machines, benches),
-        real=real,
-        winner=winner_examined,
-        anchor=anchor_examined,
-        winner_curve=tuple(winner.ladder.points),
-        anchor_curve=tuple(anchor.ladder.points),
-        contenders=verification.contenders,
-        num_trials=request.num_trials,
-        num_encodes=measurer.spent.num_encodes,
-        num_from_store=measurer.spent.num_from_store,
-        seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
-        notes=(*bench.source.notes, *verification.notes),
-        regions=regions_used(request, settings, machines.finder.weights_sha256),
-        ffmpeg_command=None
-        if settings.regions is not None or (per_shot is not None and per_shot.is_recommended)
-        else ffmpeg_command(
-            settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
-        ),
-        provenance=provenance(request, bench, measurer),
-        shots=None if per_shot is None else per_shot.recommended,
-        per_shot=per_shot,
-    )
-
-
-def _seconds(
-    request: TuneRequest, source: Source, measurer: Measurer, wall_seconds: float
-) -> dict[str, float]:
-    """Returns where the time went; all but ``wall`` are seconds of one job."""
-    seconds: dict[str, float] = dict(measurer.spent.seconds)
-    seconds["decode"] = seconds.get("decode", 0.0) + source.decode_seconds
-    rest = wall_seconds * measurer.num_jobs - sum(seconds.values())
-    return {"wall": wall_seconds, **seconds, "rest": max(0.0, rest)}

@@ -30,8 +30,8 @@ from .reports.provenance import machines_used, provenance
 from .request import TuneRequest
 from .search.anchor import SearchedClip, measure_anchor, target_text
 from .search.candidate import Candidate
+from .search.clip_benches import ClipBenches
 from .search.search import SearchResult, check_defaults_speed, cost_percent, search
-from .search.search_benches import search_benches
 from .search.study import open_study
 from .search.study_storage import open_storage
 from .search.verification import Verified, contender_of, expect, measure_ladders, saves
@@ -63,11 +63,17 @@ SetEvent = TuneEvent | ClipReady | ClipSkipped | SetRecommended
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OnClip:
-    """One clip of the set, ready to be searched on and to be verified on."""
+    """One clip of the set, ready to be searched on and to be verified on.
+
+    Attributes:
+        benches: That verify.
+        notes: What a reader should know of them.
+    """
 
     name: str
     searched: SearchedClip
     benches: Benches
+    notes: tuple[str, ...]
 
     @property
     def bench(self) -> Bench:
@@ -175,10 +181,13 @@ def _set_up(
             limits=request.limits,
         )
     )
-
-    to_search, to_verify = search_benches(request, source, machines, measurer)
+    set_up = ClipBenches(
+        looks=request, source=source, machines=machines, measurer=measurer, needs_real=True
+    )
+    to_search = set_up.to_search()
+    to_verify = set_up.to_verify(to_search)
     searched = yield from measure_anchor(request, to_search, measurer)
-    return _OnClip(name=clip.stem, searched=searched, benches=to_verify)
+    return _OnClip(name=clip.stem, searched=searched, benches=to_verify, notes=tuple(set_up.notes))
 
 
 def _warm_starts(
@@ -221,7 +230,8 @@ def _recommend(
     started: float,
 ) -> SetRecommendation:
     aim = request.aim
-    notes = [
+    notes = [f"{one.name}: {note}" for one in ready for note in one.notes]
+    notes += [
         f"{one.name}: {text}"
         for one in ready
         if (text := target_text(aim, one.searched.target)) is not None

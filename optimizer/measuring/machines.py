@@ -23,6 +23,7 @@ class Machines:
     Attributes:
         own: What a search goes by.
         real: What that one predicts, where it is a learned metric and the real one is there.
+        second: A detector that takes no part in the search, if one is asked too.
         finder: Finds the regions, on originals only.
         task: Of the machine.
         metric_sha256: Of the weights of a learned metric.
@@ -33,6 +34,7 @@ class Machines:
     finder: Finder
     task: LearnedTask
     metric_sha256: str | None
+    second: TaskMachine[Any] | None = None
 
     def heat_map(self) -> tuple[str, HeatMap]:
         """Returns the learned metric that shows where sight is lost: of the task of the machine.

@@ -31,8 +31,8 @@ from ..recommendation import MachinesUsed
 from ..reports.provenance import machines_used, provenance
 from ..request import TuneRequest
 from ..search.candidate import Candidate, anchor_ladder
+from ..search.clip_benches import ClipBenches
 from ..search.scale import measure_scale
-from ..search.search_benches import search_benches
 from ..search.study import Sampler
 from ..search.study_storage import open_storage
 from .study import ParetoProposal, ParetoStudy, Point, open_pareto_study
@@ -145,7 +145,9 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
                 limits=request.limits,
             )
         )
-        searched, benches = search_benches(request, source, machines, measurer)
+        set_up = ClipBenches(looks=request, source=source, machines=machines, measurer=measurer)
+        searched = set_up.to_search()
+        benches = set_up.to_verify(searched)
         bench = searched.own
         yield ClipLoaded(
             width=source.width,
@@ -154,7 +156,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             num_frames=source.num_frames,
             num_frames_looked_at=len(bench.frames),
             num_objects=bench.num_objects,
-            notes=source.notes,
+            notes=(*source.notes, *set_up.notes),
         )
         anchor = request.anchor_settings
         ladder = anchor_ladder(anchor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -21,8 +21,8 @@ from ..measuring.measure import Measurer, open_measurer
 from ..measuring.store import open_store
 from ..request import num_jobs_here
 from ..search.candidate import Candidate
+from ..search.clip_benches import ClipBenches
 from ..search.scale import measure_scale
-from ..search.search_benches import search_benches
 from .curves import explore, fit_variant, measure_title
 from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed
 from .ladder import FixedRung, FixedTitle, Keeps, PerTitle, Rung, TitleLadder
@@ -125,24 +125,14 @@ def _open(
                 limits=request.limits,
             )
         )
-        notes = list(source.notes)
-        try:
-            searched, verified = search_benches(request, source, machines, measurer)
-        except NoObjectsError as error:
-            if machines.real is None:
-                raise
-            searched, verified = search_benches(
-                request, source, replace(machines, real=None), measurer
-            )
-            notes.append(f"no opinion of the real machine: {error}")
-        if set(verified.own.frames) <= set(searched.own.frames):
-            notes.append("verified on the frames of the choice: the clip has no others")
+        set_up = ClipBenches(looks=request, source=source, machines=machines, measurer=measurer)
+        searched = set_up.to_search()
         yield OpenTitle(
             clip=clip,
             source=source,
             searched=searched,
-            verified=verified,
-            notes=tuple(notes),
+            verified=set_up.to_verify(searched),
+            notes=(*source.notes, *set_up.notes),
         )
 
 

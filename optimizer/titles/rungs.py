@@ -128,14 +128,15 @@ def _verify(
 ) -> Chosen:
     settings, source = candidate.at(crf), opened.source
     looking = [opened.verified.own]
-    if opened.verified.real is not None:
-        looking.append(opened.verified.real)
+    real_bench = None if scale is None else opened.verified.real
+    if real_bench is not None:
+        looking.append(real_bench)
     (seen, *others), _ = measurer.measure_all(looking, settings)
     rates = {point.crf: point.rate_kbps for point in candidate.points}
     expected = candidate.curve.quality_at_crf(crf)
     gap = seen.scores.quality - expected
     real = expected_real = None
-    if scale is not None:
+    if scale is not None and others:
         real = others[0].scores.quality
         expected_real = scale.real_quality(expected)
         gap = min(gap, real - expected_real)

@@ -1,0 +1,138 @@
+"""The benches of one clip: some frames to search on, others to verify on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ...codecs.source import Segment, Source
+from ...metrics.annotations import Annotations
+from ...metrics.errors import NoObjectsError
+from ...metrics.task import TaskMachine
+from ..measuring.bench import Bench, Benches, Sample, sampled_frames, spread_segments
+from ..measuring.machines import Machines
+from ..measuring.measure import Measurer
+from ..measuring.regions import RegionSource
+from ..measuring.set_up import set_up_bench
+
+
+class Looks(Protocol):
+    """What a request says of the frames that are looked at, as in TuneRequest."""
+
+    @property
+    def num_segments(self) -> int: ...
+    @property
+    def segment_seconds(self) -> float: ...
+    @property
+    def frames_per_second(self) -> float: ...
+    @property
+    def verified_frames_per_second(self) -> float: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class ClipBenches:
+    """Sets the benches of one clip up.
+
+    Attributes:
+        annotations: What is there, for a detector.
+        regions: What settings with regions of interest go by.
+        needs_real: A clip on which the real machine sees nothing is of no use.
+        notes: What a reader should know: which machines see nothing, say.
+    """
+
+    looks: Looks
+    source: Source
+    machines: Machines
+    measurer: Measurer
+    annotations: Annotations | None = None
+    regions: RegionSource | None = None
+    needs_real: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def to_search(self) -> Benches:
+        """Returns what a search looks at.
+
+        Raises:
+            NoObjectsError: The machine of the search sees no object on any of the frames.
+        """
+        looks = self.looks
+        segments = spread_segments(self.source, looks.num_segments, looks.segment_seconds)
+        sample = self._sample(segments, looks.frames_per_second, phase=0.25)
+        return Benches(
+            own=self._bench(self.machines.own, segments, sample),
+            real=self._bench_if_seen(
+                self.machines.real,
+                segments,
+                sample,
+                "Qualities are on the metric's own scale",
+                is_needed=self.needs_real,
+            ),
+        )
+
+    def to_verify(self, searched: Benches) -> Benches:
+        """Returns twice as many frames of the whole clip, none of the search's if it has others.
+
+        Raises:
+            NoObjectsError: The machine of the search sees no object on any of the frames.
+        """
+        whole, known = self.source.whole, frozenset(searched.own.frames)
+        sample = self._sample(whole, self.looks.verified_frames_per_second, phase=0)
+        unseen = [pair for pair in sample if pair[0] not in known]
+        if not unseen:
+            self.notes.append(
+                "The verification looked at the frames of the search: the clip has no others."
+            )
+        sample = unseen or sample
+        return Benches(
+            own=self._bench(self.machines.own, whole, sample),
+            real=self._bench_if_seen(
+                self.machines.real,
+                whole,
+                sample,
+                "No opinion of the real machine",
+                is_needed=self.needs_real,
+            ),
+            second=self._bench_if_seen(
+                self.machines.second, whole, sample, "No opinion of the second detector"
+            ),
+        )
+
+    def _sample(
+        self, segments: tuple[Segment, ...], frames_per_second: float, *, phase: float
+    ) -> Sample:
+        return sampled_frames(
+            self.source, segments, frames_per_second, phase=phase, annotations=self.annotations
+        )
+
+    def _bench_if_seen(
+        self,
+        machine: TaskMachine[Any] | None,
+        segments: tuple[Segment, ...],
+        sample: Sample,
+        note: str,
+        *,
+        is_needed: bool = False,
+    ) -> Bench | None:
+        """Returns a bench, or None and a note where the machine sees nothing or there is none."""
+        if machine is None:
+            return None
+        try:
+            return self._bench(machine, segments, sample)
+        except NoObjectsError as error:
+            if is_needed:
+                raise
+            self.notes.append(f"{note}: {error}.")
+            return None
+
+    def _bench(
+        self, machine: TaskMachine[Any], segments: tuple[Segment, ...], sample: Sample
+    ) -> Bench:
+        return set_up_bench(
+            self.source,
+            machine,
+            segments=segments,
+            sample=sample,
+            annotations=self.annotations,
+            regions=self.regions,
+            measurer=self.measurer,
+        )

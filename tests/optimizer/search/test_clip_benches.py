@@ -1,0 +1,153 @@
+"""Benches of a clip that the metric sees something on, and its real machine nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import pytest
+from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.source import load_source
+from ratesight.metrics.errors import NoObjectsError
+from ratesight.metrics.feature_file import open_feature_file
+from ratesight.optimizer.aim import TargetQuality
+from ratesight.optimizer.compare import Contestant
+from ratesight.optimizer.events import Recommended
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machines import Machines, load_machines
+from ratesight.optimizer.measuring.measure import open_measurer
+from ratesight.optimizer.measuring.store import open_store
+from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.search.clip_benches import ClipBenches
+from ratesight.optimizer.titles.ladder import PerTitle
+from ratesight.optimizer.titles.per_title import recommend_events
+from ratesight.optimizer.titles.request import PerTitleRequest
+from ratesight.optimizer.tune import tune_events
+
+FRAME_RATE = Fraction(25)
+
+
+@pytest.fixture(scope="module")
+def unreadable(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a clip of a plate that is found, and too blurred to be read."""
+    folder = tmp_path_factory.mktemp("clips") / "unreadable"
+    folder.mkdir()
+    photo = cv2.imread(str(data / "plates" / "openalpr_eu" / "eu10.jpg"))
+    assert photo is not None
+    photo = cv2.resize(photo, (640, 512), interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(photo, (0, 0), 2)
+    for number in range(12):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), blurred)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def choice(data: Path) -> MachineChoice:
+    detector = data / "weights" / "plate_yolov8n.pt"
+    return MachineChoice(asked_metric="plates", plate_detector=str(detector))
+
+
+@pytest.fixture
+def set_up(unreadable: Path, choice: MachineChoice, tmp_path: Path) -> Iterator[ClipBenches]:
+    looks = TuneRequest(clip=unreadable, frames_per_second=10.0)
+    with (
+        open_store(tmp_path / "store.sqlite") as store,
+        open_measurer(store, 1) as measurer,
+        open_feature_file() as file,
+        load_source(unreadable, frame_rate=FRAME_RATE) as source,
+    ):
+        machines = load_machines(choice, file)
+        yield ClipBenches(looks=looks, source=source, machines=machines, measurer=measurer)
+
+
+def test_a_machine_that_sees_nothing_has_no_opinion(set_up: ClipBenches) -> None:
+    searched = set_up.to_search()
+    verified = set_up.to_verify(searched)
+
+    assert searched.real is None
+    assert verified.real is None
+    assert not set(searched.own.frames) & set(verified.own.frames)
+    scale, opinion = set_up.notes
+    assert scale.startswith("Qualities are on the metric's own scale: the machine must see at")
+    assert opinion.startswith("No opinion of the real machine: the machine must see at least one")
+
+
+def test_a_second_detector_that_sees_nothing_has_none_either(set_up: ClipBenches) -> None:
+    machines: Machines = set_up.machines
+    set_up.machines = replace(machines, real=None, second=machines.real)
+
+    verified = set_up.to_verify(set_up.to_search())
+
+    assert verified.second is None
+    (note,) = set_up.notes
+    assert note.startswith("No opinion of the second detector: ")
+
+
+def test_a_clip_is_of_no_use_where_it_must_have_an_opinion(set_up: ClipBenches) -> None:
+    set_up.needs_real = True
+
+    with pytest.raises(NoObjectsError, match="the machine must see at least one object"):
+        set_up.to_search()
+
+
+def test_frames_of_the_search_verify_where_there_are_no_others(
+    set_up: ClipBenches, unreadable: Path
+) -> None:
+    set_up.looks = TuneRequest(clip=unreadable, frames_per_second=25.0)
+    searched = set_up.to_search()
+
+    verified = set_up.to_verify(searched)
+
+    assert set(verified.own.frames) <= set(searched.own.frames)
+    assert any("the clip has no others" in note for note in set_up.notes)
+
+
+def test_a_ladder_is_then_on_the_metrics_own_scale(
+    unreadable: Path, choice: MachineChoice, tmp_path: Path
+) -> None:
+    settings = EncodeSettings(codec="x264", preset="veryfast", rate_control=Crf(value=30))
+    request = PerTitleRequest(
+        clips=(unreadable,),
+        contestants=(Contestant(name="x264", settings=settings),),
+        qualities=(0.7,),
+        machine=choice,
+        frame_rate=FRAME_RATE,
+        frames_per_second=10.0,
+        store=tmp_path / "store.sqlite",
+    )
+
+    *_, found = recommend_events(request)
+
+    assert isinstance(found, PerTitle)
+    (title,) = found.titles
+    (rung,) = title.rungs
+    assert rung.metric_target_quality is None
+    assert rung.chosen is not None
+    assert rung.chosen.real_quality is None
+    assert any("on the metric's own scale" in note for note in title.notes)
+
+
+def test_a_search_then_says_that_no_machine_verified_it(
+    unreadable: Path, choice: MachineChoice, tmp_path: Path
+) -> None:
+    request = TuneRequest(
+        clip=unreadable,
+        aim=TargetQuality(quality=0.7),
+        machine=choice,
+        frame_rate=FRAME_RATE,
+        preset="veryfast",
+        num_trials=2,
+        frames_per_second=10.0,
+        store=tmp_path / "store.sqlite",
+    )
+
+    *_, last = tune_events(request)
+
+    assert isinstance(last, Recommended)
+    found = last.recommendation
+    assert found.real is None
+    assert found.metric_target_quality is None
+    assert any("No machine verified this but the metric plates" in note for note in found.notes)
