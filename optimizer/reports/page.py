@@ -19,9 +19,9 @@ from matplotlib.image import imsave
 
 from ..curves.bd_rate import percent_text
 from ..recommendation import Recommendation
-from . import figures as report_figures
+from . import close_figures, figures
 from .comparison_files import matrix_rows
-from .figures import NARROW, WIDE, Drawing
+from .drawing import NARROW, WIDE, Drawing
 from .moment import LossMap, Moment
 from .pictures import (
     LOSS_COLORS,
@@ -108,14 +108,14 @@ def tune_drawings(record: TuneRecord) -> list[Drawing]:
     """Returns all figures of a run that can be drawn of it."""
     found, look = record.recommendation, record.look
     drawings = [
-        ("curves", "Rate and quality", report_figures.curves(found, record.points)),
-        ("frames", "Quality over time", report_figures.frames(look)),
+        ("curves", "Rate and quality", figures.curves(found, record.points)),
+        ("frames", "Quality over time", close_figures.frames(look)),
         (
             "pareto",
             "All encodes of the search",
-            report_figures.pareto(record.points, _chosen(record)),
+            figures.pareto(record.points, _chosen(record)),
         ),
-        ("speed", "Cost and encode time", report_figures.speed(record.trials, record.points)),
+        ("speed", "Cost and encode time", figures.speed(record.trials, record.points)),
     ]
     for one in record.searches:
         trials = _trials_of(record, one.part)
@@ -123,12 +123,12 @@ def tune_drawings(record: TuneRecord) -> list[Drawing]:
             (
                 f"importance-{one.part}",
                 "What each parameter is worth",
-                report_figures.importance(one),
+                figures.importance(one),
             ),
             (
                 f"slices-{one.part}",
                 "Cost over each parameter",
-                report_figures.slices(one, trials),
+                figures.slices(one, trials),
             ),
         ]
     return [
@@ -145,12 +145,12 @@ def picture_drawings(record: TuneRecord) -> list[Drawing]:
         Drawing(
             name="pictures",
             title="What the machine sees",
-            draw=report_figures.pictures(record.look.moments),
+            draw=close_figures.pictures(record.look.moments),
         ),
         *(
             []
             if maps is None
-            else [Drawing(name="lost_sight", title="Lost sight", draw=report_figures.heat(maps))]
+            else [Drawing(name="lost_sight", title="Lost sight", draw=close_figures.heat(maps))]
         ),
     ]
 
@@ -194,7 +194,7 @@ def compare_drawings(record: CompareRecord) -> list[Drawing]:
         Drawing(
             name=f"curves-{number}",
             title=clip,
-            draw=report_figures.contestants(
+            draw=figures.contestants(
                 [
                     (
                         curve.contestant,
