@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from .boxes import Detections
 from .errors import WeightsError
+from .libraries import library_versions
 from .weights_file import check_weights
 
 Picture = npt.NDArray[np.uint8]
@@ -61,6 +62,7 @@ class UltralyticsDetector:
         weights_sha256: Of that file.
         image_size: Longest side in pixels that the network sees.
         device: ``cpu`` or ``cuda:0``.
+        libraries: Names and versions of those that its answers depend on.
     """
 
     weights: Path
@@ -68,15 +70,13 @@ class UltralyticsDetector:
     image_size: int
     device: str
     batch_size: int
-    ultralytics_version: str
-    torch_version: str
+    libraries: str
     models: threading.local = field(default_factory=threading.local, compare=False)
 
     @property
     def version(self) -> str:
         return (
-            f"ultralytics {self.ultralytics_version} torch {self.torch_version} "
-            f"{self.weights_sha256} "
+            f"{self.libraries} {self.weights_sha256} "
             f"size {self.image_size} on {self.device.partition(':')[0]}"
         )
 
@@ -126,8 +126,11 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         raise WeightsError(f"detector must be a weights file, {weights} is none")
 
     import torch
-    import ultralytics
 
+    # OpenCV enlarges or shrinks the picture, torchvision drops boxes of one object.
+    libraries = ["ultralytics", "torch", "torchvision", "cv2"]
+    if file.suffix == ".onnx":
+        libraries.append("onnxruntime")
     has_cuda = torch.cuda.is_available()
     detector = UltralyticsDetector(
         weights=file,
@@ -136,8 +139,7 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         device="cuda:0" if has_cuda else "cpu",
         # On a CPU a larger batch is no faster and holds more memory in every thread.
         batch_size=32 if has_cuda else 4,
-        ultralytics_version=ultralytics.__version__,
-        torch_version=torch.__version__,
+        libraries=library_versions(*libraries),
     )
     detector.models.model = model
     try:

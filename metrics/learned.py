@@ -17,6 +17,7 @@ from torch import Tensor
 from .boxes import Detections, Floats
 from .detector import Detector
 from .feature_file import FeatureFile, Kept
+from .libraries import library_versions
 from .similarity_network import (
     LEVEL_CHANNELS,
     Moments,
@@ -28,7 +29,7 @@ from .task import Json, Picture, TaskMachine, detections_from_json, detections_t
 from .trained_weights import load_trained
 
 LearnedTask = Literal["objects", "faces", "plates", "general"]
-VERSION = "similarity 2"
+VERSION = "similarity 3"
 WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
 
 # Longest side in pixels of what the network sees. Detectors look at the whole picture at 640; faces
@@ -97,7 +98,8 @@ class LearnedMetric:
     @property
     def version(self) -> str:
         return (
-            f"{VERSION} {self.task} {self.weights_sha256} torch {torch.__version__} "
+            f"{VERSION} {self.task} {self.weights_sha256} "
+            f"{library_versions('torch', 'timm', 'cv2')} "
             f"on {self.device.partition(':')[0]} in {self.finder.version} score {self.min_score:g}"
         )
 
@@ -242,10 +244,12 @@ class LearnedMetric:
             x1, y1 = np.ceil((boxes[:, 2:] + margins).max(axis=0)).astype(int)
             picture = picture[y0:y1, x0:x1]
             boxes = boxes - np.array([x0, y0, x0, y0])
-        scale = _scale(picture.shape[0], picture.shape[1], self.task)
+        seen = resized(picture, _scale(picture.shape[0], picture.shape[1], self.task))
+        # Sides are rounded to whole pixels, each by itself.
+        ratio = np.tile(np.array(seen.shape[1::-1]) / picture.shape[1::-1], 2)
         is_general = self.task == "general"
-        return resized(picture, scale), Regions(
-            boxes=torch.tensor(boxes * scale, dtype=torch.float32, device=self.device),
+        return seen, Regions(
+            boxes=torch.tensor(boxes * ratio, dtype=torch.float32, device=self.device),
             scores=torch.tensor(
                 np.zeros(len(boxes)) if is_general else objects.scores,
                 dtype=torch.float32,

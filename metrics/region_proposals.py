@@ -27,6 +27,7 @@ from torchvision.ops import batched_nms  # type: ignore[import-untyped]  # it sh
 from .boxes import Detections
 from .detector import Detector, Picture
 from .learned import resized, to_tensor
+from .libraries import library_versions
 from .similarity_network import LEVEL_CHANNELS, SimilarityNetwork
 from .trained_weights import load_trained
 
@@ -161,7 +162,8 @@ class ProposalDetector:
     def version(self) -> str:
         return (
             f"{VERSION} {'+'.join(self.kinds)} {self.weights_sha256} "
-            f"torch {torch.__version__} on {self.device.partition(':')[0]}"
+            f"{library_versions('torch', 'torchvision', 'timm', 'cv2')} "
+            f"on {self.device.partition(':')[0]}"
         )
 
     @property

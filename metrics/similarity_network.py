@@ -326,7 +326,10 @@ def _shares(low: Tensor, high: Tensor, num_cells: int, num_pixels: int) -> Tenso
         low[:, None] * scale, cells
     )
     shares = inside.clamp_min(0)
-    return shares / shares.sum(1, keepdim=True)
+    total = shares.sum(1, keepdim=True)
+    # A box thinner than rounding covers no part of any cell: the cell that it lies in counts.
+    middle = ((low + high) / 2 * scale).long().clamp(0, num_cells - 1)
+    return torch.where(total > 0, shares / total, nn.functional.one_hot(middle, num_cells))
 
 
 def _average(features: Tensor, mask: tuple[Tensor, Tensor]) -> Tensor:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import pytest
+import timm
+import torch
+import torchvision
+import ultralytics
 from ratesight.codecs.encode import decode_bgr, encode
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
@@ -135,6 +139,27 @@ def test_region_half_outside_is_cut(metric, photo):
         for one in (inside, across)
     )
     assert cut == pytest.approx(whole)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "corners"),
+    [
+        (1920, 802, (100, 801, 200, 802)),  # the last row: 802 lines are seen as 267
+        (6400, 14, (100, 11, 200, 14)),  # seen as a single line
+        (640, 272, (639.99999, 100, 640, 200)),  # thinner than single precision tells
+    ],
+)
+def test_thin_region_at_the_edge_has_a_score(width, height, corners, metric, photo):
+    original = cv2.resize(photo, (width, height)).astype(np.uint8)
+    (prepared,) = metric.prepare([boxes(corners)], [original])
+    assert metric.losses([prepared], [original])[0].tolist() == [0.0]
+    (lost,) = metric.losses([prepared], [jpeg(original, 5)])
+    assert 0 <= lost[0] <= 1
+
+
+def test_version_names_the_libraries_that_answers_depend_on(metric):
+    for library in (cv2, timm, torch, torchvision, ultralytics):
+        assert library.__version__ in metric.version
 
 
 def test_no_region_is_an_error_and_no_score(metric, photo):

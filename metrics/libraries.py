@@ -1,0 +1,10 @@
+"""Which libraries an answer depends on: a part of every metric's version."""
+
+from __future__ import annotations
+
+import importlib
+
+
+def library_versions(*modules: str) -> str:
+    """Returns names and versions of modules that are installed, as ``torch 2.15.0 timm 1.0.31``."""
+    return " ".join(f"{name} {importlib.import_module(name).__version__}" for name in modules)
