@@ -1,7 +1,7 @@
 """Builds all labelled pairs that the learned metrics are trained and judged on.
 
-``python -m benchmarks.build_pairs --data ../shared/data --cache FOLDER`` takes about an hour and
-a half on two cores and 12 GB, and goes on where it was stopped.
+``python -m benchmarks.build_pairs --data ../shared/data`` takes about an hour and a half on two
+cores and 12 GB, and goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def main() -> None:
     """Makes what is missing in the cache."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("pairs"), help="of labelled pairs")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
     arguments = parser.parse_args()
     build_pairs(arguments.data, arguments.cache, arguments.jobs)

@@ -1,6 +1,6 @@
 """How well metrics predict what machines keep: correlations on the test material at four levels.
 
-``python -m benchmarks.correlation --data ../shared/data --cache pairs``
+``python -m benchmarks.correlation --data ../shared/data``
 
 Levels: each object; each frame; each setting (a clip's version, or 25 photos x codec x CRF band);
 and within an object over its versions, also between versions at nearly equal rate or CRF.
@@ -86,7 +86,9 @@ def main() -> None:
     """Writes the correlations of all predictors, and prints those against the mean machine."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with weights/")
-    parser.add_argument("--cache", type=Path, required=True, help="labelled pairs; values go there")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("pairs"), help="labelled pairs; values go there"
+    )
     parser.add_argument("--tasks", nargs="+", default=["objects", "faces", "plates"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()

@@ -179,6 +179,7 @@ class Training:
                 "best": self.best,
                 "random": self.random.bit_generator.state,
                 "torch_random": torch.get_rng_state(),
+                "cuda_random": torch.cuda.get_rng_state_all(),
             },
             partial,
         )
@@ -193,6 +194,7 @@ class Training:
         self.num_epochs, self.best = state["num_epochs"], state["best"]
         self.random.bit_generator.state = state["random"]
         torch.set_rng_state(state["torch_random"])
+        torch.cuda.set_rng_state_all(state["cuda_random"])
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -254,9 +256,9 @@ def validate(
             regions = to_device(example.regions, device)
             reference = network.reference(pictures[:1], regions.boxes)
             for task in (example.pairs.task, GENERAL):
-                known = regions if task != GENERAL else to_device(withheld(regions, 1.0), device)
+                known = example.regions if task != GENERAL else withheld(example.regions, 1.0)
                 parts = [
-                    network.quality(task, reference, part, known)
+                    network.quality(task, reference, part, to_device(known, device))
                     for part in torch.split(pictures[1:], _VERSIONS)
                 ]
                 found[task] += torch.cat(parts).flatten().tolist()

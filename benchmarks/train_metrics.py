@@ -1,9 +1,11 @@
 """Trains the learned metrics and writes their weights.
 
-``python -m benchmarks.train_metrics --data ../shared/data --cache FOLDER`` builds the labelled
-pairs that are missing, trains the heads on features of the ImageNet network, then all layers at a
-low rate, and keeps the epoch that ranks best on the validation part. It goes on where it was
-stopped: pairs, first statistics and whole epochs are kept. On CUDA where there is one.
+``python -m benchmarks.train_metrics --data ../shared/data`` builds the labelled pairs that are
+missing (in ``pairs/``, or where ``--cache`` says), trains the heads on features of the ImageNet
+network, then all layers at a low rate, and keeps the epoch that ranks best on the validation part.
+It goes on where it was stopped: pairs, first statistics and whole epochs are kept. On CUDA where
+there is one. Then ``benchmarks.correlation`` judges the weights, and ``benchmarks.tables`` writes
+the scores into the model card.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ def main() -> None:
     """Builds, trains, writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("pairs"), help="of labelled pairs")
     parser.add_argument("--out", type=Path, default=Path("metrics/weights"))
     parser.add_argument("--jobs", type=int, default=2, help="processes that build pairs")
     parser.add_argument("--epochs", type=int, default=4, help="of all layers")

@@ -1,8 +1,8 @@
 """Trains what proposes regions without a detector, and writes its weights and figures.
 
-``python -m benchmarks.train_proposals --data ../shared/data --cache FOLDER`` asks the teachers,
-whose answers are cached, in a quarter of an hour, and trains all layers from ImageNet's weights in
-an hour on one core, in minutes on CUDA.
+``python -m benchmarks.train_proposals --data ../shared/data`` asks the teachers, whose answers are
+cached, in a quarter of an hour, and trains all layers from ImageNet's weights in an hour on one
+core, in minutes on CUDA.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def main() -> None:
     """Trains, writes, reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="of what the teachers see")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("pairs"), help="of what the teachers see"
+    )
     parser.add_argument("--out", type=Path, default=Path("metrics/weights"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--jobs", type=int, default=1, help="processes that ask the teachers")
