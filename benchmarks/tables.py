@@ -16,6 +16,7 @@ from typing import Any
 
 from . import (
     cost_model,
+    goal_table,
     ladder_table,
     metric_tables,
     search_replay_table,
@@ -60,6 +61,7 @@ def main() -> int:
         },
         CARD: {
             "generalisation": metric_tables.generalisation(correlation),
+            "goals": goal_table.goals(correlation, _load("metric_cost"), noise),
             "proposals": metric_tables.proposals(_load("proposals")),
         },
     }
