@@ -10,8 +10,9 @@ import av
 
 from .container import open_container, reason, stream_frame_rate, video_stream
 from .errors import ClipError
-from .frames import decoded, is_uneven, orientation
+from .frames import decoded, is_uneven
 from .limits import USUAL_LIMITS, ClipLimits
+from .orientation import orientation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

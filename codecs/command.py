@@ -1,4 +1,4 @@
-"""Prints the ffmpeg command that makes the same encode."""
+"""Prints the ffmpeg command that encodes a clip with given settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from .address import network_address
 from .container import picture_pattern
 from .encoder import ffmpeg_options
+from .orientation import Orientation
 from .scaling import FLAGS, scaled_size
 from .settings import EncodeSettings
 from .shell import shell_join
@@ -46,10 +47,7 @@ def ffmpeg_command(
         end = segment.start_frame + segment.num_frames
         filters.append(f"trim=start_frame={segment.start_frame}:end_frame={end}")
         filters.append("setpts=PTS-STARTPTS")
-    if source.is_full_range:
-        filters.append("scale=out_range=tv")
-    if source.is_cut:
-        filters.append(f"crop={source.width}:{source.height}:0:0")
+    filters += _normalising_filters(source)
     if settings.height is not None:
         width, height = scaled_size(source.width, source.height, settings.height)
         # The format first, else frames of another one would be converted and scaled in one go.
@@ -66,15 +64,41 @@ def ffmpeg_command(
     return shell_join([*words, "-pix_fmt", source.pix_fmt, _file(output_name)])
 
 
+def _is_turned_last(source: Source) -> bool:
+    """Returns whether the command must turn frames itself, after it has cut or converted them.
+
+    ffmpeg by itself stands frames upright first. Cut afterwards they lose another row or column,
+    and chroma that is made of turned frames is other chroma.
+    """
+    is_turned = source.orientation != Orientation()
+    return is_turned and (source.is_cut or source.is_converted)
+
+
+def _normalising_filters(source: Source) -> list[str]:
+    """Returns the filters that make of a clip's frames what the encoder got."""
+    filters = []
+    if source.is_full_range:
+        filters.append("scale=out_range=tv")
+    if source.is_converted and (source.is_cut or _is_turned_last(source)):
+        filters.append(f"format={source.pix_fmt}")
+    if source.is_cut:
+        sides = (source.width, source.height)
+        width, height = sides[::-1] if source.orientation.is_transposed else sides
+        filters.append(f"crop={width}:{height}:0:0")
+    return filters + (source.orientation.filters if _is_turned_last(source) else [])
+
+
 def _input(source: Source, name: str) -> list[str]:
     """Returns the words that name the clip and its frame rate where it has none of its own."""
+    # With -noautorotate the frames would be the same, and what is written be turned once more.
+    turn = ["-display_rotation", "0"] if _is_turned_last(source) else []
     if source.path.is_dir():
         pattern, start_number = picture_pattern(source.path)
         path = f"{name.replace('%', '%%').rstrip('/')}/{pattern}"
         rate = ["-framerate", str(source.frame_rate), "-start_number", str(start_number)]
-        return [*rate, "-i", _file(path)]
+        return [*turn, *rate, "-i", _file(path)]
     rate = [] if source.given_frame_rate is None else ["-r", str(source.given_frame_rate)]
-    return [*rate, "-i", _file(name)]
+    return [*turn, *rate, "-i", _file(name)]
 
 
 def _file(name: str) -> str:

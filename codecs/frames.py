@@ -6,7 +6,6 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -15,13 +14,14 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
-from av.sidedata.sidedata import Type as SideDataType
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from .container import reason, stream_frame_rate, video_stream
 from .errors import ClipError
 from .limits import USUAL_LIMITS, ClipLimits
+from .orientation import Orientation, orientation
+from .picture_filter import PictureFilter
 
 Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -62,34 +62,6 @@ class FrameFormat(Protocol):
     def color_transfer(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """How a decoded picture is stood upright: transposed first, then mirrored."""
-
-    is_transposed: bool = False
-    is_mirrored_left_right: bool = False
-    is_mirrored_top_bottom: bool = False
-
-    def apply(self, plane: Planes) -> Planes:
-        """Returns a view of the upright plane."""
-        if self.is_transposed:
-            plane = plane.T
-        if self.is_mirrored_left_right:
-            plane = plane[:, ::-1]
-        if self.is_mirrored_top_bottom:
-            plane = plane[::-1]
-        return plane
-
-
-# By quarter turns counter-clockwise.
-_QUARTER_TURNS = (
-    Orientation(),
-    Orientation(True, False, True),
-    Orientation(False, True, True),
-    Orientation(True, True, False),
-)
-
-
 class FrameReader:
     """Decodes the frames of a clip in order, upright, of even size, as limited-range 4:2:0.
 
@@ -100,6 +72,7 @@ class FrameReader:
         width, height: After turning and cutting.
         pix_fmt: ``yuv420p`` or ``yuv420p10le``.
         color_space, color_primaries, color_transfer: ITU-T H.273 numbers.
+        orientation: How frames are stood upright.
         timestamps: Of each frame so far, in ``time_base`` units; None where the clip has none.
     """
 
@@ -122,10 +95,10 @@ class FrameReader:
         self.width = self.height = 0
         self.pix_fmt = ""
         self.color_space = self.color_primaries = self.color_transfer = 0
+        self.orientation = Orientation()
         self._container = container
-        self._reformatter = VideoReformatter()
+        self._converter: PictureFilter | None = None
         self._first: av.VideoFrame | None = None
-        self._orientation = Orientation()
 
     @property
     def time_base(self) -> Fraction | None:
@@ -161,7 +134,7 @@ class FrameReader:
     def sample_aspect_ratio(self) -> Fraction | None:
         """Width over height of an upright pixel; None where the clip does not say."""
         ratio = self.stream.sample_aspect_ratio
-        return 1 / ratio if ratio and self._orientation.is_transposed else ratio or None
+        return 1 / ratio if ratio and self.orientation.is_transposed else ratio or None
 
     @property
     def num_expected(self) -> int | None:
@@ -192,6 +165,11 @@ class FrameReader:
         return self._first is not None and is_full_range_yuv(self._first)
 
     @property
+    def is_converted(self) -> bool:
+        """Whether the clip is not limited-range 4:2:0."""
+        return self._first is not None and is_converted(self._first)
+
+    @property
     def is_cut(self) -> bool:
         """Whether an odd last row or column is cut off."""
         return self._first is not None and bool(self._first.width % 2 or self._first.height % 2)
@@ -201,7 +179,7 @@ class FrameReader:
         first = self._first
         if first is None:
             return
-        if self._orientation != Orientation():
+        if self.orientation != Orientation():
             yield "stood upright as its rotation flag asks"
         if is_converted(first):
             yield f"converted from {first.format.name} to limited-range 4:2:0"
@@ -230,9 +208,9 @@ class FrameReader:
         """Takes the format from the first frame and refuses another size."""
         if self._first is None:
             self._first = frame
-            self._orientation = orientation(frame, self.path)
+            self.orientation = orientation(frame, self.path)
             sides = (frame.width // 2 * 2, frame.height // 2 * 2)
-            self.width, self.height = sides[::-1] if self._orientation.is_transposed else sides
+            self.width, self.height = sides[::-1] if self.orientation.is_transposed else sides
             if not (self.width and self.height):
                 raise ClipError(
                     f"clip must be at least 2x2 pixels, {self.path} is {frame.width}x{frame.height}"
@@ -251,17 +229,14 @@ class FrameReader:
 
     def _normalise(self, frame: av.VideoFrame) -> Planes:
         if is_converted(frame) or frame.format.name != self.pix_fmt:
-            frame = self._reformatter.reformat(
-                frame,
-                format=self.pix_fmt,
-                interpolation=Interpolation.BICUBIC,  # as the ffmpeg command does, to the bit
-                # swscale knows by itself that RGB and grey are full range.
-                src_color_range=(ColorRange.JPEG if is_full_range_yuv(frame) else ColorRange.MPEG),
-                dst_color_range=ColorRange.MPEG,
+            # As the ffmpeg command does, to the bit.
+            self._converter = self._converter or PictureFilter(
+                ("scale", "out_range=tv:flags=bicubic"), ("format", self.pix_fmt)
             )
+            frame = self._converter.apply(frame)
         # Cut before turning, else the chroma of an odd-sized turned picture is half a pixel off.
         height, width = frame.height // 2 * 2, frame.width // 2 * 2
-        turn = self._orientation.apply
+        turn = self.orientation.apply
         luma = turn(plane(frame, 0)[:height, :width])
         chroma = [turn(plane(frame, index)[: height // 2, : width // 2]) for index in (1, 2)]
         stacked = np.concatenate([luma.ravel(), *(side.ravel() for side in chroma)])
@@ -344,33 +319,6 @@ def is_full_range_yuv(frame: av.VideoFrame) -> bool:
     """Returns whether black is 0 in a Y'CbCr frame."""
     name, is_tagged = frame.format.name, frame.color_range == ColorRange.JPEG
     return name.startswith("yuvj") or (is_tagged and not frame.format.is_rgb)
-
-
-def orientation(frame: av.VideoFrame, path: Path) -> Orientation:
-    """Returns how the container wants a frame stood upright.
-
-    Raises:
-        ClipError: It wants an angle between the quarter turns.
-    """
-    try:
-        data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
-    except ValueError:
-        # PyAV knows not all that FFmpeg attaches to a frame, such as a photo's Exif, and then
-        # shows nothing of it. The angle it does show; of mirrors it says nothing.
-        return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
-    if data is None:
-        return Orientation()
-    # 16.16 fixed point, rows (a b u) (c d v) (x y w): x' = a x + c y, y' = b x + d y
-    # (ISO/IEC 14496-12 section 6.2.2).
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
-    if b == c == 0:
-        return Orientation(False, a < 0, d < 0)
-    if a == d == 0:
-        return Orientation(True, c < 0, b < 0)
-    raise ClipError(
-        f"rotation must be a multiple of 90 degrees, {path} asks for {frame.rotation % 360}; "
-        f"rotate it first: ffmpeg -i IN -c:v ffv1 OUT.mkv"
-    )
 
 
 def plane(frame: av.VideoFrame, index: int) -> Planes:

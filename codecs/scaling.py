@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-from av.filter import Graph
 
 from .errors import SettingsError
 from .frames import FrameFormat
+from .picture_filter import PictureFilter
 from .settings import MIN_SIDE
 
 # swscale's Lanczos of three lobes, both ways. With these flags the same samples come out of any
@@ -31,40 +31,17 @@ class ScaledFormat:
 
 
 class Scaler:
-    """Brings the frames of one stream to one size; a thread needs its own.
-
-    By FFmpeg's filter, as the ffmpeg command does. PyAV's VideoReformatter gives other chroma
-    where a decoder says that chroma lies to the left (up to 3 of 255).
-    """
+    """Brings the frames of one stream to one size; a thread needs its own."""
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
-        self._graph: Graph | None = None
+        self._filter = PictureFilter(("scale", f"{width}:{height}:flags={FLAGS}"))
 
     def scale(self, frame: av.VideoFrame) -> av.VideoFrame:
         """Returns the frame at that size, in its own format; itself where it has the size."""
         if (frame.width, frame.height) == (self._width, self._height):
             return frame
-        self._graph = self._graph or self._new_graph(frame)
-        self._graph.push(frame)
-        scaled = self._graph.pull()
-        assert isinstance(scaled, av.VideoFrame)
-        return scaled
-
-    def _new_graph(self, first: av.VideoFrame) -> Graph:
-        graph = Graph()
-        graph.threads = 1  # encodes run side by side
-        source = graph.add(
-            "buffer",
-            f"video_size={first.width}x{first.height}:pix_fmt={first.format.name}:"
-            f"time_base={first.time_base or Fraction(1, 25)}:"
-            f"colorspace={int(first.colorspace)}:range={int(first.color_range)}",
-        )
-        scale = graph.add("scale", f"{self._width}:{self._height}:flags={FLAGS}")
-        source.link_to(scale)
-        scale.link_to(graph.add("buffersink"))
-        graph.configure()
-        return graph
+        return self._filter.apply(frame)
 
 
 def scaled_size(width: int, height: int, wanted_height: int) -> tuple[int, int]:

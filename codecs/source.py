@@ -25,6 +25,7 @@ from .container import open_container
 from .errors import ClipError, ScratchError
 from .frames import FrameReader, Planes, video_frame
 from .limits import USUAL_LIMITS, ClipLimits
+from .orientation import Orientation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class Source:
         given_frame_rate: The rate that was asked for in place of the clip's own.
         is_uneven: The clip's frames are not evenly spaced in time.
         is_full_range: The clip is Y'CbCr of full range.
+        is_converted: The clip is not limited-range 4:2:0.
+        orientation: How the clip's frames were stood upright.
         is_cut: An odd last row or column was cut off.
         decode_seconds: Time that decoding took.
         notes: What was changed on the way in, in words.
@@ -64,6 +67,8 @@ class Source:
     given_frame_rate: Fraction | None
     is_uneven: bool
     is_full_range: bool
+    is_converted: bool
+    orientation: Orientation
     is_cut: bool
     decode_seconds: float
     notes: tuple[str, ...]
@@ -165,8 +170,8 @@ def load_source(
         ScratchError: There is no room for the decoded frames.
     """
     path = Path(path)
-    if max_seconds is not None and not max_seconds > 0:
-        raise ClipError(f"max_seconds must be above 0, got {max_seconds:g}")
+    if max_seconds is not None and not 0 < max_seconds < math.inf:
+        raise ClipError(f"max_seconds must be above 0 and finite, got {max_seconds:g}")
     started = time.perf_counter()
     with ExitStack() as cleanup, open_container(path, frame_rate, limits) as container:
         reader = FrameReader(container, path, frame_rate=frame_rate, limits=limits)
@@ -203,6 +208,8 @@ def load_source(
             given_frame_rate=frame_rate,
             is_uneven=reader.is_uneven,
             is_full_range=reader.is_full_range,
+            is_converted=reader.is_converted,
+            orientation=reader.orientation,
             is_cut=reader.is_cut,
             decode_seconds=time.perf_counter() - started,
             notes=tuple(reader.notes()),

@@ -157,6 +157,57 @@ def test_odd_size_is_cut(clips, ffmpeg, tmp_path):
         assert run(command, ffmpeg)[1][1:] == [len(packet) for packet in encoding.streams[0]][1:]
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        (),
+        ("-display_rotation", 90),
+        ("-display_rotation", 180),
+        ("-display_rotation", 270),
+        ("-display_hflip",),
+        ("-display_vflip",),
+        ("-display_rotation", 90, "-display_hflip"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ("175:143", ("-pix_fmt", "yuv420p")),
+        ("175:143", ("-pix_fmt", "yuv420p", "-color_range", "pc")),
+        ("175:143", ("-pix_fmt", "yuv422p10")),
+        ("175:144", ("-pix_fmt", "yuv444p")),
+        ("176:144", ("-pix_fmt", "yuv444p")),
+        ("176:143", ("-pix_fmt", "bgr0")),
+    ],
+)
+def test_turned_clip_has_the_same_frames(turn, size, words, clips, ffmpeg, tmp_path):
+    clip, turned, raw, out = (tmp_path / name for name in ("a.mkv", "b.mkv", "c.yuv", "d.mp4"))
+    first = ["-i", clips / "carphone_qcif.mp4", "-frames:v", 2, "-vf", f"scale={size}"]
+    ffmpeg(*first, *words, "-c:v", "ffv1", clip)
+    ffmpeg(*turn, "-i", clip, "-c:v", "copy", turned)
+    with load_source(turned) as source:
+        frames = b"".join(source.planes(index).tobytes() for index in range(source.num_frames))
+        command = ffmpeg_command(
+            settings("x264"), source, input_name=str(turned), output_name=str(out)
+        )
+    asked = shlex.split(command)
+    ffmpeg(*asked[1 : asked.index("-c:v")], "-pix_fmt", source.pix_fmt, raw)
+    assert raw.read_bytes() == frames
+    run(command, ffmpeg)
+    with av.open(out) as container:
+        shown = next(container.decode(video=0))
+        assert (shown.width, shown.height, shown.rotation) == (source.width, source.height, 0)
+
+
+def test_turned_clip_that_is_whole_needs_no_words(clips, ffmpeg, tmp_path):
+    ffmpeg(
+        "-display_rotation", 90, "-i", clips / "carphone_qcif.mp4", "-c", "copy", tmp_path / "a.mp4"
+    )
+    with load_source(tmp_path / "a.mp4", max_seconds=0.1) as source:
+        command = ffmpeg_command(settings("x264"), source, input_name="a.mp4", output_name="o.mp4")
+    assert command.startswith("ffmpeg -i a.mp4 -map 0:V:0 -c:v libx264 ")
+
+
 def test_given_frame_rate_is_told(clips, ffmpeg, tmp_path):
     clip = clips / "carphone_qcif.mp4"
     with load_source(clip, max_seconds=0.5, frame_rate=Fraction(10)) as source:

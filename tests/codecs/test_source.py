@@ -94,6 +94,16 @@ class TestWhatIsRead:
             ("half_chroma.y4m", ("-pix_fmt", "yuv422p"), "yuv420p"),
             ("rgb.mkv", ("-pix_fmt", "bgr0", *LOSSLESS), "yuv420p"),
             ("full_range.mkv", ("-pix_fmt", "yuvj420p", "-c:v", "mjpeg", "-q:v", 3), "yuv420p"),
+            (
+                "deep_range.mkv",
+                ("-pix_fmt", "yuv420p10", "-color_range", 2, *LOSSLESS),
+                "yuv420p10le",
+            ),
+            # Their decoders say where chroma lies.
+            ("left.mkv", ("-pix_fmt", "yuv444p", "-c:v", "libx264"), "yuv420p"),
+            ("left_deep.mkv", ("-pix_fmt", "yuv444p10", "-c:v", "libx264"), "yuv420p10le"),
+            ("left_rgb.mkv", ("-pix_fmt", "rgb24", "-c:v", "libx264rgb"), "yuv420p"),
+            ("left_half.mkv", ("-pix_fmt", "yuv422p", "-c:v", "mpeg2video"), "yuv420p"),
         ],
     )
     def test_formats_become_what_the_ffmpeg_command_makes(self, name, words, pix_fmt, make):
@@ -310,9 +320,9 @@ class TestWhatIsRefused:
         with pytest.raises(ClipError, match=r"frame 1 of .* does not decode"):
             load_source(tmp_path)
 
-    @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+    @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
     def test_time_that_is_none(self, seconds, carphone):
-        with pytest.raises(ClipError, match=r"max_seconds must be above 0, got"):
+        with pytest.raises(ClipError, match=r"max_seconds must be above 0 and finite, got"):
             load_source(carphone, max_seconds=seconds)
 
 
