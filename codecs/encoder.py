@@ -134,7 +134,7 @@ def _carried(settings: EncodeSettings, encoder: Encoder) -> dict[str, OptionValu
     options = {name: value for name, value in settings.options if not encoder.option(name).is_ours}
     has_offsets = settings.regions is not None and settings.regions.has_qp_offsets
     if has_offsets and encoder.roi_by_side_data:
-        mode = options.get("aq-mode", 0 if settings.preset in encoder.presets_without_aq else None)
+        mode = options.get("aq-mode", encoder.default_at(settings.preset, "aq-mode"))
         if mode == 0 or options.get("aq-strength") == 0:
             options |= {"aq-mode": 1, "aq-strength": 0.00001}
     return options

@@ -82,8 +82,12 @@ class Requires:
     name: str
     values: tuple[OptionValue, ...]
 
-    def is_met(self, options: Mapping[str, OptionValue], encoder: Encoder) -> bool:
-        return options.get(self.name, encoder.option(self.name).default) in self.values
+    def is_met(
+        self, options: Mapping[str, OptionValue], encoder: Encoder, preset: str | None = None
+    ) -> bool:
+        """Says whether it holds at a preset; at the encoder's usual one where None."""
+        default = encoder.default_at(preset or encoder.default_preset, self.name)
+        return options.get(self.name, default) in self.values
 
     def __str__(self) -> str:
         return f"{self.name}={' or '.join(str(value) for value in self.values)}"
@@ -137,12 +141,13 @@ class Encoder:
         search_crf: Lowest and highest CRF of a search.
         qp_range: Lowest and highest constant QP.
         options: Every option that may be set.
+        preset_defaults: By preset, what is not as at the default preset; None where no value that
+            may be set is what the preset does.
         starts: Settings worth a trial before the sampler knows anything.
         roi_starts: The same, of regions of interest.
         roi_by_side_data: FFmpeg passes regions on; else the library is told directly.
         roi_rate_control: Kinds of rate control at which the encoder heeds QP offsets.
         roi_block: Side in pixels of the smallest block that has a QP offset of its own.
-        presets_without_aq: Presets at which adaptive quantisation is off, the carrier of regions.
         join_options: With which streams of any CRF have equal headers, so that they can be joined.
     """
 
@@ -161,12 +166,12 @@ class Encoder:
     search_crf: tuple[int, int]
     qp_range: tuple[int, int]
     options: tuple[Option, ...]
+    preset_defaults: tuple[tuple[str, tuple[tuple[str, OptionValue | None], ...]], ...] = ()
     starts: tuple[tuple[tuple[str, OptionValue], ...], ...]
     roi_starts: tuple[tuple[tuple[str, OptionValue], ...], ...]
     roi_by_side_data: bool
     roi_rate_control: tuple[Literal["crf", "qp", "bitrate"], ...]
     roi_block: int
-    presets_without_aq: tuple[str, ...] = ()
     join_options: tuple[tuple[str, OptionValue], ...] = ()
 
     def option(self, name: str) -> Option:
@@ -179,3 +184,12 @@ class Encoder:
             if option.name == name:
                 return option
         raise SettingsError(f"{self.codec} has no option {name!r}; see 'ratesight encoders'")
+
+    def default_at(self, preset: str, name: str) -> OptionValue | None:
+        """Returns an option's value at a preset; None where no value is what the preset does.
+
+        Raises:
+            SettingsError: The encoder has no such option in the table.
+        """
+        default = self.option(name).default
+        return dict(dict(self.preset_defaults).get(preset, ())).get(name, default)

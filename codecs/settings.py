@@ -141,7 +141,7 @@ def check_options(encoder: Encoder, preset: str, options: Mapping[str, OptionVal
                 f"remove it or choose a slower preset"
             )
         for requirement in option.requires:
-            if not requirement.is_met(options, encoder):
+            if not requirement.is_met(options, encoder, preset):
                 raise SettingsError(
                     f"{name} needs {requirement} for {encoder.codec}; add it or remove {name}"
                 )

@@ -112,6 +112,21 @@ _X264 = Encoder(
                doc="headers that do not depend on the CRF, so that streams can be joined"),
         *roi_options(1),
     ),
+    # As x264 writes them into its streams. At ultrafast it does not deblock at all.
+    preset_defaults=(
+        ("placebo", (("bframes", 16), ("rc-lookahead", 60), ("ref", 16), ("trellis", 2))),
+        ("veryslow", (("bframes", 8), ("rc-lookahead", 60), ("ref", 16), ("trellis", 2))),
+        ("slower", (("rc-lookahead", 60), ("ref", 8), ("trellis", 2))),
+        ("slow", (("rc-lookahead", 50), ("ref", 5), ("trellis", 2))),
+        ("fast", (("rc-lookahead", 30), ("ref", 2), ("weightp", 1))),
+        ("faster", (("rc-lookahead", 20), ("ref", 2), ("weightp", 1))),
+        ("veryfast", (("rc-lookahead", 10), ("ref", 1), ("trellis", 0), ("weightp", 1))),
+        ("superfast", (("mbtree", 0), ("rc-lookahead", 0), ("ref", 1), ("trellis", 0),
+                       ("weightp", 1))),
+        ("ultrafast", (("aq-mode", 0), ("bframes", 0), ("deblock-alpha", None),
+                       ("deblock-beta", None), ("mbtree", 0), ("rc-lookahead", 0), ("ref", 1),
+                       ("scenecut", 0), ("trellis", 0), ("weightp", 0))),
+    ),
     starts=(
         (("aq-mode", 0), ("psy-rd", 0.0)),
         (("aq-mode", 3), ("aq-strength", 0.8), ("psy-rd", 0.0), ("qcomp", 0.8)),
@@ -121,13 +136,14 @@ _X264 = Encoder(
     roi_by_side_data=True,
     roi_rate_control=("crf", "bitrate"),
     roi_block=16,
-    presets_without_aq=("ultrafast",),
     join_options=(("stitchable", 1),),
 )  # fmt: skip
 
 _X265_FAST = ("ultrafast", "superfast", "veryfast", "faster", "fast")
 # These set both aq-mode and aq-strength to 0, and sao too.
 _X265_NO_AQ = ("ultrafast", "superfast")
+# Of the presets from slow on.
+_X265_SLOW = (("psy-rdoq", 1.0), ("rdoq-level", 2), ("rect", 1))
 
 _X265 = Encoder(
     codec="x265",
@@ -195,6 +211,20 @@ _X265 = Encoder(
                doc="longest distance of keyframes, in frames"),
         *roi_options(1),
     ),
+    # As x265 writes them into its streams, but for aq-mode, which it writes as 1 of strength 0.
+    preset_defaults=(
+        ("placebo", (*_X265_SLOW, ("bframes", 8), ("rc-lookahead", 60), ("ref", 5), ("tskip", 1))),
+        ("veryslow", (*_X265_SLOW, ("bframes", 8), ("rc-lookahead", 40), ("ref", 5))),
+        ("slower", (*_X265_SLOW, ("bframes", 8), ("rc-lookahead", 40), ("ref", 5))),
+        ("slow", (*_X265_SLOW, ("rc-lookahead", 25), ("ref", 4))),
+        ("fast", (("rc-lookahead", 15),)),
+        ("faster", (("rc-lookahead", 15), ("ref", 2))),
+        ("veryfast", (("rc-lookahead", 15), ("ref", 2))),
+        ("superfast", (("aq-mode", 0), ("aq-strength", 0.0), ("bframes", 3), ("rc-lookahead", 10),
+                       ("ref", 1), ("sao", 0))),
+        ("ultrafast", (("aq-mode", 0), ("aq-strength", 0.0), ("bframes", 3), ("rc-lookahead", 5),
+                       ("ref", 1), ("sao", 0))),
+    ),
     starts=(
         (("aq-mode", 0), ("psy-rd", 0.0)),
         (("psy-rd", 0.0), ("rdoq-level", 2)),
@@ -204,7 +234,6 @@ _X265 = Encoder(
     roi_by_side_data=True,
     roi_rate_control=("crf", "bitrate"),
     roi_block=16,
-    presets_without_aq=_X265_NO_AQ,
 )  # fmt: skip
 
 # SVT-AV1's tune 4 (MS-SSIM) sets sharpness, variance boost and matrices itself, drops what was

@@ -25,7 +25,7 @@ class OptionSpace:
 
     Attributes:
         fixed: Options that the user set; they are not searched. What a fixed option depends on
-            stays at its default.
+            stays as the preset sets it.
     """
 
     encoder: Encoder
@@ -35,7 +35,10 @@ class OptionSpace:
 
     @cached_property
     def options(self) -> list[Option]:
-        """Options that may be searched, whatever the others are, in table order."""
+        """Options that may be searched, whatever the others are, in table order.
+
+        Not where no value that is searched is what the preset does: a search sets out from there.
+        """
         needed = {one.name for name in self.fixed for one in self.encoder.option(name).requires}
         return [
             option
@@ -45,7 +48,18 @@ class OptionSpace:
             and option.name not in needed
             and option.is_ours == (self.part == "regions")
             and self.preset not in option.not_presets
+            and self.encoder.default_at(self.preset, option.name) in _searched_values(option)
         ]
+
+    @cached_property
+    def defaults(self) -> dict[str, OptionValue]:
+        """Returns what the preset itself sets, by option."""
+        found: dict[str, OptionValue] = {}
+        for option in self.options:
+            default = self.encoder.default_at(self.preset, option.name)
+            assert default is not None
+            found[option.name] = default
+        return found
 
     @cached_property
     def values(self) -> dict[str, list[OptionValue]]:
@@ -65,19 +79,20 @@ class OptionSpace:
         """
         chosen = dict(self.fixed)
         for option in self.options:
-            if all(requirement.is_met(chosen, self.encoder) for requirement in option.requires):
+            if all(one.is_met(chosen, self.encoder, self.preset) for one in option.requires):
                 chosen[option.name] = choose(option)
         return {name: value for name, value in chosen.items() if name not in self.fixed}
 
     def completed(self, wanted: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-        """Returns wanted values, and the defaults of the options that are searched along with them.
+        """Returns wanted values, and the preset's own of the options searched along with them.
 
-        The default too where a wanted value is not among those searched.
+        Those too where a wanted value is not among those searched.
         """
 
         def choose(option: Option) -> OptionValue:
-            value = wanted.get(option.name, option.default)
-            return value if value in self.values[option.name] else option.default
+            default = self.defaults[option.name]
+            value = wanted.get(option.name, default)
+            return value if value in self.values[option.name] else default
 
         return self.complete(choose)
 
@@ -120,10 +135,13 @@ class OptionSpace:
     def coordinates(self, options: Mapping[str, OptionValue]) -> npt.NDArray[np.float64]:
         """Returns (options,) where values lie: 0 to 1 over what is searched, a mode's number.
 
-        What is left out, or not heeded, is at its default.
+        What is left out, or not heeded, is as the preset sets it.
         """
         return np.array(
-            [_coordinate(one, options.get(one.name, one.default)) for one in self.options]
+            [
+                _coordinate(one, options.get(one.name, self.defaults[one.name]))
+                for one in self.options
+            ]
         )
 
 

@@ -30,7 +30,7 @@ _IDLE_PROPOSALS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Options to try; those at the encoder's default are left out."""
+    """Options to try; those that are as the preset sets them are left out."""
 
     trial: optuna.Trial
     options: Mapping[str, OptionValue]
@@ -80,16 +80,10 @@ class Study:
         if self.proposer is not None and not self._num_queued:
             self.live.enqueue_trial(self.proposer.propose(self.live))
         trial = self.live.ask()
-        space, encoder = self.space, self.space.encoder
+        space = self.space
         chosen = space.complete(lambda option: suggest(trial, option))
-        # Defaults are left out for a short command, but only where they are known to be the
-        # preset's own.
-        if space.preset == encoder.default_preset:
-            chosen = {
-                name: value
-                for name, value in chosen.items()
-                if value != encoder.option(name).default
-            }
+        # What the preset itself sets is left out, for a short command.
+        chosen = {name: value for name, value in chosen.items() if value != space.defaults[name]}
         return Proposal(trial=trial, options={**space.fixed, **chosen})
 
     @property

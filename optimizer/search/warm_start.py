@@ -68,7 +68,7 @@ class Winner:
     """Settings that were recommended for a clip.
 
     Attributes:
-        options: Those that are not at the encoder's defaults.
+        options: Those that are not as the preset sets them.
     """
 
     clip: str

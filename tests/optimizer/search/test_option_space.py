@@ -106,3 +106,32 @@ def test_a_value_that_is_not_searched_is_left_at_its_default() -> None:
     assert completed["qcomp"] == 0.6
     assert completed["psy-rd"] == 0.4
     assert "keyint" not in completed
+
+
+def test_coordinates_set_out_from_what_the_preset_sets() -> None:
+    searched = OptionSpace(encoder=ENCODERS["x264"], preset="veryslow", part="encoder", fixed={})
+    names = [option.name for option in searched.options]
+
+    point = searched.coordinates({})
+
+    assert point[names.index("bframes")] == 1
+    assert list(searched.coordinates({"bframes": 8, "trellis": 2})) == list(point)
+
+
+@pytest.mark.parametrize(
+    ("preset", "left_out"),
+    [("placebo", {"bframes"}), ("ultrafast", {"deblock-alpha", "deblock-beta"})],
+)
+def test_an_option_is_not_searched_where_no_searched_value_is_the_preset_s(
+    preset: str, left_out: set[str]
+) -> None:
+    encoder = ENCODERS["x264"]
+    searched = OptionSpace(encoder=encoder, preset=preset, part="encoder", fixed={})
+
+    offered = {
+        option.name
+        for option in encoder.options
+        if option.search is not None and not option.is_ours and preset not in option.not_presets
+    }
+
+    assert offered - {option.name for option in searched.options} == left_out
