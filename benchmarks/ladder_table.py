@@ -52,11 +52,14 @@ def _fixed_row(rung: dict[str, Any]) -> str:
     found = rung["found"]
     if found is None:
         return f"{start}none keeps it | | | | |"
-    low, high = found["interval_percent"]
+    interval = ""
+    if found["interval_percent"] is not None:
+        low, high = found["interval_percent"]
+        interval = f" ({low:+.0f} to {high:+.0f})"
     first, third = found["quartiles_percent"]
     return (
-        f"{start}{found['contestant']}, CRF {found['crf']:g} | {found['median_percent']:+.1f} % "
-        f"({low:+.0f} to {high:+.0f}), {first:+.0f} to {third:+.0f} | "
+        f"{start}{found['contestant']}, CRF {found['crf']:g} | {found['median_percent']:+.1f} %"
+        f"{interval}, {first:+.0f} to {third:+.0f} | "
         f"{found['total_percent']:+.1f} % | {found['num_worse']} of {len(found['titles'])} | "
         f"{found['num_own_short']}, {found['num_short']} |"
     )

@@ -208,7 +208,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                 continue
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
-                qualities[contestant.name][clip.stem] = frame_qualities(measured)
+                qualities[contestant.name][clip.stem] = frame_qualities(bench, measured)
                 curve = CurveMeasured(
                     clip=clip.stem,
                     contestant=contestant.name,
@@ -285,25 +285,24 @@ def first_crfs(candidate: Candidate) -> list[float]:
     return [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7)]
 
 
-def frame_qualities(measured: Mapping[float, Measurement]) -> FrameQualities:
+def frame_qualities(bench: Bench, measured: Mapping[float, Measurement]) -> FrameQualities:
     """Returns encodes by CRF as a curve whose frames can be resampled."""
     ordered = [one for _, one in sorted(measured.items())]
     weights = ordered[0].scores.frame_weights
     losses = np.stack([one.scores.frame_losses for one in ordered])
     with_objects = np.where(weights > 0, weights, 1)  # a frame without objects weighs nothing
     return FrameQualities(
-        np.array([one.rate_kbps for one in ordered]), 1 - losses / with_objects, weights
+        np.array([one.rate_kbps for one in ordered]),
+        1 - losses / with_objects,
+        weights,
+        block_frames=block_frames(bench),
     )
 
 
 def _pairs(
     request: CompareRequest, qualities: dict[str, dict[str, FrameQualities]]
 ) -> Iterator[Pair]:
-    rules = Rules(
-        policy="monotone",
-        qualities=(request.low_quality, request.high_quality),
-        block_frames=block_frames(request.frames_per_second),
-    )
+    rules = Rules(policy="monotone", qualities=(request.low_quality, request.high_quality))
     names: Sequence[str] = [one.name for one in request.contestants]
     for anchor, test in itertools.permutations(names, 2):
         comparison, reason = None, None

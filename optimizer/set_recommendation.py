@@ -19,7 +19,8 @@ class ClipOutcome:
 
     Attributes:
         crf, anchor_crf: Where tuned settings and defaults meet the aim.
-        change, real_change: Against the defaults, by the machine of the search and the real one.
+        change, real_change: Against the defaults, by the machine of the search and the real one;
+            their BD-rate is that of the comparison.
     """
 
     clip: str

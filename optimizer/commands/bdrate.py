@@ -34,6 +34,13 @@ def bdrate(
     saturation: Annotated[
         float, typer.Option(help="Share of the range below which a gain at the top is cut off.")
     ] = 0.005,
+    anchor_contestant: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose curves to take, of several in the anchor's file."),
+    ] = None,
+    test_contestant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The same of the test's file.")
+    ] = None,
     json_lines: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -48,7 +55,8 @@ def bdrate(
             min_overlap=min_overlap,
             block_frames=block_frames,
         )
-        found = compare(read_curves(anchor), read_curves(test), rules)
+        curves = read_curves(anchor, anchor_contestant), read_curves(test, test_contestant)
+        found = compare(*curves, rules)
         if json_lines:
             print_json("bd_rate", dataclasses.asdict(found))
             return

@@ -72,7 +72,10 @@ def tune(
         float, typer.Option(help="Score from which a detection on the encode may match.")
     ] = 0.25,
     annotations: Annotated[
-        Path | None, typer.Option(help="COCO JSON of what is there, instead of detections.")
+        Path | None,
+        typer.Option(
+            help="COCO JSON of what is there, instead of detections; of a plate also its text."
+        ),
     ] = None,
     target_quality: Annotated[
         float | None, typer.Option(help="Lowest rate that keeps this; 0.95 if nothing is given.")

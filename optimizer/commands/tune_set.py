@@ -76,7 +76,7 @@ def show_set(
 def _print(found: SetRecommendation) -> None:
     from rich.table import Table
 
-    from ..curves.bd_rate import percent_text
+    from ..curves.bd_rate import saving_text
     from ..reports.summaries import set_columns, set_rows
 
     console = open_console()
@@ -92,7 +92,7 @@ def _print(found: SetRecommendation) -> None:
         ("real machine: ", found.real_comparison, found.real_num_not_saving),
     ):
         if comparison is not None:
-            median = percent_text(comparison.bd_rate_percent, comparison.interval_percent)
+            median = saving_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
                 f"{name}median BD-rate {median} on {len(found.clips)} clips, "
                 f"{num_not_saving} of them not saving",

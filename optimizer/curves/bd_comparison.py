@@ -13,16 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CurveError, RequestError
-from .bd_rate import BdRate, Method, bd_rate, percent_text
+from .bd_rate import LEAST_OVERLAP, BdRate, Method, bd_rate, percent_text
+from .bootstrap import FEWEST_FRAMES, NUM_RESAMPLES, circular_blocks, ends, median_interval
 from .measured_curve import MeasuredCurve, Policy, measured_curve
 
 Floats = npt.NDArray[np.float64]
 
-_NUM_RESAMPLES = 2000
 # Above this share of resamples without a number, those that have one are a choice, not a sample.
 _NOT_AVAILABLE_ALLOWED = 0.025
-# The median of five clips lies outside of all their values with a probability of 2 / 2^5 = 6 %.
-_LEAST_CLIPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +32,14 @@ class FrameQualities:
         qualities: (points, frames); one frame where only the mean is known.
         weights: (frames,), what a frame counts; all the same where None.
         frames: Their names, in order of time.
+        block_frames: How many are drawn together; as the rules say where None.
     """
 
     rates: Floats
     qualities: Floats
     weights: Floats | None = None
     frames: tuple[str, ...] = ()
+    block_frames: int | None = None
 
     def pooled(self, picked: npt.NDArray[np.intp] | slice = slice(None)) -> Floats:
         """Returns (points,) weighted means over some frames; NaN where they count nothing."""
@@ -62,8 +62,8 @@ class ClipComparison:
         clip: Its name, empty where the files have one curve only.
         result: None where there is no number.
         reason: Why there is none.
-        interval_percent: 95 % bootstrap interval over frames; None without frames, or where too
-            many resamples have no number.
+        interval_percent: 95 % bootstrap interval over frames; None where fewer than four count,
+            or where too many resamples have no number.
         notes: What was done to the curves.
     """
 
@@ -105,13 +105,14 @@ class Rules:
         method, policy, saturation: As in ``bd_rate`` and ``measured_curve``.
         min_overlap: Below this share of the anchor's quality range there is no number.
         qualities: Lowest and highest quality that count.
-        block_frames: Frames that are drawn together for the intervals over frames.
+        block_frames: Frames that are drawn together for the intervals over frames, of clips
+            that do not say it themselves.
     """
 
     method: Method = "pchip"
     policy: Policy = "strict"
     saturation: float = 0.005
-    min_overlap: float = 0.25
+    min_overlap: float = LEAST_OVERLAP
     qualities: tuple[float, float] = (-math.inf, math.inf)
     block_frames: int = 1
     seed: int = 0
@@ -147,10 +148,7 @@ def compare(
         raise CurveError(f"no BD-rate: {of_clip}{clips[0].reason}")
     interval, quartiles = clips[0].interval_percent, None
     if len(clips) > 1:
-        interval = None
-        if len(found) >= _LEAST_CLIPS:
-            medians = np.median(rng.choice(found, (_NUM_RESAMPLES, len(found))), axis=1)
-            interval = _ends(medians)
+        interval = median_interval(found, rng)
         low, high = np.percentile(found, [25, 75])
         quartiles = (float(low), float(high))
     return Comparison(
@@ -217,15 +215,14 @@ def _over_frames(
     where the whole does: isotonic regression stands in for a strict policy.
     """
     num_frames = anchor.qualities.shape[1]
-    if num_frames < 2:
+    num_counted = num_frames if anchor.weights is None else int((anchor.weights > 0).sum())
+    if num_counted < FEWEST_FRAMES:
         return None
     if rules.policy == "strict":
         rules = replace(rules, policy="monotone")
     found, num_drawn = [], 0
-    block = min(rules.block_frames, max(1, num_frames // 4))
-    starts = rng.integers(0, num_frames, (_NUM_RESAMPLES // 4, -(-num_frames // block)))
-    for row in starts:
-        picked = (row[:, None] + np.arange(block)).ravel()[:num_frames] % num_frames
+    block = anchor.block_frames or rules.block_frames
+    for picked in circular_blocks(num_frames, block, NUM_RESAMPLES // 4, rng):
         if any(
             one.weights is not None and one.weights[picked].sum() == 0 for one in (anchor, test)
         ):
@@ -240,24 +237,46 @@ def _over_frames(
             found.append(change.percent)
     if not found or num_drawn - len(found) > _NOT_AVAILABLE_ALLOWED * num_drawn:
         return None
-    return _ends(np.array(found))
+    return ends(np.array(found))
 
 
-def _ends(values: Floats) -> tuple[float, float]:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def read_curves(path: Path) -> dict[str, FrameQualities]:
+def read_curves(path: Path, contestant: str | None = None) -> dict[str, FrameQualities]:
     """Returns the curves of a CSV file by clip; one without a name where there is no such column.
 
     Columns ``rate`` and ``quality``; where there is a column ``frame`` too, each row is one frame
     of the encode of that rate. Other columns are left alone.
 
+    Args:
+        contestant: Whose curves, by the column ``contestant``; not needed where the file has one.
+
     Raises:
-        CurveError: The file cannot be read, a column is missing, or a value is not a number.
+        CurveError: The file cannot be read, a column is missing, a value is not a number, or the
+            contestant is not there, or not said where there are several.
     """
     by_clip: dict[str, dict[float, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for number, row in _rows(path, contestant):
+        try:
+            rate, quality = float(row["rate"] or ""), float(row["quality"] or "")
+        except ValueError:
+            raise CurveError(
+                f"rate and quality must be numbers, {path} has {row['rate']!r} and "
+                f"{row['quality']!r} in line {number}"
+            ) from None
+        frames = by_clip[row.get("clip") or ""][rate]
+        frame = row.get("frame") or ""
+        if frame in frames:
+            raise CurveError(
+                f"each rate{' and frame' if frame else ''} must be there once, {path} has "
+                f"{rate:g} again in line {number}"
+            )
+        frames[frame] = quality
+    if not by_clip:
+        raise CurveError(f"curves must have rows, {path} has none")
+    return {clip: _gathered(path, clip, points) for clip, points in by_clip.items()}
+
+
+def _rows(path: Path, contestant: str | None) -> list[tuple[int, dict[str, str | None]]]:
+    """Returns the rows of one contestant, each with the number of its line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, skipinitialspace=True)
@@ -266,29 +285,26 @@ def read_curves(path: Path) -> dict[str, FrameQualities]:
                 raise CurveError(
                     f"curves need columns rate and quality, {path} has no {sorted(missing)[0]}"
                 )
-            for row in rows:
-                number = rows.line_num
-                try:
-                    rate, quality = float(row["rate"]), float(row["quality"])
-                except (TypeError, ValueError):
-                    raise CurveError(
-                        f"rate and quality must be numbers, {path} has {row['rate']!r} and "
-                        f"{row['quality']!r} in line {number}"
-                    ) from None
-                frames = by_clip[row.get("clip") or ""][rate]
-                frame = row.get("frame") or ""
-                if frame in frames:
-                    raise CurveError(
-                        f"each rate{' and frame' if frame else ''} must be there once, {path} has "
-                        f"{rate:g} again in line {number}"
-                    )
-                frames[frame] = quality
+            numbered = [(rows.line_num, row) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise CurveError(f"curves must be a readable CSV file, {path}: {reason}") from error
-    if not by_clip:
-        raise CurveError(f"curves must have rows, {path} has none")
-    return {clip: _gathered(path, clip, points) for clip, points in by_clip.items()}
+    names = list(dict.fromkeys(row.get("contestant") or "" for _, row in numbered))
+    listed = ", ".join(name or "one without a name" for name in names)
+    if contestant is None:
+        if len(names) > 1:
+            raise CurveError(
+                f"curves must be of one contestant, {path} has {listed}; choose one with "
+                f"--anchor-contestant or --test-contestant"
+            )
+        return numbered
+    if names == [""]:
+        raise CurveError(
+            f"contestant must be in a column contestant, {path} has none, got {contestant!r}"
+        )
+    if contestant not in names:
+        raise CurveError(f"contestant must be one of {listed}, as in {path}, got {contestant!r}")
+    return [(number, row) for number, row in numbered if row["contestant"] == contestant]
 
 
 def _gathered(path: Path, clip: str, points: Mapping[float, Mapping[str, float]]) -> FrameQualities:

@@ -15,6 +15,10 @@ from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 Floats = npt.NDArray[np.float64]
 Method = Literal["pchip", "akima", "cubic"]
 
+# What two curves must share of the anchor's quality range: a number over less is of a corner that
+# chance chose. Ladders that shared 4 % gave -92.5 %.
+LEAST_OVERLAP = 0.25
+
 
 class Curve(Protocol):
     """Quality over rate.
@@ -115,3 +119,20 @@ def percent_text(
         return text
     low, high = (None if end is None else f"{end:+.{digits}f}" for end in interval)
     return f"{text} ({low or 'below'} to {high or 'above'})"
+
+
+def may_be_chance(percent: float, interval: tuple[float | None, float | None] | None) -> bool:
+    """Returns whether a saving has an interval that reaches 0, or whose upper end is unknown."""
+    return percent < 0 and interval is not None and (interval[1] is None or interval[1] >= 0)
+
+
+def saving_text(percent: float, interval: tuple[float | None, float | None] | None) -> str:
+    """Returns ``percent_text``, such as ``-7.3 % (-15.2 to +1.1, may be chance)`` where it may.
+
+    What is recommended was chosen by the frames that its saving is told of. With two encoders of
+    one true curve, a third of such choices seemed to save, by 7 % in the mean.
+    """
+    text = percent_text(percent, interval)
+    if not may_be_chance(percent, interval):
+        return text
+    return f"{text[:-1]}, may be chance)" if text.endswith(")") else f"{text} (may be chance)"

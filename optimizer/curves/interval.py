@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,12 @@ import numpy.typing as npt
 from ...metrics.object_iou import pooled_quality
 from ..aim import Aim, QualityRange, TargetQuality, TargetRate
 from ..measuring.bench import Bench, Measurement
-from .bd_rate import BdRate, bd_rate
+from .bd_rate import LEAST_OVERLAP, BdRate, bd_rate
+from .bootstrap import FEWEST_FRAMES, circular_blocks, ends
 from .curve import RdCurve, fit_arrays
 
 # Above this share of resamples that leave the measured curve, an end of the interval is unknown.
 _CLAMPED_ALLOWED = 0.025
-# From how many frames on the interval of a quality can be told.
-_FEWEST_FRAMES = 4
 # How long neighbours are drawn together; at most a quarter of a clip is.
 _BLOCK_SECONDS = 2.0
 
@@ -31,10 +29,13 @@ class RateChange:
         percent: Negative is saved.
         rate_kbps, anchor_rate_kbps: The two rates.
         low_percent, high_percent: 95 % bootstrap interval over frames; None where too many
-            resamples leave the measured part of a curve on that side.
+            resamples leave the measured part of a curve on that side, and where fewer than four
+            frames have an object.
         is_clamped: The change itself is read at an end of a curve.
-        bd_rate: Mean change over the qualities that both curves share; None where they share none.
-        bd_rate_interval_percent: Its 95 % interval; None where too many resamples share none.
+        bd_rate: Mean change over the qualities that both curves share; None where these are less
+            than a quarter of the anchor's range.
+        bd_rate_interval_percent: Its 95 % interval; None where there is no number, where too many
+            resamples share none, and where fewer than four frames have an object.
     """
 
     percent: float
@@ -67,15 +68,26 @@ def rate_change(
         max_crf: Highest CRF that a search takes; nothing lies below its rate.
         block_frames: Length of a block, in frames looked at.
         num_resamples: Draws of the bootstrap; each takes one to two milliseconds.
-
-    Source: Politis and Romano, "A circular block-resampling procedure for stationary data", 1992.
     """
     curves = [_Resampled.of(anchor, max_crf), _Resampled.of(test, max_crf)]
     num_frames = len(curves[0].weights)
     fitted = [curve.fit(np.arange(num_frames)) for curve in curves]
     point, overall_point = _change(curves, fitted, aim), _bd_rate(fitted, aim)
+    found = RateChange(
+        percent=point.percent,
+        rate_kbps=point.rate_kbps,
+        anchor_rate_kbps=point.anchor_rate_kbps,
+        low_percent=None,
+        high_percent=None,
+        is_clamped=point.is_floor or point.is_ceiling,
+        bd_rate=overall_point,
+        bd_rate_interval_percent=None,
+    )
+    if (curves[0].weights > 0).sum() < FEWEST_FRAMES:
+        return found
     changes, bd_rates, num_floors, num_ceilings = [], [], 0, 0
-    for picked in _draws(num_frames, block_frames, num_resamples, seed):
+    rng = np.random.default_rng(seed)
+    for picked in circular_blocks(num_frames, block_frames, num_resamples, rng):
         if curves[0].weights[picked].sum() == 0:
             continue  # a draw without any object says nothing
         fitted = [curve.fit(picked) for curve in curves]
@@ -83,23 +95,17 @@ def rate_change(
         changes.append(one.percent)
         num_floors += one.is_floor
         num_ceilings += one.is_ceiling
-        overall = _bd_rate(fitted, aim)
+        overall = _shared(fitted, aim)
         if overall is not None:
             bd_rates.append(overall.percent)
-    low, high = np.percentile(changes, [2.5, 97.5])
-    bd_low, bd_high = np.percentile(bd_rates or [math.nan], [2.5, 97.5])
+    low, high = ends(np.array(changes))
     allowed = _CLAMPED_ALLOWED * len(changes)
-    return RateChange(
-        percent=point.percent,
-        rate_kbps=point.rate_kbps,
-        anchor_rate_kbps=point.anchor_rate_kbps,
-        low_percent=float(low) if num_ceilings <= allowed else None,
-        high_percent=float(high) if num_floors <= allowed else None,
-        is_clamped=point.is_floor or point.is_ceiling,
-        bd_rate=overall_point,
-        bd_rate_interval_percent=(
-            (float(bd_low), float(bd_high)) if len(bd_rates) >= len(changes) - allowed else None
-        ),
+    has_interval = overall_point is not None and len(bd_rates) >= len(changes) - allowed
+    return replace(
+        found,
+        low_percent=low if num_ceilings <= allowed else None,
+        high_percent=high if num_floors <= allowed else None,
+        bd_rate_interval_percent=ends(np.array(bd_rates)) if has_interval else None,
     )
 
 
@@ -111,31 +117,24 @@ def quality_interval(
     None where fewer than four frames have an object.
     """
     weights, losses = measurement.scores.frame_weights, measurement.scores.frame_losses
-    if (weights > 0).sum() < _FEWEST_FRAMES:
+    if (weights > 0).sum() < FEWEST_FRAMES:
         return None
-    apart = float(np.median(np.diff(bench.frames)) / bench.source.frame_rate)
-    picked = _draws(len(weights), block_frames(1 / apart), num_resamples, seed=0)
+    rng = np.random.default_rng(0)
+    picked = circular_blocks(len(weights), block_frames(bench), num_resamples, rng)
     picked = picked[weights[picked].sum(axis=1) > 0]
-    low, high = np.percentile(pooled_quality(weights[picked], losses[picked]), [2.5, 97.5])
-    return float(low), float(high)
+    return ends(pooled_quality(weights[picked], losses[picked]))
 
 
-def block_frames(frames_per_second: float) -> int:
-    """Returns how many of so many frames a second are drawn together."""
-    return max(1, round(_BLOCK_SECONDS * frames_per_second))
+def block_frames(bench: Bench) -> int:
+    """Returns how many of the frames that a bench looks at are drawn together.
 
-
-def _draws(
-    num_frames: int, num_together: int, num_resamples: int, seed: int
-) -> npt.NDArray[np.intp]:
-    """Returns (resamples, frames) indices, drawn in circular blocks."""
-    block = min(max(1, num_together), max(1, num_frames // 4))
-    starts = np.random.default_rng(seed).integers(
-        0, num_frames, (num_resamples, -(-num_frames // block))
-    )
-    drawn = (starts[:, :, None] + np.arange(block)).reshape(num_resamples, -1)
-    picked: npt.NDArray[np.intp] = drawn[:, :num_frames] % num_frames
-    return picked
+    As they lie in time: where the search has taken some, or the clip has fewer than are asked for,
+    the rate that was asked for says too much.
+    """
+    if len(bench.frames) < 2:
+        return 1
+    seconds_apart = float(np.median(np.diff(bench.frames)) / bench.source.frame_rate)
+    return max(1, round(_BLOCK_SECONDS / seconds_apart))
 
 
 def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: float) -> RateChange:
@@ -157,6 +156,12 @@ def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: floa
 
 
 def _bd_rate(fitted: Sequence[RdCurve], aim: Aim) -> BdRate | None:
+    """Returns the BD-rate; None where the curves share too little."""
+    found = _shared(fitted, aim)
+    return None if found is None or found.overlap < LEAST_OVERLAP else found
+
+
+def _shared(fitted: Sequence[RdCurve], aim: Aim) -> BdRate | None:
     """Returns the BD-rate over all shared qualities, or those of the aim's range."""
     if isinstance(aim, QualityRange):
         return bd_rate(fitted[0], fitted[1], qualities=(aim.low, aim.high))

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.image import imsave
 
-from ..curves.bd_rate import percent_text
+from ..curves.bd_rate import may_be_chance, percent_text
 from ..recommendation import Recommendation
 from . import close_figures, figures
 from .comparison_files import matrix_rows
@@ -264,6 +264,8 @@ def _at(found: Recommendation) -> str:
 
 def _interval(found: Recommendation) -> str:
     """Returns the interval of the saving; where the curves end, that."""
+    if found.rate_change_interval_percent == (None, None):
+        return "unknown, too little was measured"
     ends = [
         "beyond what was measured" if end is None else f"{end:+.1f} %"
         for end in found.rate_change_interval_percent
@@ -287,9 +289,12 @@ def _losses(found: Recommendation) -> Iterator[str]:
         anchor, winner = getattr(found.anchor, field), getattr(found.winner, field)
         if anchor is not None and winner is not None and winner < anchor - least:
             yield f"{name}: {anchor:{form}} with the defaults, {winner:{form}} tuned"
-    _, high = found.rate_change_interval_percent
-    if high is None or high > 0:
-        yield "the interval of the saving reaches above 0: it may be chance"
+    for what, percent, interval in (
+        ("saving", found.rate_change_percent, found.rate_change_interval_percent),
+        ("BD-rate", found.bd_rate_percent, found.bd_rate_interval_percent),
+    ):
+        if percent is not None and may_be_chance(percent, interval):
+            yield f"the interval of the {what} does not end below 0: it may be chance"
 
 
 def _moment(moment: Moment) -> dict[str, Any]:

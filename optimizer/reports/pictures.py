@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from ..compare import Compared
-from ..curves.bd_rate import percent_text
+from ..curves.bd_rate import saving_text
 from ..curves.curve import RdPoint, fit_curve
 from ..curves.interval import RateChange
 from ..recommendation import MachinesUsed, PerShot, Recommendation
@@ -177,7 +177,7 @@ def headline(recommendation: Recommendation) -> str:
 
 def rate_change_text(recommendation: Recommendation) -> str:
     """Returns the rate change with its interval, such as ``-31.0 % (-35.2 to -27.1)``."""
-    return percent_text(
+    return saving_text(
         recommendation.rate_change_percent, recommendation.rate_change_interval_percent
     )
 
@@ -187,7 +187,7 @@ def bd_rate_text(recommendation: Recommendation) -> str | None:
     if recommendation.bd_rate_percent is None or recommendation.bd_rate_qualities is None:
         return None
     low, high = recommendation.bd_rate_qualities
-    text = percent_text(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
+    text = saving_text(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
 
 
@@ -249,7 +249,7 @@ def real_lines(recommendation: Recommendation) -> list[str]:
         interval = (change.low_percent, change.high_percent)
         lines.insert(
             0,
-            f"by the real machine {percent_text(change.percent, interval)} rate at the quality "
+            f"by the real machine {saving_text(change.percent, interval)} rate at the quality "
             f"that it gives the tuned settings, BD-rate {_bd_rate(change)}",
         )
     return lines
@@ -291,7 +291,7 @@ def contender_lines(recommendation: Recommendation) -> list[str]:
 def shot_lines(found: PerShot) -> list[str]:
     """Returns what a CRF for each shot saves against one for all of them."""
     change = found.change
-    at_target = percent_text(change.percent, (change.low_percent, change.high_percent))
+    at_target = saving_text(change.percent, (change.low_percent, change.high_percent))
     lines = [
         f"a CRF for each shot: {at_target} rate at the target against one CRF, "
         f"BD-rate {_bd_rate(change)}",
@@ -314,8 +314,8 @@ def _is_alone(recommendation: Recommendation) -> bool:
 
 def _bd_rate(change: RateChange) -> str:
     if change.bd_rate is None:
-        return "none, the curves share no quality"
-    return percent_text(change.bd_rate.percent, change.bd_rate_interval_percent)
+        return "none, the curves share too little quality"
+    return saving_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
 def rate_axis(axes: Axes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..curves.bd_rate import percent_text
+from ..curves.bd_rate import percent_text, saving_text
 from ..curves.interval import RateChange
 from ..pareto.files import member_row
 from ..pareto.front import ParetoFront
@@ -29,7 +29,7 @@ def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
         row = (
             one.clip,
             f"{one.anchor_crf:g}, {one.crf:g}",
-            percent_text(change.percent, (change.low_percent, change.high_percent)),
+            saving_text(change.percent, (change.low_percent, change.high_percent)),
             _bd_rate(change),
         )
         yield row if found.real_comparison is None else (*row, _bd_rate(one.real_change))
@@ -38,7 +38,7 @@ def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
 def _bd_rate(change: RateChange | None) -> str:
     if change is None or change.bd_rate is None:
         return "-"
-    return percent_text(change.bd_rate.percent, change.bd_rate_interval_percent)
+    return saving_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
 def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> SummaryRecord:
@@ -47,7 +47,7 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
     if not found.keeps_defaults and found.comparison is not None:
         number = f"{found.comparison.bd_rate_percent:+.1f} %"
         interval = found.comparison.interval_percent
-        text = percent_text(found.comparison.bd_rate_percent, interval)
+        text = saving_text(found.comparison.bd_rate_percent, interval)
         headline = (
             f"median BD-rate on {len(found.clips)} clips, {text}; {found.num_not_saving} of them "
             f"save nothing"

@@ -15,6 +15,7 @@ from ..curves.curve import RdCurve
 from ..curves.interval import RateChange, block_frames, no_change, rate_change
 from ..events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
 from ..measuring.bench import Benches, settings_json
+from ..measuring.machine_choice import REAL_MACHINES
 from ..measuring.measure import Measurer
 from ..recommendation import Contender
 from ..request import TuneRequest
@@ -109,7 +110,10 @@ def verify(
     def compare(one: Verified) -> Contender:
         regions = benches.own.clip_regions(one.ladder.settings)
         share = None if regions is None else regions.area_share
-        return contender_of(request, anchor, one, contenders, region_share=share)
+        block = block_frames(benches.own)
+        return contender_of(
+            request, anchor, one, contenders, block_frames=block, region_share=share
+        )
 
     return judge(request, anchor, contenders, list(measurer.pool.map(compare, contenders)))
 
@@ -173,7 +177,7 @@ def judge(
         winner = anchor
         change, real_change = _no_change(anchor.ladder, request.aim), None
         if anchor.real.measurements:
-            real_change = _no_change(anchor.real, _real_aim(request.aim, anchor))
+            real_change = _no_change(anchor.real, own_scale(request.aim, anchor.real, anchor.crf))
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
     if not isinstance(aim, TargetRate) and end == "low":
@@ -199,15 +203,24 @@ def _no_change(one: Candidate, aim: Aim) -> RateChange:
     return no_change(one.measurements, aim, max_crf=one.search_crf[1])
 
 
-def _real_aim(aim: Aim, one: Verified) -> Aim:
-    """Returns the quality that the real machine gives a candidate at its CRF.
+def own_scale(aim: Aim, seen: Candidate, crf: float) -> Aim:
+    """Returns the quality that another machine gives a candidate at its CRF.
 
-    The target is on the scale of the metric, and may lie beyond all that the real machine sees.
+    The target is on the scale of the metric, and may lie beyond all that the other machine sees.
+
+    Args:
+        seen: The candidate as that machine sees it.
     """
-    if isinstance(aim, TargetRate) or not one.real.measurements:
+    if isinstance(aim, TargetRate) or not seen.measurements:
         return aim
-    quality = one.real.curve.quality_at_crf(one.crf)
-    return TargetQuality(quality=clipped_quality(quality))
+    return TargetQuality(quality=clipped_quality(seen.curve.quality_at_crf(crf)))
+
+
+def second_aim(request: TuneRequest, seen: Candidate, crf: float) -> Aim:
+    """Returns the aim on the scale of the second detector: that of the search, if it is one too."""
+    if request.machine.metric in REAL_MACHINES:
+        return request.aim
+    return own_scale(request.aim, seen, crf)
 
 
 def saves(change: RateChange, aim: Aim) -> bool:
@@ -223,22 +236,21 @@ def _why_not(one: Contender, aim: Aim) -> str:
     if one.real_change is not None and saves(one.change, aim):
         return (
             f"{_NAMES[one.role]} saves nothing as the real machine sees it "
-            f"({one.real_change.percent:+.1f} % at the quality it gives it, "
-            f"{_bd_rate(one.real_change)} BD-rate), whatever the metric says "
-            f"({_at_target(one.change)})."
+            f"({change_text(one.real_change, 'at the quality it gives it')}), whatever the metric "
+            f"says ({change_text(one.change)})."
         )
     return (
         f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
-        f"({_at_target(one.change)})."
+        f"({change_text(one.change)})."
     )
 
 
-def _at_target(change: RateChange) -> str:
-    return f"{change.percent:+.1f} % at the target, {_bd_rate(change)} BD-rate"
-
-
-def _bd_rate(change: RateChange) -> str:
-    return "no" if change.bd_rate is None else f"{change.bd_rate.percent:+.1f} %"
+def change_text(change: RateChange, at: str = "at the target") -> str:
+    """Returns a change and its BD-rate, for a sentence."""
+    bd_rate = "no BD-rate, since the curves share too little quality"
+    if change.bd_rate is not None:
+        bd_rate = f"{change.bd_rate.percent:+.1f} % BD-rate"
+    return f"{change.percent:+.1f} % {at}, {bd_rate}"
 
 
 def contender_of(
@@ -247,17 +259,31 @@ def contender_of(
     one: Verified,
     verified: Sequence[Verified],
     *,
+    block_frames: int,
     region_share: float | None = None,
 ) -> Contender:
-    """Compares a contender with the anchor, and regions with the best options without them."""
+    """Compares a contender with the anchor, and regions with the best options without them.
+
+    Args:
+        block_frames: As in ``rate_change``.
+    """
 
     def changes(before: Verified) -> tuple[RateChange, RateChange | None, RateChange | None]:
         own, real, second = (
-            _change(request, was, now, aim) if now.measurements else None
+            rate_change(
+                was.measurements,
+                now.measurements,
+                aim,
+                max_crf=ENCODERS[request.codec].search_crf[1],
+                block_frames=block_frames,
+                seed=request.seed,
+            )
+            if now.measurements
+            else None
             for was, now, aim in (
                 (before.ladder, one.ladder, request.aim),
-                (before.real, one.real, _real_aim(request.aim, one)),
-                (before.second, one.second, request.aim),
+                (before.real, one.real, own_scale(request.aim, one.real, one.crf)),
+                (before.second, one.second, second_aim(request, one.second, one.crf)),
             )
         )
         assert own is not None
@@ -336,14 +362,3 @@ def _further(verified: Verified, aim: Aim) -> list[float]:
     if "low" in ends:
         wanted.add(min(max(crfs) + _step(verified.ladder), float(high)))
     return sorted(wanted - crfs.keys())
-
-
-def _change(request: TuneRequest, before: Candidate, after: Candidate, aim: Aim) -> RateChange:
-    return rate_change(
-        before.measurements,
-        after.measurements,
-        aim,
-        max_crf=ENCODERS[request.codec].search_crf[1],
-        block_frames=block_frames(request.verified_frames_per_second),
-        seed=request.seed,
-    )

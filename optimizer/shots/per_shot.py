@@ -10,7 +10,7 @@ from ...codecs.settings import EncodeSettings
 from ...codecs.shot_commands import shot_commands
 from ...codecs.shots import ShotCrf, find_shots, join, joinable
 from ...metrics.annotations import Annotations
-from ..aim import Aim, QualityRange, TargetQuality, TargetRate, clipped_quality
+from ..aim import Aim, QualityRange, TargetRate
 from ..curves.interval import RateChange, block_frames, rate_change
 from ..events import PointMeasured, ShotsFound, TuneEvent
 from ..measuring.bench import Bench, Benches
@@ -18,7 +18,7 @@ from ..measuring.measure import Measurer, StoppedError
 from ..recommendation import PerShot, ShotUsed
 from ..request import TuneRequest
 from ..search.candidate import Candidate
-from ..search.verification import Verification, saves
+from ..search.verification import Verification, change_text, own_scale, saves, second_aim
 from .curves import Shot, measure_shots, part_of, unverified_bench, weight_of
 from .plan import Plan, ShotCurve, best_plan, cheapest_plan, equal_slope_plans
 
@@ -88,7 +88,7 @@ def share_bits(
     chosen = _plan_for(request.aim, [*plans, first], ladder)
     if chosen.mean_crf not in ladder.plans:
         yield _measure_plan(chosen, ladder, shots, benches, measurer)
-    found = _outcome(request, verification, ladder, chosen, shots)
+    found = _outcome(request, verification, ladder, chosen, shots, block_frames(benches.own))
     notes.append(_sentence(found, request.aim))
     return found
 
@@ -194,8 +194,13 @@ def _outcome(
     ladder: _PlanLadder,
     chosen: Plan,
     shots: Sequence[Shot],
+    block_frames: int,
 ) -> PerShot:
-    """Compares the ladder of plans with that of the winner's one CRF."""
+    """Compares the ladder of plans with that of the winner's one CRF.
+
+    Args:
+        block_frames: As in ``rate_change``.
+    """
     winner = verification.winner
 
     def change(before: Candidate, after: Candidate, aim: Aim) -> RateChange | None:
@@ -206,17 +211,13 @@ def _outcome(
             after.measurements,
             aim,
             max_crf=after.search_crf[1],
-            block_frames=block_frames(request.verified_frames_per_second),
+            block_frames=block_frames,
             seed=request.seed,
         )
 
     own = change(winner.ladder, ladder.own, request.aim)
     assert own is not None
-    # The target is on the scale of the search's machine; the real one has its own.
-    real_aim = request.aim
-    if ladder.real.measurements and not isinstance(real_aim, TargetRate):
-        quality = ladder.real.measurements[chosen.mean_crf].scores.quality
-        real_aim = TargetQuality(quality=clipped_quality(quality))
+    real_aim = own_scale(request.aim, ladder.real, chosen.mean_crf)
     real = change(winner.real, ladder.real, real_aim)
     measured, rates = ladder.own.measurements[chosen.mean_crf], ladder.plans[chosen.mean_crf][1]
     return PerShot(
@@ -235,7 +236,11 @@ def _outcome(
         quality=measured.scores.quality,
         change=own,
         real_change=real,
-        second_change=change(winner.second, ladder.second, request.aim),
+        second_change=change(
+            winner.second,
+            ladder.second,
+            second_aim(request, ladder.second, chosen.mean_crf),
+        ),
         curve=tuple(ladder.own.points),
         real_curve=tuple(ladder.real.points),
         second_curve=tuple(ladder.second.points),
@@ -267,9 +272,7 @@ def _sentence(found: PerShot, aim: Aim) -> str:
         return "A CRF for each shot saves on frames that it was not chosen by."
     if saves(found.change, aim):
         return "A CRF for each shot saves nothing as the real machine sees it: one CRF is kept."
-    overall = found.change.bd_rate
-    bd_rate = "no BD-rate" if overall is None else f"{overall.percent:+.1f} % BD-rate"
     return (
         f"A CRF for each shot did not save on frames that it was not chosen by "
-        f"({found.change.percent:+.1f} % at the target, {bd_rate}): one CRF is kept."
+        f"({change_text(found.change)}): one CRF is kept."
     )

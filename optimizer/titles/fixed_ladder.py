@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..curves.bootstrap import median_interval
 from ..measuring.store import Json
 from ..search.candidate import Candidate
 from .ladder import Fixed, FixedTitle, Keeps
 
 Floats = npt.NDArray[np.float64]
-_NUM_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +82,7 @@ def compare_fixed(
 ) -> Fixed:
     """Returns what per-title saves over a single setting, over two titles or more."""
     changes = np.array([one.change_percent for one in titles])
-    rng = np.random.default_rng(seed)
-    medians = np.median(rng.choice(changes, (_NUM_RESAMPLES, len(changes))), axis=1)
-    (low, high), (first, third) = (
-        np.percentile(medians, [2.5, 97.5]),
-        np.percentile(changes, [25, 75]),
-    )
+    first, third = np.percentile(changes, [25, 75])
     own, single = (
         sum(rates)
         for rates in zip(*((one.own_rate_kbps, one.rate_kbps) for one in titles), strict=True)
@@ -99,7 +94,7 @@ def compare_fixed(
         titles=tuple(titles),
         median_percent=float(np.median(changes)),
         quartiles_percent=(float(first), float(third)),
-        interval_percent=(float(low), float(high)),
+        interval_percent=median_interval(changes, np.random.default_rng(seed)),
         total_percent=(own / single - 1) * 100,
         num_worse=int((changes > 0).sum()),
         num_short=sum(one.quality < one.enough_quality for one in titles),

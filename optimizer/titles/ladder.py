@@ -130,7 +130,7 @@ class Fixed:
         contestant, crf, settings: It; its height is that of titles that are higher.
         titles: Those that reach the quality at all.
         median_percent, quartiles_percent: Of the change over titles; negative is saved.
-        interval_percent: 95 % bootstrap interval of the median over titles.
+        interval_percent: 95 % bootstrap interval of the median over titles; None of fewer than six.
         total_percent: Change of the sum of all rates.
         num_worse: Titles on which per-title costs more.
         num_short, num_own_short: Titles on which the single setting, and the own rung, are short
@@ -143,7 +143,7 @@ class Fixed:
     titles: tuple[FixedTitle, ...]
     median_percent: float
     quartiles_percent: tuple[float, float]
-    interval_percent: tuple[float, float]
+    interval_percent: tuple[float, float] | None
     total_percent: float
     num_worse: int
     num_short: int

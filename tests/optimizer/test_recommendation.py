@@ -34,7 +34,7 @@ def orders(draw: st.DrawFn) -> EncodeSettings:
     preset = draw(st.sampled_from(encoder.presets))
     options: dict[str, OptionValue] = {}
     for option in encoder.options:
-        is_free = all(requirement.is_met(options, encoder) for requirement in option.requires)
+        is_free = all(one.is_met(options, encoder, preset) for one in option.requires)
         if preset in option.not_presets or not is_free or draw(st.booleans()):
             continue
         match option.values:

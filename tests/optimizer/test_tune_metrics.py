@@ -244,14 +244,21 @@ SETTINGS = EncodeSettings(codec="x264", preset="medium", rate_control=Crf(value=
 
 
 def verified(
-    role: Role, measurement: MakeMeasurement, rate: float, real_rate: float | None
+    role: Role,
+    measurement: MakeMeasurement,
+    rate: float,
+    real_rate: float | None,
+    second_rate: float | None = None,
 ) -> Verified:
-    """A candidate of which each machine sees what the anchor keeps at that share of its rate."""
+    """A candidate of which each machine sees what the anchor keeps at that share of its rate.
 
-    def ladder(share: float) -> Candidate:
+    The second detector, where there is one, never sees more than 0.84.
+    """
+
+    def ladder(share: float, lost: float = 0.0) -> Candidate:
         candidate = Candidate(settings=SETTINGS)
         for rung in range(7):
-            losses = np.full(20, 0.01 * 1.9**rung) * np.linspace(0.9, 1.1, 20)
+            losses = np.full(20, lost + 0.01 * 1.9**rung) * np.linspace(0.9, 1.1, 20)
             kbps = 400 * share * 0.75**rung
             candidate.measurements[20.0 + 3 * rung] = measurement(kbps, losses.tolist())
         return candidate
@@ -263,7 +270,7 @@ def verified(
         expected=own.curve,
         ladder=own,
         real=Candidate(settings=SETTINGS) if real_rate is None else ladder(real_rate),
-        second=Candidate(settings=SETTINGS),
+        second=Candidate(settings=SETTINGS) if second_rate is None else ladder(second_rate, 0.15),
     )
 
 
@@ -281,7 +288,7 @@ def test_both_must_save(
     anchor = verified("anchor", measurement, 1.0, None if real_rate is None else 1.0)
     options = verified("options", measurement, rate, real_rate)
 
-    contender = contender_of(asked, anchor, options, [options])
+    contender = contender_of(asked, anchor, options, [options], block_frames=2)
     found = judge(asked, anchor, [options], [contender])
 
     assert (found.winner is options) == is_recommended
@@ -296,6 +303,56 @@ def test_both_must_save(
     assert bool(told) == is_real_to_blame
     assert found.real_change is not None
     assert (found.real_change.percent == 0) == (not is_recommended)
+
+
+@pytest.mark.parametrize(("metric", "is_clamped"), [("objects", False), ("detector", True)])
+def test_a_second_detector_is_read_on_its_own_scale_where_a_metric_steers(
+    asked: TuneRequest, measurement: MakeMeasurement, metric: MetricName, is_clamped: bool
+) -> None:
+    """A detector that steers has the same scale; a learned metric's target is nothing to it."""
+    machine = dataclasses.replace(asked.machine, asked_metric=metric)
+    anchor = verified("anchor", measurement, 1.0, None, 1.0)
+    options = verified("options", measurement, 0.8, None, 0.9)
+
+    contender = contender_of(
+        dataclasses.replace(asked, machine=machine), anchor, options, [options], block_frames=2
+    )
+
+    assert contender.second_change is not None
+    assert contender.second_change.is_clamped == is_clamped
+    assert contender.second_change.percent == pytest.approx(-10, abs=0.5)
+    assert (contender.second_change.low_percent is None) == is_clamped
+
+
+@pytest.mark.parametrize(("shares", "word"), [(0.9, "saves"), (0.02, "share too little quality")])
+def test_what_has_no_bd_rate_is_not_recommended(
+    asked: TuneRequest, measurement: MakeMeasurement, shares: float, word: str
+) -> None:
+    """The contender's rates are a tenth, but its curve shares next to nothing of the anchor's."""
+
+    def candidate(role: Role, rate: float, lost: float) -> Verified:
+        ladder = Candidate(
+            settings=SETTINGS,
+            measurements={
+                20.0 + 3 * rung: measurement(rate * 0.75**rung, [0.02 + lost + 0.05 * rung] * 20)
+                for rung in range(7)
+            },
+        )
+        nobody = Candidate(settings=SETTINGS)
+        return Verified(
+            role=role, crf=29.0, expected=ladder.curve, ladder=ladder, real=nobody, second=nobody
+        )
+
+    request = dataclasses.replace(asked, aim=TargetQuality(quality=0.682))
+    anchor = candidate("anchor", 400, 0)
+    options = candidate("options", 40, 0.3 * (1 - shares))
+
+    contender = contender_of(request, anchor, options, [options], block_frames=2)
+    found = judge(request, anchor, [options], [contender])
+
+    assert contender.change.percent < 0
+    assert (found.winner is options) == (word == "saves")
+    assert (word in " ".join(found.notes)) == (word != "saves")
 
 
 @pytest.mark.parametrize(
@@ -327,7 +384,7 @@ def test_machines_that_do_not_go_together_are_misuse(
         (
             MachineChoice(asked_metric="general", detector="y.pt"),
             {"annotations": Path("a.json")},
-            "annotations are for metric detector, got metric general",
+            "annotations are for metric detector or plate-reader, got metric general",
         ),
         (
             MachineChoice(asked_metric="objects"),

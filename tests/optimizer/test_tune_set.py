@@ -104,6 +104,13 @@ def test_what_is_recommended_gains_on_the_median_of_unseen_frames(
     assert found.keeps_defaults == (found.comparison.bd_rate_percent >= 0)
     assert (found.settings["options"] == {}) == found.keeps_defaults
     assert found.real_comparison is None
+    # One rule: what stands at a clip is what the median is made of.
+    for one, of_clip in zip(found.clips, found.comparison.clips, strict=True):
+        assert (one.change.bd_rate, one.change.bd_rate_interval_percent) == (
+            of_clip.result,
+            of_clip.interval_percent,
+        )
+    assert found.num_not_saving == sum(percent >= 0 for percent in of_clips)
 
 
 def test_a_gap_beyond_the_tolerance_is_exit_code_3(
@@ -190,6 +197,7 @@ def test_the_command_line_takes_several_clips(
         ({"annotations": Path("a.json")}, "annotations is for one clip, got 3 clips"),
         ({"regions": "detector"}, "regions is for one clip"),
         ({"second_detector": "y.pt"}, "second_detector is for one clip"),
+        ({"fixed_options": {"roi": 1}}, "roi is for one clip"),
     ],
 )
 def test_what_is_for_one_clip_is_misuse(

@@ -147,6 +147,75 @@ def test_frames_stand_in_order_of_time(tmp_path: Path) -> None:
     assert read_curves(path)[""].qualities[0].tolist() == [0, 2, 10, 11]
 
 
+@pytest.fixture
+def contestants(tmp_path: Path) -> Path:
+    """Curves of two encoders on one clip, as ``ratesight compare`` writes them."""
+    rows = [
+        f"street,{name},{rate * scale},{quality}"
+        for name, scale in (("x264", 1), ("x265", 0.9))
+        for rate, quality in zip(RATES, QUALITIES, strict=True)
+    ]
+    return write(tmp_path / "curves.csv", "\n".join(["clip,contestant,rate,quality", *rows]))
+
+
+def test_several_contestants_are_never_one_curve(contestants: Path) -> None:
+    done = CliRunner().invoke(app, ["bdrate", str(contestants), str(contestants)])
+
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert "curves must be of one contestant" in done.stderr
+    assert f"{contestants} has x264, x265; choose one with --anchor-contestant" in done.stderr
+
+
+def test_contestants_of_one_file_are_compared(contestants: Path, anchor: Path) -> None:
+    words = ["bdrate", str(contestants), str(contestants)]
+    chosen = ["--anchor-contestant", "x264", "--test-contestant"]
+
+    done = CliRunner().invoke(app, [*words, *chosen, "x265"])
+    missing = CliRunner().invoke(app, [*words, *chosen, "x266"])
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("street: -10.00 %")
+    assert "contestant must be one of x264, x265, as in " in missing.stderr
+    assert "got 'x266'" in missing.stderr
+    with pytest.raises(CurveError, match="column contestant"):
+        read_curves(anchor, "x264")
+
+
+def test_one_contestant_needs_no_choice(contestants: Path) -> None:
+    lines = contestants.read_text().splitlines()
+    write(contestants, "\n".join(line for line in lines if "x265" not in line))
+
+    assert read_curves(contestants).keys() == {"street"}
+
+
+@pytest.mark.parametrize("num_frames", [3, 4])
+def test_fewer_than_four_frames_have_no_interval(num_frames: int) -> None:
+    frames = np.repeat(QUALITIES[:, None], num_frames, axis=1)
+    one, other = FrameQualities(RATES, frames), FrameQualities(RATES * 0.9, frames)
+
+    found = compare({"": one}, {"": other}, Rules())
+
+    assert (found.interval_percent is not None) == (num_frames == 4)
+
+
+def test_a_clip_may_have_blocks_of_its_own() -> None:
+    rng = np.random.default_rng(1)
+    frames = QUALITIES[:, None] + np.repeat(rng.normal(0, 0.02, (4, 20)), 10, axis=1)
+    others = QUALITIES[:, None] + np.repeat(rng.normal(0, 0.02, (4, 20)), 10, axis=1)
+
+    def width(block_frames: int | None) -> float:
+        found = compare(
+            {"": FrameQualities(RATES, frames, block_frames=block_frames)},
+            {"": FrameQualities(RATES, others, block_frames=block_frames)},
+            Rules(),
+        )
+        assert found.interval_percent is not None
+        return found.interval_percent[1] - found.interval_percent[0]
+
+    assert width(10) > 1.5 * width(None)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from ratesight.codecs.source import Source
 from ratesight.optimizer.aim import Aim, TargetQuality, TargetRate
 from ratesight.optimizer.curves.curve import RdPoint, fit_curve
-from ratesight.optimizer.curves.interval import RateChange, rate_change
-from ratesight.optimizer.measuring.bench import Measurement
+from ratesight.optimizer.curves.interval import RateChange, block_frames, rate_change
+from ratesight.optimizer.measuring.bench import Bench, Measurement
+from ratesight.optimizer.search.verification import saves
 
 MakeMeasurement = Callable[..., Measurement]
 Ladder = dict[float, Measurement]
@@ -158,10 +162,10 @@ def test_nothing_lies_below_the_highest_crf(ladder: MakeLadder) -> None:
 def test_draws_without_an_object_are_left_out(
     ladder: MakeLadder, measurement: MakeMeasurement
 ) -> None:
-    # One frame in forty has an object: a third of the draws have none.
+    # Four frames in forty have an object, in a row: some of the draws have none.
     def lonely(measurements: Ladder) -> Ladder:
         weights = np.zeros(NUM_FRAMES)
-        weights[7] = 0.8
+        weights[7:11] = 0.8
         return {
             crf: measurement(one.rate_kbps, one.scores.frame_losses, weights)
             for crf, one in measurements.items()
@@ -173,10 +177,14 @@ def test_draws_without_an_object_are_left_out(
     assert found.high_percent == pytest.approx(-20)
 
 
-def test_one_frame_is_enough(ladder: MakeLadder, measurement: MakeMeasurement) -> None:
+@pytest.mark.parametrize("num_with_objects", [1, 3, 4])
+def test_fewer_than_four_frames_have_no_interval(
+    ladder: MakeLadder, measurement: MakeMeasurement, num_with_objects: int
+) -> None:
+    weights = [1.0] * num_with_objects + [0.0] * (NUM_FRAMES - num_with_objects)
     anchor, test = (
         {
-            crf: measurement(one.rate_kbps, one.scores.frame_losses[:1])
+            crf: measurement(one.rate_kbps, one.scores.frame_losses, weights)
             for crf, one in ladder(0, ratio=ratio).items()
         }
         for ratio in (1, 0.8)
@@ -184,8 +192,60 @@ def test_one_frame_is_enough(ladder: MakeLadder, measurement: MakeMeasurement) -
 
     found = change(anchor, test, TargetRate(rate_kbps=500))
 
-    assert found.low_percent == pytest.approx(-20)
-    assert found.high_percent == pytest.approx(-20)
+    assert found.percent == pytest.approx(-20)
+    assert found.bd_rate is not None
+    has_interval = num_with_objects == 4
+    assert (found.low_percent is not None, found.high_percent is not None) == (has_interval,) * 2
+    assert (found.bd_rate_interval_percent is not None) == has_interval
+
+
+@pytest.mark.parametrize(("overlap", "has_number"), [(0.04, False), (0.3, True)])
+def test_curves_that_share_too_little_have_no_bd_rate(
+    measurement: MakeMeasurement, overlap: float, has_number: bool
+) -> None:
+    """The same floor as in a comparison: what is shared must be a quarter of the anchor's range."""
+
+    def make(rate: float, shift: float) -> Ladder:
+        return {
+            crf: measurement(rate * 0.8**rung, [0.02 + shift + 0.1 * rung] * NUM_FRAMES)
+            for rung, crf in enumerate(CRFS)
+        }
+
+    anchor, test = make(1000, 0), make(100, 0.3 * (1 - overlap))
+
+    found = change(anchor, test, TargetQuality(quality=0.69))
+
+    assert found.percent < 0
+    assert (found.bd_rate is not None) == has_number
+    assert (found.bd_rate_interval_percent is not None) == has_number
+    assert saves(found, TargetQuality(quality=0.69)) == has_number
+
+
+@pytest.mark.parametrize(
+    ("frames", "frame_rate", "expected"),
+    [
+        (range(0, 60, 3), 30, 20),  # ten a second
+        ([at for at in range(0, 60, 3) if at % 6 != 0], 30, 10),  # half of them left to the search
+        (range(20), 2, 4),  # a clip that has fewer frames a second than are asked for
+        ([5], 30, 1),
+    ],
+)
+def test_a_block_is_two_seconds_as_the_frames_lie(
+    phone: Source, frames: Sequence[int], frame_rate: int, expected: int
+) -> None:
+    source = replace(phone, frame_rate=Fraction(frame_rate))
+    bench = Bench(
+        source=source,
+        segments=source.whole,
+        frames=tuple(frames),
+        positions=tuple(frames),
+        machine=None,  # type: ignore[arg-type]  # nothing is looked at
+        references=(),
+        regions=None,
+        key={},
+    )
+
+    assert block_frames(bench) == expected
 
 
 def test_neighbours_that_show_the_same_are_drawn_together(measurement: MakeMeasurement) -> None:

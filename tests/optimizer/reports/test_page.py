@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.measuring.store import open_store
 from ratesight.optimizer.reports.files import read_picture, write_report
+from ratesight.optimizer.reports.page import tune_html
 from ratesight.optimizer.reports.record import (
     Record,
     SummaryRecord,
@@ -126,6 +127,30 @@ def test_the_store_keeps_a_record_of_each_run(records: list[Record], tuned: Tune
     assert [one.kind for one in records] == ["tune", "compare"]
     assert len(tuned.trials) == NUM_TRIALS
     assert len(tuned.look.tracks) == (1 if tuned.recommendation.keeps_defaults else 3)
+
+
+@pytest.mark.parametrize(
+    ("high", "bd_high", "said"),
+    [(-1.0, -1.0, []), (0.0, -1.0, ["saving"]), (None, 2.0, ["saving", "BD-rate"])],
+)
+def test_a_saving_that_may_be_chance_is_said(
+    tuned: TuneRecord, high: float | None, bd_high: float, said: list[str]
+) -> None:
+    found = replace(
+        tuned.recommendation,
+        winner_curve=tuned.recommendation.anchor_curve[1:],
+        rate_change_percent=-7.0,
+        rate_change_interval_percent=(-15.0, high),
+        bd_rate_percent=-6.0,
+        bd_rate_interval_percent=(-12.0, bd_high),
+        bd_rate_qualities=(0.8, 0.95),
+    )
+
+    page = tune_html(replace(tuned, recommendation=found), {})
+
+    for what in ("saving", "BD-rate"):
+        line = f"the interval of the {what} does not end below 0: it may be chance"
+        assert (line in page) == (what in said)
 
 
 @pytest.mark.parametrize("command", ["tune", "compare"])

@@ -9,13 +9,16 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from ratesight.optimizer.curves.bd_rate import BdRate
+from ratesight.optimizer.curves.interval import RateChange
 from ratesight.optimizer.errors import OutputError
-from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.recommendation import PerShot, Recommendation
 from ratesight.optimizer.reports.pictures import (
     bd_rate_text,
     draw_curves,
     headline,
     rate_change_text,
+    shot_lines,
 )
 
 MakeRecommendation = Callable[..., Recommendation]
@@ -74,8 +77,9 @@ def test_a_place_that_cannot_be_written_is_named(
     [
         ((-25.25, -11.04), "-18.5 % (-25.2 to -11.0)"),
         ((None, -11.0), "-18.5 % (below to -11.0)"),
-        ((-25.0, None), "-18.5 % (-25.0 to above)"),
-        ((None, None), "-18.5 %"),
+        ((-25.0, None), "-18.5 % (-25.0 to above, may be chance)"),
+        ((-25.0, 0.0), "-18.5 % (-25.0 to +0.0, may be chance)"),
+        ((None, None), "-18.5 % (may be chance)"),
     ],
 )
 def test_a_rate_change_comes_with_its_interval(
@@ -105,6 +109,10 @@ def test_the_headline_says_at_what(recommendation: MakeRecommendation) -> None:
         ({}, "-17.0 % (-21.0 to -12.5) BD-rate over task quality 0.800 to 0.960"),
         ({"bd_rate_interval_percent": None}, "-17.0 % BD-rate over task quality 0.800 to 0.960"),
         (
+            {"bd_rate_interval_percent": (-35.0, 1.5)},
+            "-17.0 % (-35.0 to +1.5, may be chance) BD-rate over task quality 0.800 to 0.960",
+        ),
+        (
             {
                 "bd_rate_percent": None,
                 "bd_rate_interval_percent": None,
@@ -115,6 +123,41 @@ def test_the_headline_says_at_what(recommendation: MakeRecommendation) -> None:
     ],
 )
 def test_the_bd_rate_comes_with_its_qualities(
-    recommendation: MakeRecommendation, fields: dict[str, None], text: str | None
+    recommendation: MakeRecommendation,
+    fields: dict[str, tuple[float, float] | None],
+    text: str | None,
 ) -> None:
     assert bd_rate_text(recommendation(**fields)) == text
+
+
+@pytest.mark.parametrize(("high", "said"), [(-1.0, "-1.0)"), (0.5, "+0.5, may be chance)")])
+def test_a_saving_of_shots_may_be_chance(high: float, said: str) -> None:
+    change = RateChange(
+        percent=-7.3,
+        rate_kbps=92.7,
+        anchor_rate_kbps=100.0,
+        low_percent=-15.2,
+        high_percent=high,
+        is_clamped=False,
+        bd_rate=BdRate(percent=-6.0, overlap=1.0, low_quality=0.8, high_quality=0.95),
+        bd_rate_interval_percent=(-12.0, high),
+    )
+    found = PerShot(
+        shots=(),
+        is_recommended=True,
+        rate_kbps=92.7,
+        quality=0.9,
+        change=change,
+        real_change=None,
+        second_change=change,
+        curve=(),
+        real_curve=(),
+        second_curve=(),
+        ffmpeg_commands=None,
+    )
+
+    first, _, second = shot_lines(found)
+
+    assert first.endswith(f"against one CRF, BD-rate -6.0 % (-12.0 to {said}")
+    assert f"-7.3 % (-15.2 to {said} rate at the target" in first
+    assert second == f"second detector: BD-rate -6.0 % (-12.0 to {said}"

@@ -111,6 +111,16 @@ def test_savings_and_losses_are_counted() -> None:
     found = compare_fixed(FixedChoice(contestant="x264", crf=25), {"codec": "x264"}, titles)
     assert found.median_percent == pytest.approx(-20)
     assert found.quartiles_percent == (pytest.approx(-35), pytest.approx(-5))
-    assert found.interval_percent == (pytest.approx(-50), pytest.approx(10))
+    assert found.interval_percent is None  # of three titles
     assert found.total_percent == pytest.approx((350 / 400 - 1) * 100)
     assert (found.num_worse, found.num_short, found.num_own_short) == (1, 1, 0)
+
+
+def test_six_titles_give_the_median_an_interval() -> None:
+    titles = [title(str(at), 100, 40 + 10 * at) for at in range(6)]
+    choice = FixedChoice(contestant="x264", crf=25)
+
+    assert compare_fixed(choice, {}, titles[:5]).interval_percent is None
+    interval = compare_fixed(choice, {}, titles).interval_percent
+    assert interval is not None
+    assert -60 <= interval[0] < -35 < interval[1] <= -10

@@ -1,0 +1,41 @@
+"""Bootstrap over frames and over clips, and from how many of them on it says something."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# Fewer make too few different resamples: the interval would be a point, or nearly so.
+FEWEST_FRAMES = 4
+# The median of five clips lies outside of all their values with a probability of 2 / 2^5 = 6 %.
+LEAST_CLIPS = 6
+NUM_RESAMPLES = 2000
+
+
+def circular_blocks(
+    num_frames: int, block_frames: int, num_resamples: int, rng: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """Returns (resamples, frames) indices, drawn in circular blocks of a quarter at most.
+
+    Source: Politis and Romano, "A circular block-resampling procedure for stationary data", 1992.
+    """
+    block = min(max(1, block_frames), max(1, num_frames // 4))
+    starts = rng.integers(0, num_frames, (num_resamples, -(-num_frames // block)))
+    drawn = (starts[:, :, None] + np.arange(block)).reshape(num_resamples, -1)
+    picked: npt.NDArray[np.intp] = drawn[:, :num_frames] % num_frames
+    return picked
+
+
+def median_interval(values: Floats, rng: np.random.Generator) -> tuple[float, float] | None:
+    """Returns the 95 % interval of a median over clips; None of fewer than six."""
+    if len(values) < LEAST_CLIPS:
+        return None
+    return ends(np.median(rng.choice(values, (NUM_RESAMPLES, len(values))), axis=1))
+
+
+def ends(resampled: Floats) -> tuple[float, float]:
+    """Returns the ends of the 95 % interval of what resamples gave."""
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return float(low), float(high)
