@@ -177,8 +177,8 @@ class PerShot:
             machine of the search, the real one and the second detector.
         curve, real_curve, second_curve: Of plans around this one; a point's CRF is the mean over
             the frames of shots that have objects.
-        ffmpeg_commands: That make the same: one a shot, then two that join their files. None where
-            the clip's frames are unevenly spaced, which FFmpeg's joining would even.
+        ffmpeg_commands: That encode what the run saw: one a shot, then two that join their files.
+            None where the clip's frames are unevenly spaced, which FFmpeg's joining would even.
     """
 
     shots: tuple[ShotUsed, ...]
@@ -216,7 +216,7 @@ class Recommendation:
         rate_change_interval_percent: 95 % bootstrap interval over frames; an end is None where
             the curve measured does not reach it.
         bd_rate_percent: Mean rate change over all qualities that the verified curves share: less
-            noisy than the change at one quality. None where they share none.
+            noisy than the change at one quality. None where they share too little.
         bd_rate_interval_percent: Its 95 % bootstrap interval over frames.
         bd_rate_qualities: Lowest and highest quality of that.
         target_quality: What is kept at the lowest rate; on the scale of the real machine where
@@ -239,9 +239,9 @@ class Recommendation:
         seconds: Where the time went, in seconds of one job; ``wall`` in seconds of the clock.
         notes: What a reader should know, in sentences.
         regions: Where the regions of the settings come from; None where they have none.
-        ffmpeg_command: That makes the same encode; None with regions, which FFmpeg's command line
-            cannot move: then ``ratesight encode`` does. None also with shots: ``per_shot`` has
-            their commands.
+        ffmpeg_command: That encodes the whole clip like this, also where the run saw its beginning
+            only; None with regions, which FFmpeg's command line cannot move: then ``ratesight
+            encode`` does. None also with shots: ``per_shot`` has their commands.
         shots: The CRF of each shot, where that is recommended over the one CRF of the settings.
         per_shot: What a CRF for each shot saves, recommended or not; None where it was not tried.
     """

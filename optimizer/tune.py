@@ -39,6 +39,7 @@ from .search.search import (
     search,
     search_regions,
 )
+from .search.speed import fast_enough, verified_entrant
 from .search.study import Study, open_study
 from .search.study_storage import StudyStorage, open_storage
 from .search.verification import Verification, verify
@@ -147,6 +148,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             )
             yield SearchFinished(part="regions", importances=importances(study.live))
         verification = yield from verify(request, results, benches, measurer)
+        verification = fast_enough(request, verification)
         if request.regions is not None and not can_offset_qp(request.codec):
             notes.append(
                 f"{encoder_version(request.codec)} takes no regions here: only the background "
@@ -154,7 +156,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             )
         verification.notes += notes
         if verification.winner is verification.anchor:
-            check_defaults_speed(request, results[0].anchor)
+            check_defaults_speed(request, verified_entrant(verification.anchor))
         else:
             remember_winner(store, bench, features, verification.winner.ladder.settings)
         per_shot = None

@@ -68,6 +68,7 @@ def recommend(
     if searched.real_anchor.measurements and not isinstance(aim, TargetRate):
         metric_target = aim.quality
     overall = change.bd_rate
+    has_shots = per_shot is not None and per_shot.is_recommended
     return Recommendation(
         codec=request.codec,
         preset=settings.preset,
@@ -102,10 +103,14 @@ def recommend(
         num_encodes=measurer.spent.num_encodes,
         num_from_store=measurer.spent.num_from_store,
         seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
-        notes=(*bench.source.notes, *verification.notes),
+        notes=(
+            *bench.source.notes,
+            *verification.notes,
+            *_cut_notes(request, bench.source, has_shots=has_shots),
+        ),
         regions=regions_used(request, settings, machines.finder.weights_sha256),
         ffmpeg_command=None
-        if settings.regions is not None or (per_shot is not None and per_shot.is_recommended)
+        if settings.regions is not None or has_shots
         else ffmpeg_command(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
         ),
@@ -113,6 +118,24 @@ def recommend(
         shots=None if per_shot is None else per_shot.recommended,
         per_shot=per_shot,
     )
+
+
+def _cut_notes(request: TuneRequest, source: Source, *, has_shots: bool) -> list[str]:
+    """Returns what the printed commands encode, where the run saw the beginning of the clip only.
+
+    Whoever tunes on a cut wants to encode all of it; a plan of shots knows the cut alone.
+    """
+    # As load_source cuts: a shorter clip is whole.
+    if request.max_seconds is None or source.num_frames < request.max_seconds * source.frame_rate:
+        return []
+    if has_shots:
+        commands = (
+            "the CRF of each shot and shots.sh are for these only; 'ratesight encode' with "
+            "--one-crf encodes the whole clip"
+        )
+    else:
+        commands = "the printed command encodes the whole clip"
+    return [f"max_seconds cut the clip to its first {source.num_frames} frames: {commands}."]
 
 
 def _seconds(

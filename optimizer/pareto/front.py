@@ -35,7 +35,7 @@ from ..search.clip_benches import ClipBenches
 from ..search.scale import measure_scale
 from ..search.study import Sampler
 from ..search.study_storage import open_storage
-from .study import ParetoProposal, ParetoStudy, Point, open_pareto_study
+from .study import ParetoProposal, ParetoStudy, Point, check_sampler, open_pareto_study
 
 # Members of the front that are verified, spread over it.
 _MOST_VERIFIED = 12
@@ -126,7 +126,8 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
 
     Raises:
         RequestError: What is asked does not go with a front.
-        UnreachableError: Nothing that was tried is of use.
+        UnreachableError: Nothing that was tried is of use, or nothing of it is verified to be as
+            fast as was asked for.
         The others as of ``tune_events``.
     """
     _check(request)
@@ -199,12 +200,22 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             for trial, member in zip(looked_at, verified, strict=True)
             if trial.settings in defaults
         ]
+        fast = [
+            one
+            for one in verified[: len(front)]
+            if request.min_fps is None or one.verified.encode_fps >= request.min_fps
+        ]
+        if not fast:
+            raise UnreachableError(
+                f"min_fps {request.min_fps:g} is out of reach: none of the {len(front)} settings "
+                f"that seemed that fast was when it was verified; ask for less"
+            )
         yield ParetoFront(
             codec=request.codec,
             low_quality=request.aim.low,
             metric_low_quality=None if scale is None else low_quality,
             min_fps=request.min_fps,
-            front=_marked(verified[: len(front)]),
+            front=_marked(fast),
             defaults=tuple(sorted(of_defaults, key=lambda one: one.verified.rate_kbps)),
             trials=tuple(trials),
             machines=machines_used(request, machines, benches),
@@ -222,9 +233,11 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
 def _check(request: TuneRequest) -> None:
     if not isinstance(request.aim, QualityRange):
         raise RequestError("a Pareto front needs a quality_range, whose lower end is of use")
+    check_sampler(request.sampler or _SAMPLER)
     for name, given in (
         ("annotations", request.annotations),
         ("regions", request.regions),
+        ("roi", request.anchor_settings.regions),
         ("second_detector", request.second_detector),
         ("per_shot", request.per_shot or None),
     ):

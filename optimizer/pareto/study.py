@@ -101,6 +101,18 @@ class ParetoStudy:
         self.storage.keep(self.live, self.kept, finished)
 
 
+def check_sampler(sampler: Sampler) -> None:
+    """Refuses a sampler that cannot search for a front.
+
+    Raises:
+        RequestError: It knows one objective only.
+    """
+    if sampler in ("additive", "cmaes"):
+        raise RequestError(
+            f"sampler {sampler} knows one objective only; choose tpe, nsga2, gp or random"
+        )
+
+
 def open_pareto_study(
     encoder: Encoder,
     *,
@@ -119,16 +131,12 @@ def open_pareto_study(
     Args:
         default_preset: Presets from the next slower one on are tried, those that are slower yet
             are not: a fleet encodes in real time.
+        sampler: One that knows several objectives.
         ladder: CRFs.
 
     Raises:
-        RequestError: The sampler knows one objective only.
         StoreError: The storage cannot be written, or is damaged.
     """
-    if sampler in ("additive", "cmaes"):
-        raise RequestError(
-            f"sampler {sampler} knows one objective only; choose tpe, nsga2, gp or random"
-        )
     live = optuna.create_study(
         directions=["minimize", "maximize", "minimize"], sampler=make_sampler(sampler, seed)
     )

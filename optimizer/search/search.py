@@ -219,6 +219,9 @@ def _finish(
 def check_defaults_speed(request: TuneRequest, anchor: Entrant) -> None:
     """Refuses to recommend defaults that are too slow.
 
+    Args:
+        anchor: Of fresh encodes, where there are any.
+
     Raises:
         UnreachableError: They are slower than asked for.
     """

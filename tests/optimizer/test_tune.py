@@ -32,6 +32,7 @@ from ratesight.optimizer.events import (
     VerificationStarted,
 )
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.store import open_store
 from ratesight.optimizer.recommendation import Recommendation, settings_from_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
@@ -422,6 +423,34 @@ def test_defaults_slower_than_asked_for_are_not_recommended(request_on: MakeRequ
         match=r"min_fps 1e\+06 is out of reach: .* the defaults of x264 medium encode \d+ frames",
     ):
         list(tune_events(request_on("speed", min_fps=1e6, num_trials=2)))
+
+
+def test_speeds_of_the_store_do_not_make_a_recommendation(
+    events: list[TuneEvent], request_on: MakeRequest, folder: Path
+) -> None:
+    # As if a machine a million times faster had searched.
+    with open_store(folder / "first.sqlite") as first, open_store(folder / "fast.sqlite") as fast:
+        for key, value in first.of_kind("measurement"):
+            assert isinstance(value, dict)
+            assert isinstance(value["encode_seconds"], float)
+            fast.put(key, {**value, "encode_seconds": value["encode_seconds"] / 1e6})
+
+    with pytest.raises(UnreachableError, match=r"min_fps 1e\+06 is out of reach: .* encode \d+ "):
+        list(tune_events(request_on("fast", min_fps=1e6)))
+
+
+def test_the_command_is_said_to_encode_more_than_the_run_saw(
+    events: list[TuneEvent], request_on: MakeRequest
+) -> None:
+    recommendation = outcome(events)
+
+    assert recommendation.ffmpeg_command is not None
+    assert "-frames:v" not in recommendation.ffmpeg_command
+    (note,) = (one for one in recommendation.notes if "max_seconds" in one)
+    assert note == (
+        "max_seconds cut the clip to its first 15 frames: the printed command encodes the whole "
+        "clip."
+    )
 
 
 def test_tune_is_one_call(clips: Path, weights: Path, folder: Path) -> None:

@@ -17,6 +17,7 @@ from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError, UnreachableError
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.store import open_store
 from ratesight.optimizer.pareto.front import (
     ParetoEvent,
     ParetoFront,
@@ -142,11 +143,28 @@ def test_a_floor_on_speed_that_nothing_reaches_is_one_line(asked: TuneRequest) -
         list(pareto_events(dataclasses.replace(asked, min_fps=1e6)))
 
 
+def test_speeds_of_the_store_put_nothing_on_the_front(
+    asked: TuneRequest, front: ParetoFront, tmp_path: Path
+) -> None:
+    # As if a machine a million times faster had searched.
+    path = tmp_path / "store.sqlite"
+    with open_store(asked.store) as store, open_store(path) as fast:
+        for key, value in store.of_kind("measurement"):
+            assert isinstance(value, dict)
+            assert isinstance(value["encode_seconds"], float)
+            fast.put(key, {**value, "encode_seconds": value["encode_seconds"] / 1e6})
+    request = dataclasses.replace(asked, store=path, min_fps=1e6, num_trials=3)
+
+    with pytest.raises(UnreachableError, match=r"min_fps 1e\+06 is out of reach: none of the \d"):
+        list(pareto_events(request))
+
+
 @pytest.mark.parametrize(
     ("fields", "rule"),
     [
         ({"aim": TargetQuality(quality=0.9)}, "a Pareto front needs a quality_range"),
         ({"regions": "detector"}, "regions does not go with aim pareto"),
+        ({"fixed_options": {"roi": 1}}, "roi does not go with aim pareto; leave it out"),
         ({"sampler": "cmaes"}, "cmaes knows one objective only"),
         ({"sampler": "additive"}, "additive knows one objective only; choose tpe"),
     ],
@@ -154,7 +172,9 @@ def test_a_floor_on_speed_that_nothing_reaches_is_one_line(asked: TuneRequest) -
 def test_what_does_not_go_with_a_front_is_misuse(
     asked: TuneRequest, fields: dict[str, object], rule: str
 ) -> None:
-    request = dataclasses.replace(asked, **fields)  # type: ignore[arg-type]  # some of its fields
+    # Before any clip is opened.
+    given = {"clip": Path("missing.mp4"), **fields}
+    request = dataclasses.replace(asked, **given)  # type: ignore[arg-type]  # some of its fields
 
     with pytest.raises(RequestError, match=rule):
         list(pareto_events(request))
@@ -193,8 +213,8 @@ def test_the_command_writes_files_that_encode_takes(
     asked: TuneRequest, front: ParetoFront, tmp_path: Path
 ) -> None:
     words = [
-        "tune", asked.clip, "--aim", "pareto", "--quality-range", 0.3, 0.9, "--target-quality", 0.6,
-        "--detector", asked.machine.detector, "--image-size", 192, "--preset", "veryfast",
+        "tune", asked.clip, "--aim", "pareto", "--quality-range", 0.3, 0.9, "--detector",
+        asked.machine.detector, "--image-size", 192, "--preset", "veryfast",
         "--trials", NUM_TRIALS, "--max-seconds", 0.5, "--frames-per-second", 10, "--jobs", 2,
         "--store", asked.store, "--out", tmp_path,
     ]  # fmt: skip

@@ -1,0 +1,48 @@
+"""How the texts of options are read."""
+
+from __future__ import annotations
+
+import pytest
+from ratesight.optimizer.aim import Aim, QualityRange, TargetQuality, TargetRate
+from ratesight.optimizer.commands.options import AimName, parse_aim
+from ratesight.optimizer.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "aim"),
+    [
+        (None, (0.9, None, None), TargetQuality(quality=0.9)),
+        (AimName.RATE, (0.9, None, None), TargetQuality(quality=0.9)),
+        (AimName.QUALITY, (None, 300.0, None), TargetRate(rate_kbps=300)),
+        (AimName.BD_RATE, (0.9, None, None), QualityRange(quality=0.9)),
+        (AimName.PARETO, (None, None, None), QualityRange()),
+        (AimName.PARETO, (None, None, (0.5, 0.9)), QualityRange(low=0.5, high=0.9, quality=0.9)),
+    ],
+)
+def test_targets_make_the_aim(
+    name: AimName | None,
+    targets: tuple[float | None, float | None, tuple[float, float] | None],
+    aim: Aim,
+) -> None:
+    assert parse_aim(name, *targets) == aim
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "rule"),
+    [
+        (AimName.QUALITY, (0.9, None, None), "aim quality needs a target_rate"),
+        (AimName.RATE, (None, 300.0, None), "aim rate does not go with these targets"),
+        (AimName.RATE, (None, None, (0.5, 0.9)), "aim rate does not go with these targets"),
+        (AimName.BD_RATE, (None, 300.0, None), "aim bd-rate does not go with these targets"),
+        (AimName.PARETO, (None, 300.0, None), "aim pareto does not go with these targets"),
+        (AimName.PARETO, (0.9, None, None), "no target_quality, got 0.9; .* of quality_range"),
+        (AimName.PARETO, (0.9, None, (0.5, 0.9)), "no target_quality, got 0.9; .* quality_range"),
+    ],
+)
+def test_targets_that_do_not_go_with_the_aim_are_refused(
+    name: AimName,
+    targets: tuple[float | None, float | None, tuple[float, float] | None],
+    rule: str,
+) -> None:
+    with pytest.raises(RequestError, match=rule):
+        parse_aim(name, *targets)
