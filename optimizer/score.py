@@ -84,6 +84,7 @@ def score(
         plate_detector: Finds those of plates: as ``detector``.
         image_size: Longest side that detectors see.
         regions: Those of all learned metrics instead, for every frame: a JSON file, or ClipRegions.
+            Finders beside them are for real machines only.
         min_score: A detection on the reference is a region from this score on.
         frames_per_second: That machines look at.
         frame_rate: Overrides that of both files; of arrays, 1 where None.
@@ -93,7 +94,7 @@ def score(
         progress: Called with what is being done and the number of frames done.
 
     Raises:
-        RequestError: A metric is unknown, or a number is out of range.
+        RequestError: A metric is unknown, a number is out of range, or a file has no use.
         ClipError: A clip cannot be read, or the two cannot be paired frame by frame.
         RegionError: The regions are malformed, or for another clip.
         WeightsError: A model cannot be loaded.
@@ -110,6 +111,12 @@ def score(
     ):
         if given is not None and not set(of) & set(names):
             raise RequestError(f"{option} is for {' or '.join(of)}, got metrics {', '.join(names)}")
+        real_of = [name for name in REAL_MACHINES if name in of]
+        if given is not None and regions is not None and not set(real_of) & set(names):
+            raise RequestError(
+                f"{option} with regions is for {' or '.join(real_of)}, got metrics "
+                f"{', '.join(names)}; leave {option} or regions out"
+            )
     finders = Finders(
         detector=None if detector is None else str(detector),
         face_detector=None if face_detector is None else str(face_detector),
@@ -322,8 +329,8 @@ def _check(
             f"metrics must be some of {', '.join(METRICS)}, got {', '.join(names) or 'none'}"
         )
     for what, value in (("frames_per_second", frames_per_second), ("max_seconds", max_seconds)):
-        if value is not None and not value > 0:
-            raise RequestError(f"{what} must be above 0, got {value:g}")
+        if value is not None and not 0 < value < math.inf:
+            raise RequestError(f"{what} must be above 0 and finite, got {value:g}")
     if heat_map and not set(names) & set(LEARNED):
         raise RequestError(
             f"a heat map needs one of the metrics {', '.join(LEARNED)}, got {', '.join(names)}"

@@ -175,7 +175,10 @@ def test_bad_clip_is_one_line(
             "plate_detector is for metric plate-reader or plates, got metric objects",
         ),
         (["--metric", "faces", "--face-embedder", "e.onnx"], "face_embedder needs face_detector"),
-        (["--annotations", "a.json"], "annotations are for metric detector, got metric objects"),
+        (
+            ["--annotations", "a.json"],
+            "annotations are for metric detector or plate-reader, got metric objects",
+        ),
     ],
 )
 def test_misuse_is_one_line(
@@ -386,12 +389,27 @@ def test_score_is_one_json_object_and_a_csv(blank: Path, tmp_path: Path) -> None
     assert (said["reference"], said["num_frames"]) == (str(blank), 10)
     assert said["metrics"]["psnr"] == {
         "value": 100, "p5": 100, "min": 100, "min_frame": 0,
-        "num_frames": 10, "num_frames_looked_at": 10, "num_regions": None,
+        "num_frames": 10, "num_frames_looked_at": 10, "num_regions": None, "regions": None,
     }  # fmt: skip
     lines = rows.read_text().splitlines()
     assert lines[:2] == ["frame,time_seconds,ssim,psnr", "0,0.000000,1.000000,100.000000"]
     assert len(lines) == 11
     assert [path.name for path in rows.parent.iterdir()] == ["frames.csv"]
+
+
+def test_score_tells_of_regions_as_json_and_csv(blank: Path, tmp_path: Path) -> None:
+    given, rows = tmp_path / "given.json", tmp_path / "new" / "regions.csv"
+    frames = [[[8, 8, 40, 48]]] * 10
+    given.write_text(json.dumps({"width": 64, "height": 64, "frames": frames}))
+    arguments = ["--regions", given, "--regions-csv", rows, "--frames-per-second", 1, "--json"]
+    result = run("score", blank, blank, "--metric", "faces", *arguments)
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)["metrics"]["faces"]["regions"]
+    assert said == [{"frame": 5, "box": [8, 8, 40, 48], "class": None, "weight": 1, "value": 1}]
+    assert rows.read_text().splitlines() == [
+        "frame,time_seconds,x0,y0,x1,y1,class,faces",
+        "5,0.500000,8.00,8.00,40.00,48.00,,1.000000",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -403,6 +421,9 @@ def test_score_is_one_json_object_and_a_csv(blank: Path, tmp_path: Path) -> None
         ),
         (["--metric", ","], "got none"),
         (["--metric", "psnr", "--heat-map", "h.png"], "a heat map needs one of the metrics"),
+        (["--metric", "psnr,ssim", "--regions-csv", "r.csv"], "regions_csv needs a metric other"),
+        (["--regions", "r.json", "--detector", "a.pt"], "leave detector or regions out"),
+        (["--max-seconds", "inf"], "max_seconds must be above 0 and finite, got inf"),
         (["--reference-score", "2"], "reference score must be between 0 and 1"),
         (["--frame-rate", "fast"], "frame_rate must be like"),
     ],

@@ -66,6 +66,9 @@ def score(
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each frame's values.")
     ] = None,
+    regions_csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each region's values.")
+    ] = None,
     heat_map: Annotated[
         Path | None,
         typer.Option(
@@ -79,20 +82,27 @@ def score(
     """Score what a clip keeps of its reference, for machines and as a signal."""
     with one_line_errors(debug):
         from ...codecs.limits import parse_limits
+        from ..clip_score import SIGNALS
         from ..errors import RequestError
         from ..score import score as score_clips
 
-        for written in (csv, heat_map):
+        for written in (csv, regions_csv, heat_map):
             if written is not None and written.resolve() in (
                 reference.resolve(),
                 distorted.resolve(),
             ):
                 raise RequestError(f"{written} is one of the clips; write to another file")
+        names = [name for name in metric.split(",") if name]
+        if regions_csv is not None and set(names) <= set(SIGNALS):
+            raise RequestError(
+                f"regions_csv needs a metric other than {', '.join(SIGNALS)}, got "
+                f"{', '.join(names) or 'none'}"
+            )
         _show(
             lambda progress: score_clips(
                 reference,
                 distorted,
-                metrics=[name for name in metric.split(",") if name],
+                metrics=names,
                 detector=detector,
                 face_detector=face_detector,
                 face_embedder=face_embedder,
@@ -110,6 +120,7 @@ def score(
             ),
             (reference, distorted),
             csv=csv,
+            regions_csv=regions_csv,
             heat_map=heat_map,
             json_lines=json_lines,
         )
@@ -120,6 +131,7 @@ def _show(
     clips: tuple[Path, Path],
     *,
     csv: Path | None,
+    regions_csv: Path | None,
     heat_map: Path | None,
     json_lines: bool,
 ) -> None:
@@ -127,9 +139,9 @@ def _show(
     from rich.table import Table
 
     from ..reports.pictures import draw_heat_map
-    from ..reports.score_files import score_json, score_rows, write_frames
+    from ..reports.score_files import score_json, score_rows, write_frames, write_regions
 
-    for written in (csv, heat_map):
+    for written in (csv, regions_csv, heat_map):
         if written is not None:
             make_folder(written.parent)
     console = open_console(stderr=True)
@@ -139,6 +151,8 @@ def _show(
         console.print(f"note: {note}")
     if csv is not None:
         write_frames(found, csv)
+    if regions_csv is not None:
+        write_regions(found, regions_csv)
     if heat_map is not None and found.heat_map is not None:
         draw_heat_map(found.heat_map, heat_map)
     if json_lines:
@@ -151,6 +165,6 @@ def _show(
     for row in score_rows(found):
         table.add_row(*row)
     open_console().print(table)
-    for written in (csv, heat_map):
+    for written in (csv, regions_csv, heat_map):
         if written is not None:
             say(written)

@@ -7,13 +7,13 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..clip_score import Score
+from ..clip_score import MetricScore, Score
 from ..measuring.store import Json
 from .output import write_whole
 
 
 def score_json(score: Score) -> dict[str, Json]:
-    """Returns all but single frames: ``metrics`` by name, and what was compared."""
+    """Returns all but values of frames: ``metrics`` by name, and what was compared."""
     heat_map = score.heat_map
     return {
         "width": score.width,
@@ -29,6 +29,7 @@ def score_json(score: Score) -> dict[str, Json]:
                 "num_frames": len(one.frames),
                 "num_frames_looked_at": one.num_frames_looked_at,
                 "num_regions": one.num_regions,
+                "regions": None if one.num_regions is None else list(_regions_json(one)),
             }
             for one in score.metrics
         },
@@ -37,6 +38,18 @@ def score_json(score: Score) -> dict[str, Json]:
         else {"metric": heat_map.metric, "frame": heat_map.score.frame},
         "notes": list(score.notes),
     }
+
+
+def _regions_json(metric: MetricScore) -> Iterator[dict[str, Json]]:
+    for frame in metric.frames:
+        for region in frame.regions:
+            yield {
+                "frame": frame.frame,
+                "box": list(region.box),
+                "class": region.class_name or None,
+                "weight": region.weight,
+                "value": region.value,
+            }
 
 
 def score_rows(score: Score) -> Iterator[list[str]]:
@@ -64,4 +77,32 @@ def write_frames(score: Score, path: Path) -> None:
     for index in sorted({index for column in columns for index in column}):
         values = [f"{column[index].value:.6f}" if index in column else "" for column in columns]
         rows.writerow([index, f"{float(index / score.frame_rate):.6f}", *values])
+    write_whole(table.getvalue(), path)
+
+
+def write_regions(score: Score, path: Path) -> None:
+    """Writes a CSV row a region: its frame, time, box and class, and each metric of regions.
+
+    A field is empty where nobody named a class, or a metric did not look at the region.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    metrics = [one for one in score.metrics if one.num_regions is not None]
+    found = dict[tuple[int, tuple[float, ...], str], dict[str, float]]()
+    for one in metrics:
+        for frame in one.frames:
+            for region in frame.regions:
+                place = (frame.frame, region.box, region.class_name)
+                found.setdefault(place, {})[one.metric] = region.value
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(
+        ["frame", "time_seconds", "x0", "y0", "x1", "y1", "class", *(one.metric for one in metrics)]
+    )
+    for (index, box, class_name), values in sorted(found.items(), key=lambda row: row[0][0]):
+        sides = [f"{side:.2f}" for side in box]
+        told = [f"{values[one.metric]:.6f}" if one.metric in values else "" for one in metrics]
+        time_seconds = f"{float(index / score.frame_rate):.6f}"
+        rows.writerow([index, time_seconds, *sides, class_name, *told])
     write_whole(table.getvalue(), path)

@@ -15,6 +15,7 @@ from ratesight.codecs.region import ClipRegions, Region
 from ratesight.metrics.errors import NoObjectsError
 from ratesight.optimizer.clip_score import Score
 from ratesight.optimizer.reports.pictures import draw_heat_map
+from ratesight.optimizer.reports.score_files import score_json, write_regions
 from ratesight.optimizer.score import score
 from scipy.stats import spearmanr
 
@@ -143,6 +144,32 @@ def test_given_regions_are_those_scored(pair: tuple[Path, Path], tmp_path: Path)
     assert (only.frame, found.num_frames_looked_at, found.num_regions) == (0, 8, 2)
     assert [one.weight for one in only.regions] == [0.25, 1]
     assert only.regions[1].box == (600, 200, 640, 272)
+
+
+def test_metrics_share_a_row_a_region(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    frame = (Region(x0=0, y0=0, x1=640, y1=272), Region(x0=600, y0=200, x1=640, y1=272))
+    regions = ClipRegions(width=640, height=272, frames=(frame,) * 8)
+    found = score(*pair, metrics=["general", "psnr", "faces"], regions=regions)
+    write_regions(found, tmp_path / "regions.csv")
+    head, *rows = (tmp_path / "regions.csv").read_text().splitlines()
+    assert head == "frame,time_seconds,x0,y0,x1,y1,class,general,faces"
+    assert len(rows) == found["general"].num_regions == 4
+    for index, looked_at in enumerate(found["faces"].frames):
+        for number, region in enumerate(looked_at.regions):
+            general = found["general"].frames[index].regions[number].value
+            box = ",".join(f"{side:.2f}" for side in region.box)
+            told = f"{looked_at.frame},{looked_at.time_seconds:.6f},{box},"
+            assert rows[2 * index + number] == f"{told},{general:.6f},{region.value:.6f}"
+    assert score_json(found)["metrics"]["faces"]["regions"][0]["class"] is None  # type: ignore[index, call-overload]  # JSON
+
+
+def test_a_detector_beside_regions_is_the_real_machine(
+    pair: tuple[Path, Path], weights: Path
+) -> None:
+    regions = ClipRegions(width=640, height=272, frames=((Region(x0=0, y0=0, x1=99, y1=99),),) * 8)
+    found = score(*pair, metrics=["detector", "objects"], detector=weights, regions=regions)
+    assert found["objects"].num_regions == 2
+    assert found["detector"].num_regions not in (None, 2)
 
 
 def test_regions_are_cut_as_the_clip_is(pair: tuple[Path, Path]) -> None:

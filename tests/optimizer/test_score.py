@@ -24,7 +24,12 @@ from ratesight.metrics.objects import ObjectMachine
 from ratesight.optimizer.clip_score import Score
 from ratesight.optimizer.errors import OutputError, RequestError
 from ratesight.optimizer.measuring.region_metric import FoundRegions
-from ratesight.optimizer.reports.score_files import score_json, score_rows, write_frames
+from ratesight.optimizer.reports.score_files import (
+    score_json,
+    score_rows,
+    write_frames,
+    write_regions,
+)
 from ratesight.optimizer.score import frames_looked_at, measure, score
 
 import ratesight
@@ -176,8 +181,14 @@ def test_arrays_of_another_kind_are_refused(pictures: Any, words: str) -> None:
         ({"metrics": ["detector"]}, "metric detector needs a detector: a weights file"),
         ({"metrics": ["face-embedder"]}, "metric face-embedder needs a face_embedder and a"),
         ({"metrics": ["psnr"], "heat_map": True}, "a heat map needs one of .* got psnr"),
-        ({"metrics": ["psnr"], "frames_per_second": 0}, "frames_per_second must be above 0, got 0"),
-        ({"metrics": ["psnr"], "max_seconds": -1}, "max_seconds must be above 0, got -1"),
+        (
+            {"metrics": ["psnr"], "frames_per_second": 0},
+            "frames_per_second must be above 0 and .* 0",
+        ),
+        ({"max_seconds": -1}, "max_seconds must be above 0 and finite, got -1"),
+        ({"max_seconds": float("inf")}, "max_seconds must be above 0 and finite, got inf"),
+        ({"max_seconds": float("nan")}, "max_seconds must be above 0 and finite, got nan"),
+        ({"frames_per_second": float("inf")}, "frames_per_second must be above 0 and finite"),
         ({"metrics": ["psnr"], "min_score": 1}, "reference score must be between 0 and 1, got 1"),
     ],
 )
@@ -186,6 +197,23 @@ def test_requests_without_sense_are_refused(
 ) -> None:
     with pytest.raises(RequestError, match=words):
         score(*pair, **given)
+
+
+@pytest.mark.parametrize(
+    ("finder", "real", "metrics"),
+    [
+        ("detector", "detector", ["objects", "general"]),
+        ("detector", "detector", ["general", "face-embedder"]),
+        ("face_detector", "face-embedder", ["psnr", "faces"]),
+        ("plate_detector", "plate-reader", ["plates"]),
+    ],
+)
+def test_a_finder_of_regions_that_are_given_is_refused(
+    finder: Any, real: str, metrics: list[str], pair: tuple[Path, Path]
+) -> None:
+    words = f"{finder} with regions is for {real}, got metrics .*; leave {finder} or regions out"
+    with pytest.raises(RequestError, match=words):
+        score(*pair, metrics=metrics, regions="regions.json", **{finder: "a.onnx"})
 
 
 def test_a_file_and_an_array_do_not_mix(
@@ -209,8 +237,26 @@ def test_a_score_is_strict_json(scored: Score) -> None:
     assert list(told["metrics"]) == [one.metric for one in scored.metrics]
     assert told["metrics"]["detector"]["num_frames_looked_at"] == 3
     assert told["metrics"]["psnr"]["num_regions"] is None
+    assert told["metrics"]["psnr"]["regions"] is None
     assert told["heat_map"] is None
     assert told["frame_rate"] == "25"
+
+
+def test_json_has_each_region(scored: Score) -> None:
+    told = json.loads(json.dumps(score_json(scored)))["metrics"]["detector"]
+    assert len(told["regions"]) == told["num_regions"]
+    for frame in scored["detector"].frames:
+        regions = [one for one in told["regions"] if one["frame"] == frame.frame]
+        assert regions == [
+            {
+                "frame": frame.frame,
+                "box": list(one.box),
+                "class": one.class_name,
+                "weight": one.weight,
+                "value": one.value,
+            }
+            for one in frame.regions
+        ]
 
 
 def test_rows_of_the_table_have_a_unit(scored: Score) -> None:
@@ -235,6 +281,21 @@ def test_csv_has_a_row_a_frame(scored: Score, tmp_path: Path) -> None:
         assert row["detector"] == expected
     with pytest.raises(OutputError, match="cannot be written"):
         write_frames(scored, tmp_path / "missing" / "frames.csv")
+
+
+def test_another_csv_has_a_row_a_region(scored: Score, tmp_path: Path) -> None:
+    write_regions(scored, tmp_path / "regions.csv")
+    with (tmp_path / "regions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert ",".join(rows[0]) == "frame,time_seconds,x0,y0,x1,y1,class,detector"
+    frames = scored["detector"].frames
+    every = [(frame, region) for frame in frames for region in frame.regions]
+    assert len(rows) == len(every)
+    for row, (frame, region) in zip(rows, every, strict=True):
+        assert (row["frame"], row["class"]) == (str(frame.frame), region.class_name)
+        told = [float(row[name]) for name in ("time_seconds", "x0", "y0", "x1", "y1", "detector")]
+        expected = [frame.time_seconds, *region.box, region.value]
+        assert told == pytest.approx(expected, abs=0.0051)
 
 
 def test_it_is_one_python_call(arrays: tuple[Array, Array]) -> None:
