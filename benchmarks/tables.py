@@ -22,6 +22,7 @@ from . import (
     search_replay_table,
     throughput_table,
     unseen_table,
+    verification_table,
 )
 
 _HERE = Path(__file__).parent
@@ -58,6 +59,7 @@ def main() -> int:
             "per shot": _per_shot(_load("per_shot")),
             "search replay": search_replay_table.table(_load("search_replay")),
             "throughput": throughput_table.table(_load("throughput")),
+            "verification": verification_table.table(_load("verification_change")),
         },
         CARD: {
             "generalisation": metric_tables.generalisation(correlation),
