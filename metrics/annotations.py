@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from .boxes import Detections
 from .errors import AnnotationError
+from .plate_reader import normalized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +24,17 @@ class Annotations:
     Attributes:
         frames: Frame index to objects; a frame may have none.
         sha256: Of the file.
+        texts: Frame index to what is written on each object, None where nobody says; a frame that
+            is not in it has no text.
     """
 
     frames: dict[int, Detections]
     sha256: str
+    texts: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
+
+    def texts_on(self, frame: int) -> tuple[str | None, ...]:
+        """Returns what is written on each object of a frame, None where nobody says."""
+        return self.texts.get(frame, (None,) * len(self.frames[frame].class_names))
 
 
 def load_annotations(path: Path, num_frames: int) -> Annotations:
@@ -34,6 +42,9 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
 
     The images are matched to frames by a field ``frame_index`` (from 0) on each; without it there
     must be one image for every frame of the clip, in the order of their file names, f2 before f10.
+    What is written on an object, a plate, is its annotation's ``text``, or ``text`` among its
+    ``attributes``; one without a letter or digit, such as ###, says that nobody can read it, and
+    counts as none.
 
     Args:
         path: COCO JSON with ``images``, ``annotations`` and ``categories``.
@@ -54,6 +65,7 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
         frame_of = _frame_indices(coco["images"], num_frames, path)
         boxes: dict[int, list[list[float]]] = defaultdict(list)
         class_names: dict[int, list[str]] = defaultdict(list)
+        texts: dict[int, list[str | None]] = defaultdict(list)
         for annotation in coco["annotations"]:
             if annotation["image_id"] not in frame_of:
                 continue  # beyond a cut clip
@@ -63,6 +75,7 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
             frame = frame_of[annotation["image_id"]]
             boxes[frame].append([x, y, x + width, y + height])
             class_names[frame].append(names[annotation["category_id"]])
+            texts[frame].append(_text(annotation))
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         if isinstance(error, AnnotationError):
             raise
@@ -80,7 +93,17 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
             for frame in frame_of.values()
         },
         sha256=hashlib.sha256(data).hexdigest(),
+        texts={frame: tuple(some) for frame, some in texts.items()},
     )
+
+
+def _text(annotation: dict[str, Any]) -> str | None:
+    """Returns what is written on an object, None where nobody says."""
+    attributes = annotation.get("attributes")  # a list of adjectives in other people's files
+    text = annotation.get("text", attributes.get("text") if isinstance(attributes, dict) else None)
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"text {text!r} is no string")
+    return text if text is not None and normalized(text) else None
 
 
 def _frame_indices(images: list[dict[str, Any]], num_frames: int, path: Path) -> dict[Any, int]:

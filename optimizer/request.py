@@ -42,7 +42,7 @@ class TuneRequest:
         aim: Lowest rate at a quality, or best quality at a rate.
         machine: Which machine must still see.
         annotations: COCO JSON of what is there; the detector's view of the original where None.
-            For metric ``detector`` only.
+            For metric ``detector``, and for ``plate-reader``, whose plates may have their text.
         min_fps: Slowest encode that is recommended, in frames a second on one thread, as measured
             beside the other encodes of the run; any speed for None.
         num_trials: Settings tried, the encoder's defaults among them.
@@ -127,8 +127,10 @@ class TuneRequest:
             raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
         metric, task = self.machine.metric, task_of(self.machine.metric)
-        if self.annotations is not None and metric != "detector":
-            raise RequestError(f"annotations are for metric detector, got metric {metric}")
+        if self.annotations is not None and metric not in ("detector", "plate-reader"):
+            raise RequestError(
+                f"annotations are for metric detector or plate-reader, got metric {metric}"
+            )
         if self.regions is not None and not self.machine.has_real_machine:
             needed = "face_detector and face_embedder" if task == "faces" else "detector"
             raise RequestError(

@@ -146,7 +146,13 @@ def parse_aim(
     from ..api import aim_of
     from ..errors import RequestError
 
-    if name in (AimName.BD_RATE, AimName.PARETO) and quality_range is None:
+    if name is AimName.PARETO and target_quality is not None:
+        raise RequestError(
+            f"aim pareto has no target_quality, got {target_quality:g}; give the least quality of "
+            f"use as the low end of quality_range"
+        )
+    needs_range = name in (AimName.BD_RATE, AimName.PARETO) and target_rate is None
+    if needs_range and quality_range is None:
         quality_range = (QualityRange().low, QualityRange().high)
     if name is AimName.QUALITY and target_rate is None:
         raise RequestError("aim quality needs a target_rate in kbit/s")

@@ -16,6 +16,7 @@ from ...metrics.boxes import Detections
 from ...metrics.detector import Detector, Picture
 from ...metrics.errors import NoObjectsError
 from ...metrics.object_iou import ReferenceObjects, object_ious, require_objects
+from ...metrics.plates import PlateMachine, PlateReference
 from ...metrics.task import TaskMachine, detections_from_json, detections_to_json
 from .bench import Bench, Sample, Thresholds
 from .measure import Measurer
@@ -24,6 +25,8 @@ from .regions import RegionSource, own_regions, region_step, seen_regions
 from .store import Json
 
 T = TypeVar("T")
+# From originals and their frames to what there is to lose on each.
+Look = Callable[[Sequence[Picture], Sequence[int]], list[Any]]
 
 
 def set_up_bench(
@@ -40,12 +43,13 @@ def set_up_bench(
 
     Args:
         sample: (index in the source, position in the encode) of the frames to look at.
-        annotations: What is there, for a detector; its own view of the original where None.
+        annotations: What is there, for a detector or a reader of plates; its own view of the
+            original where None.
         regions: What settings with regions of interest go by.
 
     Raises:
         NoObjectsError: There is no object on any of the frames, or none that is annotated is
-            found there: a machine may have other names for its classes.
+            found there: a machine may have other names for its classes, or cannot read the plates.
     """
     frames = tuple(index for index, _ in sample)
     key: dict[str, Json] = {
@@ -55,10 +59,16 @@ def set_up_bench(
         "machine": machine.version,
         "annotations": annotations.sha256 if annotations else None,
     }
-    seen = {**key, "kind": "reference", "segments": None, "annotations": None}
-    references = _references(source, machine, frames, seen, measurer)
-    if annotations is not None:
-        references = _annotated(references, [annotations.frames[index] for index in frames])
+    seen = {**key, "kind": "reference", "segments": None}
+    if annotations is not None and isinstance(machine, PlateMachine):
+        look = _look_at_plates(machine, annotations)
+        references = _references(source, machine, frames, look, seen, measurer)
+        _require_read(references, [annotations.frames[index] for index in frames])
+    else:
+        seen["annotations"] = None  # what a detector sees does not depend on them
+        references = _references(source, machine, frames, _look(machine), seen, measurer)
+        if annotations is not None:
+            references = _annotated(references, [annotations.frames[index] for index in frames])
     require_objects(references)
     return Bench(
         source=source,
@@ -92,10 +102,24 @@ class Originals(Sequence[Picture]):
         return len(self.frames)
 
 
+def _look(machine: TaskMachine[Any]) -> Look:
+    return lambda pictures, _: machine.look(pictures)
+
+
+def _look_at_plates(machine: PlateMachine, annotations: Annotations) -> Look:
+    """Returns how plates are looked at whose boxes, and perhaps texts, a person gives."""
+    return lambda pictures, frames: machine.look_at(
+        pictures,
+        [annotations.frames[index] for index in frames],
+        [annotations.texts_on(index) for index in frames],
+    )
+
+
 def _references(
     source: Source,
     machine: TaskMachine[Any],
     frames: Sequence[int],
+    first_look: Look,
     key: Json,
     measurer: Measurer,
 ) -> list[Any]:
@@ -106,7 +130,7 @@ def _references(
     def look(some: slice) -> list[Any]:
         originals = Originals(source, frames[some])
         return (
-            machine.look(list(originals))
+            first_look(list(originals), frames[some])
             if known is None
             else machine.prepare(known[some], originals)
         )
@@ -138,6 +162,20 @@ def _annotated(
             f"the names that the machine gives its classes"
         )
     return there
+
+
+def _require_read(references: Sequence[PlateReference], plates: Sequence[Detections]) -> None:
+    """Refuses plates of which nothing can be read: every encode would have quality 1.
+
+    Raises:
+        NoObjectsError: So it is with all of them.
+    """
+    num_plates = sum(len(one.class_names) for one in plates)
+    if num_plates and not any(one.similarities.any() for one in references):
+        raise NoObjectsError(
+            f"the machine must read at least one annotated plate on the original, it reads none of "
+            f"{num_plates} on {len(references)} frames; annotations must have boxes that fit plates"
+        )
 
 
 def find_regions(

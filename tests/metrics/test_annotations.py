@@ -163,6 +163,34 @@ def test_broken_fields_are_refused(
         load_annotations(file, 4)
 
 
+def test_an_object_may_have_a_text(file: Path) -> None:
+    texts: list[dict[str, object]] = [
+        {"text": "京P·L3N67"},
+        {"attributes": {"occluded": False, "text": "HH-4711"}},
+        {"text": "HH-4711", "attributes": {"text": "another"}},
+        {"text": None},
+        {"text": "###"},
+        {"attributes": ["dirty", "text"]},
+        {},
+    ]
+    images = [{"id": n, "frame_index": n} for n in range(3)]
+    write(file, images, [box(1), *({**box(2), **text} for text in texts)])
+
+    annotations = load_annotations(file, 3)
+
+    assert annotations.texts_on(0) == ()
+    assert annotations.texts_on(1) == (None,)
+    assert annotations.texts_on(2) == ("京P·L3N67", "HH-4711", "HH-4711", None, None, None, None)
+
+
+@pytest.mark.parametrize("text", [4711, ["HH"], {}, True])
+def test_a_text_that_is_none_is_refused(file: Path, text: object) -> None:
+    write(file, INDEXED, [{**box(0), "text": text}])
+
+    with pytest.raises(AnnotationError, match=r"must be COCO JSON .*text .* is no string"):
+        load_annotations(file, 4)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"readable file, .*no\.json: No such file"):
         load_annotations(tmp_path / "no.json", 4)

@@ -167,6 +167,24 @@ def test_a_true_text_loses_only_what_could_be_read(
         np.testing.assert_array_equal(lost, reference.similarities)
 
 
+def test_a_plate_whose_text_nobody_knows_is_read_beside_the_others(
+    data: Path, material: ModuleType, machine: PlateMachine
+) -> None:
+    (known,) = first_of(material, data, "openalpr_us", 1)
+    picture = read(known.path)
+    beyond = (9000.0, 9000.0, 9100.0, 9030.0)  # nothing to be read there
+    plates = plates_at(tuple(known.box), tuple(known.box), beyond, beyond)
+
+    (reference,) = machine.look_at([picture], [plates], [[known.text, None, "AB 12", None]])
+    (alone,) = machine.look_at([picture], [plates_at(tuple(known.box))])
+
+    assert reference.texts == (normalized(known.text), *alone.texts, "AB12")
+    assert reference.similarities[1:].tolist() == [1, 0]
+    assert reference.similarities[0] > 0.9
+    assert reference.objects.scores.tolist() == [1, *alone.objects.scores, 1]
+    np.testing.assert_array_equal(reference.objects.boxes, plates.boxes[:3])
+
+
 @pytest.mark.parametrize("texts", [[[]], [["A", "B"]], [["·"]], [[""]]])
 def test_true_texts_must_fit_their_plates(machine: PlateMachine, texts: list[list[str]]) -> None:
     picture = np.zeros((20, 60, 3), np.uint8)

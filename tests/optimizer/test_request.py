@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ratesight.codecs.errors import SettingsError
 from ratesight.codecs.settings import Crf
-from ratesight.codecs.table import ENCODERS, Codec
+from ratesight.codecs.table import ENCODERS, Codec, OptionValue
 from ratesight.optimizer.aim import TargetQuality, TargetRate
 from ratesight.optimizer.api import aim_of
 from ratesight.optimizer.errors import RequestError
@@ -83,6 +83,16 @@ def test_the_anchor_is_the_encoder_s_defaults_and_what_the_user_fixed(codec: Cod
     assert (plain.preset, plain.options, plain.num_threads) == (encoder.default_preset, (), 1)
     assert (fixed.preset, fixed.options) == (encoder.presets[1], (("keyint", 50),))
     assert isinstance(plain.rate_control, Crf)
+
+
+def test_conditions_hold_where_the_preset_meets_them() -> None:
+    fixed: dict[str, OptionValue] = {"psy-rdoq": 2.0}
+
+    slow = TuneRequest(clip=CLIP, codec="x265", preset="slow", fixed_options=fixed)
+
+    assert slow.anchor_settings.options == (("psy-rdoq", 2.0),)
+    with pytest.raises(SettingsError, match="psy-rdoq needs rdoq-level=1 or 2 for x265"):
+        TuneRequest(clip=CLIP, codec="x265", fixed_options=fixed)
 
 
 def test_jobs_are_as_many_as_cores_where_nothing_is_said() -> None:
