@@ -156,7 +156,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             )
         verification.notes += notes
         if verification.winner is verification.anchor:
-            check_defaults_speed(request, verified_entrant(verification.anchor))
+            check_defaults_speed(request, verified_entrant([verification.anchor]))
         else:
             remember_winner(store, bench, features, verification.winner.ladder.settings)
         per_shot = None

@@ -32,6 +32,7 @@ from .search.anchor import SearchedClip, measure_anchor, target_text
 from .search.candidate import Candidate
 from .search.clip_benches import ClipBenches
 from .search.search import SearchResult, check_defaults_speed, cost_percent, search
+from .search.speed import too_slow, verified_entrant
 from .search.study import open_study
 from .search.study_storage import open_storage
 from .search.verification import Verified, contender_of, expect, measure_ladders, saves
@@ -268,8 +269,13 @@ def _recommend(
         is_better = _is_better(request, real, _real_changes(outcomes))
     if verified and not is_better:
         notes.append("The best that was found saves nothing on the median clip, on unseen frames.")
+    if is_better:
+        slow = too_slow(request, "saves on the median clip", [tuned for _, tuned in verified])
+        notes += [] if slow is None else [slow]
+        is_better = slow is None
     if not is_better:
-        check_defaults_speed(request, result.anchor)
+        fresh = [before for before, _ in verified]
+        check_defaults_speed(request, verified_entrant(fresh) if fresh else result.anchor)
         notes.append("Nothing was better than the encoder's defaults: keep them.")
     winner = result.best if is_better else result.anchor
     if verified:

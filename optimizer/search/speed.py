@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..request import TuneRequest
@@ -17,20 +18,32 @@ def fast_enough(request: TuneRequest, verification: Verification) -> Verificatio
     at, ``check_defaults_speed`` does.
     """
     winner = verification.winner
-    if request.min_fps is None or winner is verification.anchor:
+    if winner is verification.anchor:
         return verification
-    fps = verified_entrant(winner).encode_fps
-    if fps >= request.min_fps:
+    what = "with regions saves" if winner.role == "regions" else "saves"
+    note = too_slow(request, f"{what} ({verification.change.percent:+.1f} %)", [winner])
+    if note is None:
         return verification
     kept = judge(request, verification.anchor, [], [])
-    what = "with regions saves" if winner.role == "regions" else "saves"
-    note = (
-        f"The best candidate {what} ({verification.change.percent:+.1f} %), but encoded "
-        f"{fps:.1f} frames a second when it was verified, against min_fps {request.min_fps:g}."
-    )
     return replace(kept, contenders=verification.contenders, notes=[note, *kept.notes])
 
 
-def verified_entrant(one: Verified) -> Entrant:
+def too_slow(request: TuneRequest, saving: str, on_clips: Sequence[Verified]) -> str | None:
+    """Returns why a winner is too slow, verified on a clip or several; None where it is not.
+
+    Args:
+        saving: What the best candidate does, such as ``saves (-7.3 %)``.
+    """
+    fps = verified_entrant(on_clips).encode_fps
+    if request.min_fps is None or fps >= request.min_fps:
+        return None
+    return (
+        f"The best candidate {saving}, but encoded {fps:.1f} frames a second when it was verified, "
+        f"against min_fps {request.min_fps:g}."
+    )
+
+
+def verified_entrant(on_clips: Sequence[Verified]) -> Entrant:
     """Returns what was verified as an entrant of its fresh encodes, for their speed."""
-    return Entrant(settings=one.ladder.settings, clips=(one.ladder,))
+    ladders = tuple(one.ladder for one in on_clips)
+    return Entrant(settings=ladders[0].settings, clips=ladders)

@@ -12,7 +12,7 @@ from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.measuring.bench import Measurement
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.candidate import Candidate
-from ratesight.optimizer.search.speed import fast_enough
+from ratesight.optimizer.search.speed import fast_enough, too_slow
 from ratesight.optimizer.search.verification import (
     Role,
     Verification,
@@ -80,3 +80,13 @@ def test_the_defaults_are_kept_where_the_winner_is_too_slow(
         f"a second when it was verified, against min_fps 50.",
         "Nothing was better than the encoder's defaults: keep them.",
     ]
+
+
+def test_on_several_clips_the_slowest_one_counts(measurement: MakeMeasurement) -> None:
+    on_clips = [verified("options", measurement, 0.8, fps) for fps in (90, 40)]
+
+    assert too_slow(asked(40.0), "saves on the median clip", on_clips) is None
+    assert too_slow(asked(50.0), "saves on the median clip", on_clips) == (
+        "The best candidate saves on the median clip, but encoded 40.0 frames a second when it was "
+        "verified, against min_fps 50."
+    )
