@@ -4,88 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import get_args
 
 import numpy as np
-import torch
-from ratesight.metrics.learned import class_number, load_network, to_tensor
-from ratesight.metrics.similarity_network import Regions, SimilarityNetwork
+import numpy.typing as npt
+from ratesight.metrics.boxes import Detections
+from ratesight.metrics.learned import (
+    LearnedMetric,
+    LearnedReference,
+    LearnedTask,
+    load_learned_metric,
+)
+from ratesight.metrics.region_proposals import load_proposal_detector
 
-from .labelled_groups import Group, Pictures
+from .labelled_groups import Floats, Group, Pictures
 from .pairs import TRAINING_MACHINES
 from .predictors import Values
 
-# Versions that go through the network at once.
-_BATCH = 8
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LearnedPredictor:
-    """The trained network on whole pictures, as they are.
+    """The metrics as they ship, in regions that are known.
 
-    It is given the scores of those machines that it was trained with.
+    They are given the scores of those machines that they were trained with.
     """
 
-    network: SimilarityNetwork
-    weights_sha256: str
+    metrics: Mapping[str, LearnedMetric]
 
     @property
     def name(self) -> str:
         return "learned"
 
-    @property
+    @cached_property
     def version(self) -> str:
-        return f"{self.weights_sha256} torch {torch.__version__}"
+        return self.metrics["general"].version
 
     def predict(self, group: Group, pictures: Pictures) -> Mapping[str, Values]:
-        shape = (pictures.shape[0] - 1, len(group.regions))
-        found = {"ours": np.zeros(shape), "ours, general": np.zeros(shape)}
-        for frame in range(pictures.shape[1]):
-            here = [at for at, index in enumerate(group.frame_of_region) if index == frame]
-            if not here:
-                continue
-            known = _regions(group, here)
-            unknown = Regions(
-                boxes=known.boxes,
-                scores=torch.zeros_like(known.scores),
-                classes=torch.full_like(known.classes, class_number("")),
-            )
-            seen = to_tensor(np.asarray(pictures[:, frame]))
-            with torch.inference_mode():
-                reference = self.network.reference(seen[:1], known.boxes)
-                statistics = torch.cat(
-                    [
-                        self.network.statistics(reference, part)
-                        for part in torch.split(seen[1:], _BATCH)
-                    ]
-                )
-                for row, task, regions in (
-                    ("ours", group.task, known),
-                    ("ours, general", "general", unknown),
-                ):
-                    quality = self.network.judge(task, reference, statistics, regions)
-                    found[row][:, here] = quality.numpy()
-        return {row: Values(regions=values) for row, values in found.items()}
+        rows = {"ours": self.metrics[group.task], "ours, general": self.metrics["general"]}
+        return {
+            row: Values(regions=_qualities(metric, group, pictures)) for row, metric in rows.items()
+        }
 
 
 def learned_predictor() -> LearnedPredictor:
     """Returns the metrics with the weights that ship."""
-    network, digest = load_network()
-    return LearnedPredictor(network=network, weights_sha256=digest)
+    tasks: tuple[LearnedTask, ...] = get_args(LearnedTask)
+    finder = load_proposal_detector()
+    return LearnedPredictor(metrics={task: load_learned_metric(task, finder) for task in tasks})
 
 
-def _regions(group: Group, here: list[int]) -> Regions:
-    chosen = [group.regions[at] for at in here]
+def _qualities(metric: LearnedMetric, group: Group, pictures: Pictures) -> Floats:
+    """Returns (versions, regions) qualities."""
+    found = np.zeros((len(pictures) - 1, len(group.regions)))
+    for frame in np.unique(group.frame_of_region):
+        here = np.flatnonzero(group.frame_of_region == frame)
+        (prepared,) = metric.prepare([_reference(group, here)], [pictures[0, frame]])
+        for version, distorted in enumerate(pictures[1:, frame]):
+            found[version, here] = 1 - metric.losses([prepared], [distorted])[0]
+    return found
+
+
+def _reference(group: Group, here: npt.NDArray[np.intp]) -> LearnedReference:
     machines = TRAINING_MACHINES[group.task]
+    chosen = [group.regions[at] for at in here]
     scores = [
-        float(
-            np.mean(
-                [one.machines[name].score for name in machines if name in one.machines] or [0.0]
-            )
-        )
+        [view.score for name, view in one.machines.items() if name in machines] or [0.0]
         for one in chosen
     ]
-    return Regions(
-        boxes=torch.tensor([one.box for one in chosen], dtype=torch.float32),
-        scores=torch.tensor(scores, dtype=torch.float32),
-        classes=torch.tensor([class_number(one.class_name) for one in chosen]),
+    return LearnedReference(
+        objects=Detections(
+            boxes=np.array([one.box for one in chosen]),
+            scores=np.array([np.mean(some) for some in scores]),
+            class_names=tuple(one.class_name for one in chosen),
+        )
     )

@@ -32,8 +32,9 @@ LearnedTask = Literal["objects", "faces", "plates", "general"]
 VERSION = "similarity 3"
 WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
 
-# Longest side in pixels of what the network sees. Detectors look at the whole picture at 640; faces
-# and plates are read at their own size, in the part of the picture that holds them all.
+# Longest side in pixels of what the network sees. Detectors look at the whole picture at 640 and
+# enlarge a smaller one; faces and plates are read at their own size, in the part of the picture
+# that holds them all.
 _MAX_SIDES: dict[LearnedTask, int] = {
     "objects": 640,
     "general": 640,
@@ -41,6 +42,9 @@ _MAX_SIDES: dict[LearnedTask, int] = {
     "plates": 1280,
 }
 _WHOLE_PICTURE: tuple[LearnedTask, ...] = ("objects", "general")
+# Seen as the detectors see them, objects of validation photos are ranked better (SRCC 0.764 instead
+# of 0.750, with the same weights), and the scores of small clips lie nearer to the detectors'.
+_ENLARGED: tuple[LearnedTask, ...] = ("objects",)
 # What is kept around a face or plate, as a share of its sides: as much as training showed.
 _MARGIN = 0.5
 # Levels that ``SimilarityNetwork.fine_levels`` makes.
@@ -145,7 +149,7 @@ class LearnedMetric:
         network sees, half over its neighbours, whose score nobody knows.
         """
         height, width = original.shape[:2]
-        squares, shape = _squares(width, height, _scale(height, width, self.task))
+        squares, shape = _squares(width, height, view_scale(height, width, self.task))
         reference = LearnedReference(
             objects=Detections(
                 boxes=squares,
@@ -244,9 +248,10 @@ class LearnedMetric:
             x1, y1 = np.ceil((boxes[:, 2:] + margins).max(axis=0)).astype(int)
             picture = picture[y0:y1, x0:x1]
             boxes = boxes - np.array([x0, y0, x0, y0])
-        seen = resized(picture, _scale(picture.shape[0], picture.shape[1], self.task))
+        height, width = picture.shape[:2]
+        seen = resized(picture, view_scale(height, width, self.task))
         # Sides are rounded to whole pixels, each by itself.
-        ratio = np.tile(np.array(seen.shape[1::-1]) / picture.shape[1::-1], 2)
+        ratio = np.tile([seen.shape[1] / width, seen.shape[0] / height], 2)
         is_general = self.task == "general"
         return seen, Regions(
             boxes=torch.tensor(boxes * ratio, dtype=torch.float32, device=self.device),
@@ -335,17 +340,20 @@ def _clipped(boxes: Floats, picture: Picture) -> Floats:
 
 
 def resized(picture: Picture, scale: float) -> Picture:
-    """Returns the picture at a scale in (0, 1], of at least a pixel."""
+    """Returns the picture at a scale, of at least a pixel; enlarged as detectors do it."""
     import cv2
 
     if scale == 1:
         return picture
     height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    filter_ = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=filter_), np.uint8)
 
 
-def _scale(height: int, width: int, task: LearnedTask) -> float:
-    return min(1.0, _MAX_SIDES[task] / max(height, width))
+def view_scale(height: int, width: int, task: LearnedTask) -> float:
+    """Returns by how much a picture of that many pixels is reduced or enlarged for the network."""
+    scale = _MAX_SIDES[task] / max(height, width)
+    return scale if task in _ENLARGED else min(1.0, scale)
 
 
 def _squares(width: int, height: int, scale: float) -> tuple[Floats, tuple[int, int]]:

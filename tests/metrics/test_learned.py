@@ -239,3 +239,16 @@ def test_garbage_is_one_line(tmp_path):
 
 def test_what_ships_is_small():
     assert sum(file.stat().st_size for file in WEIGHTS.parent.glob("*.safetensors")) < 12e6
+
+
+def test_objects_of_a_small_picture_are_seen_as_detectors_see_them(metric, photo):
+    small = cv2.resize(photo, (320, 214), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    # As ultralytics enlarges it before it looks.
+    large = cv2.resize(small, (640, 428), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    distorted = jpeg(small, 20)
+    enlarged = cv2.resize(distorted, (640, 428), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    (of_small,) = metric.prepare([boxes((50, 40, 150, 200))], [small])
+    (of_large,) = metric.prepare([boxes((100, 80, 300, 400))], [large])
+    assert metric.losses([of_small], [distorted])[0] == pytest.approx(
+        metric.losses([of_large], [enlarged])[0], abs=1e-6
+    )
