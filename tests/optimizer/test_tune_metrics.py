@@ -206,7 +206,11 @@ def test_a_real_machine_steers_by_itself(
     assert events[-1].look.loss_maps is not None
     assert events[-1].look.loss_maps.metric == task
     assert found.anchor_curve[0].quality > found.anchor_curve[-1].quality
-    assert found.quality == pytest.approx(0.8, abs=0.1)
+    # What is read on a plate falls from all to half within two CRFs: there is no 0.8 between.
+    crf = found.winner.crf
+    better = [point.quality for point in found.winner_curve if point.crf <= crf]
+    worse = [point.quality for point in found.winner_curve if point.crf >= crf]
+    assert min(better) >= 0.8 >= max(worse)
 
 
 def test_a_gap_beyond_the_tolerance_is_exit_code_3(
