@@ -164,6 +164,26 @@ def proposals(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def views(results: dict[str, Any]) -> str:
+    """Returns how well objects are ranked by each way to look at them, and what that takes."""
+    lines = [
+        "| what the network sees | SRCC, heads trained for it (lowest to highest seed) | SRCC of the "
+        "weights that ship | ms a version |",
+        "|---|---|---|---|",
+    ]
+    for row in results["rows"]:
+        lines.append(
+            f"| {row['view']} | {row['median_srcc']:.3f} ({min(row['srcc']):.3f} to "
+            f"{max(row['srcc']):.3f}) | {row['srcc_of_shipped_weights']:.3f} | "
+            f"{row['milliseconds_a_version']:.0f} |"
+        )
+    trained, judged = results["material"]["train"], results["material"]["validation"]
+    return "\n".join(lines) + (
+        f"\n\nTrained on {trained['objects']} objects of {trained['photos']} photos, judged on "
+        f"{judged['objects']} of {judged['photos']} validation photos.\n"
+    )
+
+
 def _rows(
     tables: dict[str, Any], level: str, target: str = _MEAN, subset: str = "all"
 ) -> list[dict[str, Any]]:

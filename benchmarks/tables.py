@@ -63,6 +63,7 @@ def main() -> int:
         },
         CARD: {
             "generalisation": metric_tables.generalisation(correlation),
+            "views": metric_tables.views(_load("region_views")),
             "goals": goal_table.goals(correlation, _load("metric_cost"), noise),
             "proposals": metric_tables.proposals(_load("proposals")),
         },
