@@ -185,7 +185,7 @@ def test_only_the_part_with_the_regions_is_looked_at(task, detector, photo):
     metric = load_learned_metric(task, detector)
     (prepared,) = metric.prepare([boxes((200, 100, 260, 160))], [photo])
     elsewhere = photo.copy()
-    elsewhere[:, 320:] = 0
+    elsewhere[:, 400:] = 0
     assert metric.losses([prepared], [elsewhere])[0].tolist() == [0.0]
 
 
@@ -252,3 +252,13 @@ def test_objects_of_a_small_picture_are_seen_as_detectors_see_them(metric, photo
     assert metric.losses([of_small], [distorted])[0] == pytest.approx(
         metric.losses([of_large], [enlarged])[0], abs=1e-6
     )
+
+
+def test_a_plate_is_seen_with_two_heights_around_it(detector, photo):
+    metric = load_learned_metric("plates", detector)
+    (prepared,) = metric.prepare([boxes((300, 200, 400, 220))], [photo])
+    near, far = photo.copy(), photo.copy()
+    near[:, 425:435] = 0  # two heights are 40 pixels
+    far[:, 445:] = 0
+    assert metric.losses([prepared], [far])[0].tolist() == [0.0]
+    assert metric.losses([prepared], [near])[0] > 0
