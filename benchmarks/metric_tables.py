@@ -167,8 +167,8 @@ def proposals(results: dict[str, Any]) -> str:
 def views(results: dict[str, Any]) -> str:
     """Returns how well objects are ranked by each way to look at them, and what that takes."""
     lines = [
-        "| what the network sees | SRCC, heads trained for it (lowest to highest seed) | SRCC of the "
-        "weights that ship | ms a version |",
+        "| what the network sees | SRCC, heads trained for it (lowest to highest seed) | "
+        "SRCC of the weights that ship | ms a version |",
         "|---|---|---|---|",
     ]
     for row in results["rows"]:
