@@ -16,6 +16,7 @@ from ratesight.metrics.detector import load_detector
 from ratesight.metrics.face_detector import Faces, load_yunet
 from ratesight.metrics.face_embedder import load_face_embedder
 from ratesight.metrics.faces import FaceMachine
+from ratesight.metrics.learned import PLATE_MARGIN
 from ratesight.metrics.plate_reader import load_rapidocr
 from ratesight.metrics.plates import PlateMachine
 from ratesight.metrics.task import ReferenceT, TaskMachine
@@ -30,8 +31,6 @@ _UNSEEN = {"svtav1": 3}
 _FACE_SCALES = (1.0, 0.75, 0.5)
 # Widths in pixels that plates are shrunk to, where they are larger: one read from afar.
 _PLATE_WIDTHS = (64, 96, 128, 192)
-# What is kept around a plate, in its own heights.
-_PLATE_MARGIN = 2.0
 EMBEDDERS = ("mobilefacenet.onnx", "arcface_mobilefacenet_int8.tflite")
 
 
@@ -161,7 +160,7 @@ def _original(
         box = np.array([[margin, margin, margin + width, margin + height]], dtype=np.float64)
         return _even(padded), box, None
     plate = photo.box * shrink
-    margin = round(max(_PLATE_MARGIN * (plate[3] - plate[1]), 32))
+    margin = round(max(PLATE_MARGIN * (plate[3] - plate[1]), 32))
     x0, y0 = (max(0, int(value) - margin) for value in plate[:2])
     x1, y1 = (int(value) + margin for value in plate[2:])
     cut = picture[y0:y1, x0:x1]

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import torch
 from ratesight.metrics.learned import load_network, resized, to_tensor, view_scale
-from ratesight.metrics.similarity_network import SimilarityNetwork
+from ratesight.metrics.similarity_network import SimilarityNetwork, surroundings
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -34,7 +34,7 @@ from .train_metrics import load_backbone
 RESULTS = Path(__file__).parent / "results" / "region_views.json"
 _TASK = "objects"
 # A crop holds a region and its surroundings, and is seen at this longest side.
-_CROP_SIDE, _CROP_SHARE = 224, 1.4
+_CROP_SIDE = 224
 _SEEDS = (0, 1, 2)
 
 # Of a network, pictures with the original first, and (n, 4) boxes in them: the statistics,
@@ -65,11 +65,12 @@ def crops(
     network: SimilarityNetwork, pictures: Sequence[Picture], boxes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Looks at each region by itself, all at one size; its own size is what the head is told."""
+    height, width = pictures[0].shape[:2]
     found = []
     for box in boxes:
-        margin = (box[2:] - box[:2]) * (_CROP_SHARE - 1) / 2
-        x0, y0 = (box[:2] - margin).floor().clamp_min(0).int().tolist()
-        x1, y1 = (box[2:] + margin).ceil().int().tolist()
+        around = surroundings(box[None], width, height)[0]
+        x0, y0 = around[:2].floor().int().tolist()
+        x1, y1 = around[2:].ceil().int().tolist()
         cut = [one[y0:y1, x0:x1] for one in pictures]
         sides = cut[0].shape[1::-1]
         size = [max(1, round(side * _CROP_SIDE / max(sides))) for side in sides]

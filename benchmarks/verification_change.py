@@ -72,14 +72,6 @@ class Album:
     held_out: Sequence[int]
     references: Sequence[LearnedReference]
 
-    def embed(self, pictures: Sequence[Picture]) -> Floats:
-        """Returns (frames, d) embeddings, aligned by the landmarks of the originals."""
-        faces = [
-            align(picture, photo.landmarks[None])
-            for picture, photo in zip(pictures, self.photos, strict=True)
-        ]
-        return self.embedder.embed(np.concatenate(faces))
-
 
 def main() -> None:
     """Measures the settings that the results do not have."""
@@ -118,10 +110,6 @@ def open_album(data: Path, pairs: Sequence[FacePair]) -> Iterator[Album]:
     embedder = load_face_embedder(weights / "mobilefacenet.onnx")
     with source_of([read_picture(photo.path) for photo in photos]) as source:
         originals = [source.bgr(index) for index in range(len(photos))]
-        faces = [
-            align(picture, photo.landmarks[None])
-            for picture, photo in zip(originals, photos, strict=True)
-        ]
         yield Album(
             photos=photos,
             source=source,
@@ -129,7 +117,7 @@ def open_album(data: Path, pairs: Sequence[FacePair]) -> Iterator[Album]:
             is_same=np.array([pair.is_same for pair in pairs]),
             folds=np.array([pair.fold for pair in pairs]),
             embedder=embedder,
-            embeddings=embedder.embed(np.concatenate(faces)),
+            embeddings=embed(embedder, photos, originals),
             metric=metric,
             held_out=held_out,
             references=metric.prepare(
@@ -137,6 +125,17 @@ def open_album(data: Path, pairs: Sequence[FacePair]) -> Iterator[Album]:
                 [originals[index] for index in held_out],
             ),
         )
+
+
+def embed(
+    embedder: FaceEmbedder, photos: Sequence[FacePhoto], pictures: Sequence[Picture]
+) -> Floats:
+    """Returns (photos, d) embeddings of pictures, aligned by the landmarks of the photos."""
+    faces = [
+        align(picture, photo.landmarks[None])
+        for picture, photo in zip(pictures, photos, strict=True)
+    ]
+    return embedder.embed(np.concatenate(faces))
 
 
 def row_key(album: Album, codec: Codec, crf: float) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def measure(album: Album, codec: Codec, crf: float) -> dict[str, Any]:
     encoding = encode(album.source, settings, clips)
     wanted = frozenset(range(num_photos))
     pictures = list(decode_bgr(encoding, wanted, album.source.color_space))
-    embeddings = album.embed(pictures)
+    embeddings = embed(album.embedder, album.photos, pictures)
     change = verification_change(
         _pair_cosines(album, album.embeddings),
         _pair_cosines(album, embeddings),

@@ -46,9 +46,8 @@ _WHOLE_PICTURE: tuple[LearnedTask, ...] = ("objects", "general")
 # of 0.752 with the same weights, 0.752 instead of 0.731 by heads trained for it,
 # benchmarks.region_views), and the scores of small clips lie nearer to the detectors'.
 _ENLARGED: tuple[LearnedTask, ...] = ("objects",)
-# What is kept around a region, as training showed it: half of a face's sides, two heights of a
-# plate.
-_FACE_MARGIN, _PLATE_MARGIN = 0.5, 2.0
+# What is kept around a region, as training showed it: in a face's sides, in a plate's heights.
+_FACE_MARGIN, PLATE_MARGIN = 0.5, 2.0
 # Levels that ``SimilarityNetwork.fine_levels`` makes.
 _NUM_FINE = 2
 # Side of the squares of a heat map, and their distance, in pixels of what the network sees.
@@ -246,7 +245,7 @@ class LearnedMetric:
             )
         if self.task not in _WHOLE_PICTURE:
             is_plate = self.task == "plates"
-            margins = sides[:, 1:] * _PLATE_MARGIN if is_plate else sides * _FACE_MARGIN
+            margins = sides[:, 1:] * PLATE_MARGIN if is_plate else sides * _FACE_MARGIN
             x0, y0 = np.floor((boxes[:, :2] - margins).min(axis=0).clip(0)).astype(int)
             x1, y1 = np.ceil((boxes[:, 2:] + margins).max(axis=0)).astype(int)
             picture = picture[y0:y1, x0:x1]

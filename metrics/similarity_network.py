@@ -120,7 +120,7 @@ class SimilarityNetwork(nn.Module):
     def reference(self, picture: Tensor, boxes: Tensor) -> Moments:
         """Returns what is needed of a (1, 3, height, width) reference and (n, 4) boxes in it."""
         levels = tuple(map(channels_last, self.levels(picture)))
-        views = torch.cat([boxes, _surroundings(boxes, picture.shape[-1], picture.shape[-2])])
+        views = torch.cat([boxes, surroundings(boxes, picture.shape[-1], picture.shape[-2])])
         masks = tuple(_masks(views, picture, level) for level in levels)
         means = [_average(level, mask) for level, mask in zip(levels, masks, strict=True)]
         squares = [_average(level**2, mask) for level, mask in zip(levels, masks, strict=True)]
@@ -301,7 +301,7 @@ def channels_last(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1)
 
 
-def _surroundings(boxes: Tensor, width: int, height: int) -> Tensor:
+def surroundings(boxes: Tensor, width: int, height: int) -> Tensor:
     """Returns (n, 4) boxes enlarged about their centres, within the picture."""
     centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     limits = torch.tensor([width, height], dtype=boxes.dtype, device=boxes.device)
