@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -135,6 +136,19 @@ def phone(clips: Path) -> Iterator[Source]:
     """Half a second of a man in a car, 176x144, 29.97 fps."""
     with load_source(clips / "carphone_qcif.mp4", max_seconds=0.5) as source:
         yield source
+
+
+@pytest.fixture(scope="session")
+def parked_car(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames of a camera that pans over a parked car, from 60, 200 on, four pixels a frame."""
+    folder = tmp_path_factory.mktemp("clips") / "parked_car"
+    folder.mkdir()
+    photo = cv2.imread(str(data / "plates" / "openalpr_eu" / "eu10.jpg"))
+    assert photo is not None
+    for number in range(6):
+        x, y = 60 + 4 * number, 200
+        cv2.imwrite(str(folder / f"{number:03d}.png"), photo[y : y + 240, x : x + 400])
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from ratesight.codecs.source import Source, load_source
@@ -24,6 +23,7 @@ from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import open_store
 from typer.testing import CliRunner
 
+# Of the clip of a parked car.
 NUM_FRAMES = 6
 # Of the photo's plate on the first frame of the clip; the camera moves on by four pixels a frame.
 CUT_X, CUT_Y = 60, 200
@@ -36,19 +36,6 @@ def plate(data: Path) -> tuple[list[float], str]:
     names = rows[0].split(",")
     row = next(dict(zip(names, one.split(","), strict=True)) for one in rows if "eu10.jpg" in one)
     return [float(value) for value in row["box_xywh"].split()], row["text"]
-
-
-@pytest.fixture(scope="module")
-def parked_car(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A camera that pans over a parked car."""
-    folder = tmp_path_factory.mktemp("clips") / "parked_car"
-    folder.mkdir()
-    photo = cv2.imread(str(data / "plates" / "openalpr_eu" / "eu10.jpg"))
-    assert photo is not None
-    for number in range(NUM_FRAMES):
-        x = CUT_X + 4 * number
-        cv2.imwrite(str(folder / f"{number:03d}.png"), photo[CUT_Y : CUT_Y + 240, x : x + 400])
-    return folder
 
 
 @pytest.fixture(scope="module")

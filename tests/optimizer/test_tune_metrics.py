@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
@@ -141,16 +140,11 @@ def faces(asked: TuneRequest, data: Path) -> TuneRequest:
 
 
 @pytest.fixture
-def plates(asked: TuneRequest, data: Path, tmp_path: Path) -> TuneRequest:
-    """A camera that pans over a parked car, four pixels a frame."""
-    photo = cv2.imread(str(data / "plates" / "openalpr_eu" / "eu10.jpg"))
-    assert photo is not None
-    for number in range(6):
-        x, y = 60 + 4 * number, 200
-        cv2.imwrite(str(tmp_path / f"{number:03d}.png"), photo[y : y + 240, x : x + 400])
+def plates(asked: TuneRequest, data: Path, parked_car: Path) -> TuneRequest:
+    """A licence plate, searched by what the network predicts for reading."""
     return dataclasses.replace(
         asked,
-        clip=tmp_path,
+        clip=parked_car,
         frame_rate=Fraction(10),
         machine=MachineChoice(
             asked_metric="plates", plate_detector=str(data / "weights" / "plate_yolov8n.pt")
