@@ -26,8 +26,8 @@ from torch import Tensor
 from . import object_pairs
 from .distortions import Picture
 from .machine import describe_machine
-from .pairs import make_missing, read_pictures
-from .similarity_examples import Example, read_examples
+from .pairs import make_missing
+from .similarity_examples import Example, boxes_in, pictures_of, read_examples
 from .similarity_heads import Rows, predict, rows_of, train_head
 from .train_metrics import load_backbone
 
@@ -58,7 +58,7 @@ def whole_at_640(
     """Looks at the whole picture once, enlarged as detectors do it."""
     height, width = pictures[0].shape[:2]
     seen = [resized(one, view_scale(height, width, _TASK)) for one in pictures]
-    return whole(network, seen, boxes * _ratio(seen[0], pictures[0]))
+    return whole(network, seen, boxes_in(seen[0], pictures[0], boxes))
 
 
 def crops(
@@ -75,8 +75,8 @@ def crops(
         sides = cut[0].shape[1::-1]
         size = [max(1, round(side * _CROP_SIDE / max(sides))) for side in sides]
         seen = [np.asarray(cv2.resize(one, size), np.uint8) for one in cut]
-        inside = (box - torch.tensor([x0, y0, x0, y0])) * _ratio(seen[0], cut[0])
-        found.append(whole(network, seen, inside[None])[0])
+        inside = boxes_in(seen[0], cut[0], (box - torch.tensor([x0, y0, x0, y0]))[None])
+        found.append(whole(network, seen, inside)[0])
     return torch.cat(found, 2), boxes
 
 
@@ -160,7 +160,7 @@ def _rows(
     """Returns what the head learns from, and milliseconds of processor time a version."""
     seen, known, spent, count = [], [], 0.0, 0
     for example in examples:
-        pictures = list(np.asarray(read_pictures(cache, example.pairs.name)[:, example.frame]))
+        pictures = list(np.asarray(pictures_of(example, cache)))
         started = time.thread_time()
         with torch.inference_mode():
             found, boxes = view(network, pictures, example.regions.boxes)
@@ -173,11 +173,6 @@ def _rows(
 def _srcc(network: SimilarityNetwork, rows: Rows) -> float:
     network.eval()
     return float(spearmanr(predict(network, _TASK, rows, torch.device("cpu")), rows.targets)[0])
-
-
-def _ratio(seen: Picture, picture: Picture) -> Tensor:
-    """Returns (4,) by how much a box grows with its picture."""
-    return (torch.tensor(seen.shape[1::-1]) / torch.tensor(picture.shape[1::-1])).repeat(2)
 
 
 def _material(examples: Sequence[Example]) -> dict[str, int]:

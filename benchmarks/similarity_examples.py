@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from ratesight.metrics.learned import class_number, to_tensor
+from ratesight.metrics.learned import class_number
 from ratesight.metrics.similarity_network import Regions
 from torch import Tensor
 
+from .distortions import Picture
 from .pairs import TRAINING_MACHINES, Pairs, all_pairs, read_pictures
 
 TASKS, GENERAL = tuple(TRAINING_MACHINES), "general"
 # How often the score and class of a region are withheld, so that the head works without.
 WITHHELD = 0.3
+
+# By how much a picture of that height and width in pixels is enlarged for a task.
+Scale = Callable[[int, int, str], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +74,21 @@ def target(label: dict[str, tuple[float, float]], machines: Sequence[str]) -> fl
     return float(np.mean([label[name] for name in machines if name in label]))
 
 
-def pictures_of(example: Example, cache: Path) -> Tensor:
-    """Returns (1 + versions, 3, height, width) in [-1, 1], the original first."""
-    return to_tensor(read_pictures(cache, example.pairs.name)[:, example.frame])
+def own_size(height: int, width: int, task: str) -> float:
+    """Enlarges nothing; ``ratesight.metrics.learned.view_scale`` is what the product does."""
+    return 1.0
+
+
+def pictures_of(example: Example, cache: Path) -> npt.NDArray[np.uint8]:
+    """Returns (1 + versions, height, width, 3) BGR, the original first."""
+    return read_pictures(cache, example.pairs.name)[:, example.frame]
+
+
+def boxes_in(seen: Picture, picture: Picture, boxes: Tensor) -> Tensor:
+    """Returns (n, 4) boxes of a picture, in pixels of the same at another size."""
+    # Sides are rounded to whole pixels, each by itself.
+    ratio = torch.tensor(seen.shape[1::-1]) / torch.tensor(picture.shape[1::-1])
+    return boxes * ratio.repeat(2)
 
 
 def withheld(regions: Regions, chance: float) -> Regions:

@@ -3,48 +3,96 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from ratesight.metrics.learned import resized, to_tensor
 from ratesight.metrics.similarity_network import NUM_STATISTICS, Regions, SimilarityNetwork
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from .similarity_examples import GENERAL, WITHHELD, Example, pictures_of, to_device, withheld
+from .similarity_examples import (
+    GENERAL,
+    WITHHELD,
+    Example,
+    Scale,
+    boxes_in,
+    pictures_of,
+    to_device,
+    withheld,
+)
 
 _SEED = 0
-_EPOCHS, _RATE, _BATCH = 6, 1e-3, 512
+_BATCH = 512
 DECAY = 0.1
 # How much the order of one region's versions counts beside their values, and from which
 # difference of the target on.
 _ORDER_WEIGHT, _ORDER_DIFFERENCE = 1.0, 0.05
-# Versions that go through the network at once.
-_VERSIONS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How long heads are trained, and how fast at the most.
+
+    Attributes:
+        is_fresh: They are new; otherwise they go on from what they are.
+    """
+
+    epochs: int
+    rate: float
+    is_fresh: bool
+
+
+FIRST = Course(epochs=6, rate=1e-3, is_fresh=True)
+LAST = Course(epochs=24, rate=2e-3, is_fresh=False)
 
 
 def train_heads(
     network: SimilarityNetwork,
+    tasks: Iterable[str],
     examples: dict[str, list[Example]],
     cache: Path,
     start: Path,
+    scale: Scale,
+    course: Course,
     log: list[dict[str, float | str]],
 ) -> None:
-    """Trains the heads on statistics of the features as they are, which are made once."""
+    """Trains heads of some tasks on statistics of the features as they are, which are made once.
+
+    A head that goes on stays as it was where that ranks the validation part better.
+
+    Args:
+        start: File of the weights that the features have.
+        scale: At which each task sees a picture.
+        log: What each head reaches is added.
+    """
     device = next(network.parameters()).device
-    known = {
-        split: first_statistics(network, some, cache, start) for split, some in examples.items()
-    }
-    for task in network.heads:
-        rows = {split: rows_of(task, examples[split], known[split]) for split in examples}
-        train_head(network, task, rows["train"], device)
-        quality = predict(network, task, rows["validation"], device)
-        srcc = float(spearmanr(quality, rows["validation"].targets)[0])
-        log.append({"stage": "heads", "task": task, "validation_srcc": srcc})
-        print(f"head {task}: {len(rows['train'].targets)} rows, validation SRCC {srcc:.3f}")
+    for task in tasks:
+        rows = {
+            split: rows_of(task, *seen_by(task, network, some, cache, start, scale))
+            for split, some in examples.items()
+        }
+        head = network.head(task)
+        before = {name: value.clone() for name, value in head.state_dict().items()}
+        reached = {} if course.is_fresh else {"as it was": _srcc(network, task, rows["validation"])}
+        train_head(network, task, rows["train"], device, course)
+        reached["heads"] = _srcc(network, task, rows["validation"])
+        if reached["heads"] < max(reached.values()):
+            head.load_state_dict(before)
+        for stage, srcc in reached.items():
+            line = {"scale": scale.__name__, "task": task, "validation_srcc": srcc}
+            log.append({"stage": stage, **line})
+        told = ", ".join(f"{stage} {srcc:.4f}" for stage, srcc in reached.items())
+        print(f"head {task}: {len(rows['train'].targets)} rows, validation SRCC {told}", flush=True)
+
+
+def _srcc(network: SimilarityNetwork, task: str, rows: Rows) -> float:
+    device = next(network.parameters()).device
+    return float(spearmanr(predict(network, task, rows, device), rows.targets)[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +111,9 @@ class Rows:
 
 
 def rows_of(task: str, examples: Sequence[Example], known: Sequence[Tensor]) -> Rows:
-    """Returns the rows of a task, of all tasks for the general one."""
-    chosen = [
-        (example, statistics)
-        for example, statistics in zip(examples, known, strict=True)
-        if task in (GENERAL, example.pairs.task)
-    ]
+    """Returns the rows of examples with their statistics; the general task knows no score."""
     boxes, scores, classes, region, first = [], [], [], [], 0
-    for example, _ in chosen:
+    for example in examples:
         versions, count = example.targets.shape
         boxes.append(example.regions.boxes.repeat(versions, 1))
         scores.append(example.regions.scores.repeat(versions))
@@ -79,58 +122,74 @@ def rows_of(task: str, examples: Sequence[Example], known: Sequence[Tensor]) -> 
         first += count
     regions = Regions(boxes=torch.cat(boxes), scores=torch.cat(scores), classes=torch.cat(classes))
     return Rows(
-        statistics=torch.cat([one.transpose(1, 2).flatten(0, 1) for _, one in chosen]),
+        statistics=torch.cat([one.transpose(1, 2).flatten(0, 1) for one in known]),
         regions=regions if task != GENERAL else withheld(regions, 1.0),
-        targets=torch.cat([example.targets.flatten() for example, _ in chosen]),
+        targets=torch.cat([example.targets.flatten() for example in examples]),
         region=torch.cat(region),
     )
 
 
-def first_statistics(
-    network: SimilarityNetwork, examples: Sequence[Example], cache: Path, start: Path
-) -> list[Tensor]:
-    """Returns (versions, views, n, channels, statistics) of each example, from the cache if there.
+def seen_by(
+    task: str,
+    network: SimilarityNetwork,
+    examples: Sequence[Example],
+    cache: Path,
+    start: Path,
+    scale: Scale,
+) -> tuple[list[Example], list[Tensor]]:
+    """Returns what there is for a task, with boxes as the network sees them, and its statistics.
 
-    They belong to the weights that training starts from.
+    These are (versions, views, n, channels, statistics) of each, from the cache if there. They
+    belong to the weights in ``start``.
     """
     digest = hashlib.sha256(start.read_bytes()).hexdigest()[:12]
     folder = cache / f"statistics_{digest}_{NUM_STATISTICS}"
     folder.mkdir(exist_ok=True)
     device = next(network.parameters()).device
     network.eval()
-    found = []
+    seen, found = [], []
     for example in examples:
-        file = folder / f"{example.pairs.name}_{example.frame}.npy"
+        if task not in (GENERAL, example.pairs.task):
+            continue
+        pictures = pictures_of(example, cache)
+        factor = scale(*pictures.shape[1:3], task)
+        file = folder / f"{example.pairs.name}_{example.frame}_{factor:.4f}.npy"
+        boxes = boxes_in(resized(pictures[0], factor), pictures[0], example.regions.boxes)
         if not file.exists():
-            pictures = pictures_of(example, cache)
             with torch.inference_mode():
-                reference = network.reference(
-                    pictures[:1].to(device), example.regions.boxes.to(device)
+                original, *versions = (
+                    to_tensor(resized(one, factor)[None]).to(device) for one in pictures
                 )
-                parts = [
-                    network.statistics(reference, part.to(device)).cpu()
-                    for part in torch.split(pictures[1:], _VERSIONS)
-                ]
+                reference = network.reference(original, boxes.to(device))
+                parts = [network.statistics(reference, one).cpu() for one in versions]
             partial = file.with_suffix(".part")
             with partial.open("wb") as stream:
                 np.save(stream, torch.cat(parts).numpy())
             partial.rename(file)
         found.append(torch.from_numpy(np.load(file)))
-    return found
+        seen.append(replace(example, regions=replace(example.regions, boxes=boxes)))
+    return seen, found
 
 
-def train_head(network: SimilarityNetwork, task: str, rows: Rows, device: torch.device) -> None:
-    """Trains one head on rows, its normalisation included."""
+def train_head(
+    network: SimilarityNetwork,
+    task: str,
+    rows: Rows,
+    device: torch.device,
+    course: Course = FIRST,
+) -> None:
+    """Trains one head on rows; a fresh one gets their mean and spread to normalise by."""
     head = network.head(task)
-    spread, mean = torch.std_mean(rows.statistics, 0)
-    head.mean.copy_(mean[:, None])
-    head.spread.copy_((spread + 1e-3)[:, None])  # a channel that never differs stays at 0
+    if course.is_fresh:
+        spread, mean = torch.std_mean(rows.statistics, 0)
+        head.mean.copy_(mean[:, None])
+        head.spread.copy_((spread + 1e-3)[:, None])  # a channel that never differs stays at 0
     random = np.random.default_rng(_SEED)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=_RATE, weight_decay=DECAY)
-    num_steps = _EPOCHS * max(1, len(rows.targets) // _BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, num_steps)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=course.rate, weight_decay=DECAY)
+    num_steps = course.epochs * max(1, len(rows.targets) // _BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, course.rate, num_steps)
     head.train()
-    for _ in range(_EPOCHS):
+    for _ in range(course.epochs):
         # Versions of one region stay together, so that their order can be learned.
         shuffled = random.random(int(rows.region.max()) + 1)[rows.region.numpy()]
         order = np.argsort(shuffled, kind="stable")

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .machine import describe_machine
-from .pairs import read_pictures
 from .similarity_examples import (
     GENERAL,
     WITHHELD,
@@ -40,6 +39,7 @@ _EXAMPLES, _VERSIONS, _REGIONS = 4, 4, 12
 _VISITS, _AVERAGED_STEPS = 1300, 500
 
 Log = list[dict[str, float | str]]
+WEIGHTS_FILE, LOG_FILE = "similarity.safetensors", "training.json"
 
 
 def train_all(
@@ -216,7 +216,7 @@ def example_loss(
     num_versions, num_regions = example.targets.shape
     versions = random.permutation(num_versions)[:_VERSIONS]
     some = torch.from_numpy(random.permutation(num_regions)[:_REGIONS])
-    stored = read_pictures(cache, example.pairs.name)[:, example.frame]
+    stored = pictures_of(example, cache)
     pictures = to_tensor(stored[[0, *(versions + 1)]])
     regions = Regions(
         boxes=example.regions.boxes[some],
@@ -252,7 +252,7 @@ def validate(
     wanted: defaultdict[str, list[float]] = defaultdict(list)
     with torch.inference_mode():
         for example in examples:
-            pictures = pictures_of(example, cache).to(device)
+            pictures = to_tensor(pictures_of(example, cache)).to(device)
             regions = to_device(example.regions, device)
             reference = network.reference(pictures[:1], regions.boxes)
             for task in (example.pairs.task, GENERAL):
@@ -271,7 +271,7 @@ def write(network: SimilarityNetwork, out: Path, log: Log) -> None:
     out.mkdir(parents=True, exist_ok=True)
     partial = out / "similarity.part"
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, partial)
-    partial.rename(out / "similarity.safetensors")
+    partial.rename(out / WEIGHTS_FILE)
     partial = out / "training.part"
     partial.write_text(json.dumps({"log": log, "machine": describe_machine()}, indent=1))
-    partial.rename(out / "training.json")
+    partial.rename(out / LOG_FILE)

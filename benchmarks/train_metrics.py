@@ -3,25 +3,29 @@
 ``python -m benchmarks.train_metrics --data ../shared/data`` builds the labelled pairs that are
 missing (in ``pairs/``, or where ``--cache`` says), trains the heads on features of the ImageNet
 network, then all layers at a low rate, and keeps the epoch that ranks best on the validation part.
-It goes on where it was stopped: pairs, first statistics and whole epochs are kept. On CUDA where
-there is one. Then ``benchmarks.correlation`` judges the weights, and ``benchmarks.tables`` writes
-the scores into the model card.
+All this on pictures at their own size, which is cheap. Then the heads of the three tasks go on
+alone, on pictures as the product sees them: enlarged for objects. It goes on where it was stopped:
+pairs, statistics, whole epochs and the features are kept. On CUDA where there is one. Then
+``benchmarks.correlation`` judges the weights, and ``benchmarks.tables`` writes the scores into the
+model card.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import timm
 import torch
+from ratesight.metrics.learned import view_scale
 from ratesight.metrics.similarity_network import BACKBONE, SimilarityNetwork, backbone
 from safetensors.torch import load_file
 
 from .build_pairs import build_pairs
-from .similarity_examples import GENERAL, TASKS, read_examples
-from .similarity_heads import train_heads
-from .similarity_layers import Log, train_all
+from .similarity_examples import GENERAL, TASKS, Example, own_size, read_examples
+from .similarity_heads import FIRST, LAST, train_heads
+from .similarity_layers import LOG_FILE, WEIGHTS_FILE, Log, train_all, write
 
 _SEED = 0
 
@@ -41,17 +45,39 @@ def main() -> None:
     torch.manual_seed(_SEED)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = SimilarityNetwork((*TASKS, GENERAL))
-    start = arguments.data / "weights" / "mobilenetv3_small_timm.safetensors"
-    load_backbone(network, start)
     network.eval().to(device).to(memory_format=torch.channels_last)
     examples = {
         split: list(read_examples(arguments.cache, split)) for split in ("train", "validation")
     }
+    features = arguments.cache / f"features_{arguments.epochs}"
+    if not features.exists():
+        start = arguments.data / "weights" / "mobilenetv3_small_timm.safetensors"
+        train_features(network, examples, arguments.cache, start, arguments.epochs, features)
+    weights = features / WEIGHTS_FILE
+    network.load_state_dict(load_file(weights))
+    log: Log = json.loads((features / LOG_FILE).read_text())["log"]
+    train_heads(network, TASKS, examples, arguments.cache, weights, view_scale, LAST, log)
+    write(network, arguments.out, log)
+
+
+def train_features(
+    network: SimilarityNetwork,
+    examples: dict[str, list[Example]],
+    cache: Path,
+    start: Path,
+    num_epochs: int,
+    out: Path,
+) -> None:
+    """Trains the heads, then all layers, and writes weights and log into a folder when done."""
+    load_backbone(network, start)
     log: Log = []
-    state = arguments.cache / f"training_{arguments.epochs}.pt"
+    state = cache / f"training_{num_epochs}.pt"
     if not state.exists():
-        train_heads(network, examples, arguments.cache, start, log)
-    train_all(network, examples, arguments.cache, arguments.epochs, state, arguments.out, log)
+        tasks = (*TASKS, GENERAL)
+        train_heads(network, tasks, examples, cache, start, own_size, FIRST, log)
+    partial = out.with_suffix(".part")
+    train_all(network, examples, cache, num_epochs, state, partial, log)
+    partial.rename(out)
 
 
 def load_backbone(network: SimilarityNetwork, weights: Path) -> None:

@@ -257,8 +257,11 @@ def test_objects_of_a_small_picture_are_seen_as_detectors_see_them(metric, photo
 def test_a_plate_is_seen_with_two_heights_around_it(detector, photo):
     metric = load_learned_metric("plates", detector)
     (prepared,) = metric.prepare([boxes((300, 200, 400, 220))], [photo])
-    near, far = photo.copy(), photo.copy()
-    near[:, 425:435] = 0  # two heights are 40 pixels
+    beside, near, far = photo.copy(), photo.copy(), photo.copy()
+    beside[:, 405:420] = 0
+    near[:, 405:435] = 0  # two heights are 40 pixels
     far[:, 445:] = 0
-    assert metric.losses([prepared], [far])[0].tolist() == [0.0]
-    assert metric.losses([prepared], [near])[0] > 0
+    of_beside, of_near, of_far = metric.losses([prepared] * 3, [beside, near, far])
+    assert of_far.tolist() == [0.0]
+    assert of_near[0] > 0
+    assert of_near[0] != of_beside[0]

@@ -1,0 +1,94 @@
+"""Heads that are trained on statistics, made once of pictures as the network sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from ratesight.metrics.learned import WEIGHTS, view_scale
+from ratesight.metrics.similarity_network import SimilarityNetwork
+from safetensors.torch import load_file
+
+Benchmark = Callable[[str], ModuleType]
+Trained = Callable[[], SimilarityNetwork]
+
+
+def train(
+    benchmark: Benchmark, network: SimilarityNetwork, examples: dict[str, list[Any]], cache: Path
+) -> list[dict[str, float | str]]:
+    log: list[dict[str, float | str]] = []
+    heads = benchmark("similarity_heads")
+    heads.train_heads(network, ["objects"], examples, cache, WEIGHTS, view_scale, heads.LAST, log)
+    return log
+
+
+def test_objects_are_seen_enlarged_and_all_else_at_its_own_size(
+    benchmark: Benchmark,
+    trained: Trained,
+    examples: dict[str, list[Any]],
+    blurred_photos: Path,
+) -> None:
+    seen_by = benchmark("similarity_heads").seen_by
+    boxes = {}
+    for task in ("objects", "general"):
+        (seen,), (statistics,) = seen_by(
+            task, trained(), examples["train"], blurred_photos, WEIGHTS, view_scale
+        )
+        boxes[task] = seen.regions.boxes.tolist()
+        assert statistics.shape[0] == 4
+    assert boxes == {"objects": [[80.0, 80.0, 560.0, 400.0]], "general": [[8.0, 8.0, 56.0, 40.0]]}
+
+
+def test_statistics_are_made_once(
+    benchmark: Benchmark,
+    trained: Trained,
+    examples: dict[str, list[Any]],
+    blurred_photos: Path,
+) -> None:
+    seen_by = benchmark("similarity_heads").seen_by
+    asked = ("objects", trained(), examples["train"], blurred_photos, WEIGHTS, view_scale)
+    _, (first,) = seen_by(*asked)
+    (file,) = blurred_photos.glob("statistics_*/*.npy")
+    np.save(file, np.load(file) + 1)
+    _, (again,) = seen_by(*asked)
+    assert torch.equal(again, first + 1)
+
+
+def test_a_head_that_goes_on_ranks_no_worse_and_features_stay(
+    benchmark: Benchmark,
+    trained: Trained,
+    examples: dict[str, list[Any]],
+    blurred_photos: Path,
+) -> None:
+    examples["train"] *= 130  # a batch of versions
+    network = trained()
+    log = train(benchmark, network, examples, blurred_photos)
+    before, after = (one["validation_srcc"] for one in log)
+    assert after >= before
+    moved = {
+        name.partition(".")[0] if not name.startswith("heads") else name.split(".")[1]
+        for name, value in load_file(WEIGHTS).items()
+        if not torch.equal(value, network.state_dict()[name])
+    }
+    assert moved == {"objects"}
+
+
+def test_a_head_that_learnt_the_wrong_order_stays_as_it_was(
+    benchmark: Benchmark,
+    trained: Trained,
+    examples: dict[str, list[Any]],
+    blurred_photos: Path,
+) -> None:
+    (example,) = examples["train"]
+    example.targets.copy_(example.targets.flip(0))
+    examples["train"] *= 1300  # enough steps to turn it
+    network = trained()
+    log = train(benchmark, network, examples, blurred_photos)
+    before, after = (one["validation_srcc"] for one in log)
+    assert after < before
+    for name, value in load_file(WEIGHTS).items():
+        assert torch.equal(value, network.state_dict()[name]), name
