@@ -42,9 +42,8 @@ _MAX_SIDES: dict[LearnedTask, int] = {
     "plates": 1280,
 }
 _WHOLE_PICTURE: tuple[LearnedTask, ...] = ("objects", "general")
-# Seen as the detectors see them, objects of validation photos are ranked better (SRCC 0.755 instead
-# of 0.752 with the same weights, 0.752 instead of 0.731 by heads trained for it,
-# benchmarks.region_views), and the scores of small clips lie nearer to the detectors'.
+# Seen as the detectors see them, objects of validation photos are ranked better: SRCC 0.752 instead
+# of 0.732 by heads trained for it (benchmarks.region_views).
 _ENLARGED: tuple[LearnedTask, ...] = ("objects",)
 # What is kept around a region, as training showed it: in a face's sides, in a plate's heights.
 _FACE_MARGIN, PLATE_MARGIN = 0.5, 2.0
