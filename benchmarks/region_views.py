@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from ratesight.metrics.learned import resized, to_tensor, view_scale
 from ratesight.metrics.similarity_network import SimilarityNetwork, surroundings
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from . import object_pairs
@@ -28,7 +27,7 @@ from .distortions import Picture
 from .machine import describe_machine
 from .pairs import make_missing
 from .similarity_examples import Example, boxes_in, pictures_of, read_examples
-from .similarity_heads import Rows, predict, rows_of, train_head
+from .similarity_heads import Rows, rows_of, srcc_of, train_head
 from .train_metrics import load_backbone
 
 RESULTS = Path(__file__).parent / "results" / "region_views.json"
@@ -133,7 +132,7 @@ def judge(
         torch.manual_seed(seed)
         fresh = SimilarityNetwork((_TASK,))
         train_head(fresh, _TASK, known["train"], torch.device("cpu"))
-        found.append(_srcc(fresh, known["validation"]))
+        found.append(srcc_of(fresh, _TASK, known["validation"]))
     return {
         "srcc": [round(one, 4) for one in found],
         "median_srcc": round(statistics.median(found), 4),
@@ -162,11 +161,6 @@ def _rows(
         known.append(found.clone())
         seen.append(replace(example, regions=replace(example.regions, boxes=boxes)))
     return rows_of(_TASK, seen, known), spent / count * 1000
-
-
-def _srcc(network: SimilarityNetwork, rows: Rows) -> float:
-    network.eval()
-    return float(spearmanr(predict(network, _TASK, rows, torch.device("cpu")), rows.targets)[0])
 
 
 def _material(examples: Sequence[Example]) -> dict[str, int]:

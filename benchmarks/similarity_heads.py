@@ -78,9 +78,11 @@ def train_heads(
         }
         head = network.head(task)
         before = {name: value.clone() for name, value in head.state_dict().items()}
-        reached = {} if course.is_fresh else {"as it was": _srcc(network, task, rows["validation"])}
+        reached = (
+            {} if course.is_fresh else {"as it was": srcc_of(network, task, rows["validation"])}
+        )
         train_head(network, task, rows["train"], device, course)
-        reached["heads"] = _srcc(network, task, rows["validation"])
+        reached["heads"] = srcc_of(network, task, rows["validation"])
         if reached["heads"] < max(reached.values()):
             head.load_state_dict(before)
         for stage, srcc in reached.items():
@@ -90,7 +92,8 @@ def train_heads(
         print(f"head {task}: {len(rows['train'].targets)} rows, validation SRCC {told}", flush=True)
 
 
-def _srcc(network: SimilarityNetwork, task: str, rows: Rows) -> float:
+def srcc_of(network: SimilarityNetwork, task: str, rows: Rows) -> float:
+    """Returns how well a head ranks rows."""
     device = next(network.parameters()).device
     return float(spearmanr(predict(network, task, rows, device), rows.targets)[0])
 
@@ -154,14 +157,15 @@ def seen_by(
         pictures = pictures_of(example, cache)
         factor = scale(*pictures.shape[1:3], task)
         file = folder / f"{example.pairs.name}_{example.frame}_{factor:.4f}.npy"
-        boxes = boxes_in(resized(pictures[0], factor), pictures[0], example.regions.boxes)
+        original = resized(pictures[0], factor)
+        boxes = boxes_in(original, pictures[0], example.regions.boxes)
         if not file.exists():
             with torch.inference_mode():
-                original, *versions = (
-                    to_tensor(resized(one, factor)[None]).to(device) for one in pictures
+                reference = network.reference(
+                    to_tensor(original[None]).to(device), boxes.to(device)
                 )
-                reference = network.reference(original, boxes.to(device))
-                parts = [network.statistics(reference, one).cpu() for one in versions]
+                versions = (to_tensor(resized(one, factor)[None]) for one in pictures[1:])
+                parts = [network.statistics(reference, one.to(device)).cpu() for one in versions]
             partial = file.with_suffix(".part")
             with partial.open("wb") as stream:
                 np.save(stream, torch.cat(parts).numpy())
