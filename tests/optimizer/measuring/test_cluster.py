@@ -50,12 +50,20 @@ class Farm:
 
     @property
     def address(self) -> str:
-        return str(json.loads((self.folder / "scheduler.json").read_text())["address"])
+        return str(json.loads(self.scheduler_file.read_text())["address"])
+
+    @property
+    def scheduler_file(self) -> Path:
+        return self.folder / "scheduler.json"
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the scheduler has written its file to the end: for a moment it is empty."""
+        return self.scheduler_file.exists() and self.scheduler_file.read_text().endswith("}")
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        file = self.folder / "scheduler.json"
         process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *words, "--scheduler-file", str(file),
+            [sys.executable, "-m", "dask", *words, "--scheduler-file", str(self.scheduler_file),
              "--no-dashboard", "--host", "127.0.0.1"],
             cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -72,7 +80,7 @@ def farm_in(folder: Path) -> Iterator[Farm]:
     farm = Farm(folder=folder)
     try:
         farm.start("scheduler", "--port", "0")
-        wait_until((folder / "scheduler.json").exists)
+        wait_until(lambda: farm.is_written)
         yield farm
     finally:
         for process in farm.processes:
