@@ -33,6 +33,8 @@ COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56
 # From nothing to vermilion, so that the picture shows where all is well.
 LOSS_COLORS = ((0.94, 0.89, 0.26, 0.0), (0.9, 0.62, 0.0, 0.5), (0.84, 0.37, 0.0, 0.9))
 _BGR_TO_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601-7 section 2.5.1
+# Of the losses that the colours of a heat map span: less is rounding.
+_LEAST_HEAT_RANGE = 0.1
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -125,12 +127,15 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
     figure = Figure(figsize=(sides[0] + 1.2, sides[1] + 1), dpi=130, layout="constrained")
     axes = figure.subplots()
     grey = heat_map.picture @ _BGR_TO_LUMA
+    # Of this frame: most of a strong encode loses nearly all, and would be of one colour.
+    low = heat_map.losses.min()
+    high = max(heat_map.losses.max(), low + _LEAST_HEAT_RANGE)
     axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
     shown = axes.imshow(
         heat_map.losses,
         cmap=LinearSegmentedColormap.from_list("loss", LOSS_COLORS),
-        vmin=0,
-        vmax=1,
+        vmin=low,
+        vmax=high,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         interpolation="bilinear",
     )
@@ -155,8 +160,8 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
     )
     figure.colorbar(shown, ax=axes, label="predicted loss (0 nothing, 1 all)", shrink=0.9)
     text = (
-        "Colour is where the machine would lose what there is; boxes are the regions scored, with "
-        "what is kept of them (1 = all)."
+        "Colour is where the machine would lose what there is, from the least to the most of this "
+        "frame; boxes are the regions scored, with what is kept of them (1 = all)."
     )
     figure.supxlabel(textwrap.fill(text, int(15 * sides[0])), fontsize=8)
     save_figure(figure, path)

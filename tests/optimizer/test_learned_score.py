@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -100,13 +101,15 @@ def test_compression_costs_by_every_metric(scored: Score) -> None:
 def test_more_compression_is_never_better(
     street: Path, weights: Path, ffmpeg: RunFfmpeg, tmp_path: Path
 ) -> None:
-    clip, ladder = tmp_path / "clip.mkv", range(16, 50, 3)
+    clip, ladder = tmp_path / "clip.mkv", range(18, 50, 4)
     ffmpeg("-ss", 4, "-i", street, "-frames:v", 25, "-c:v", "ffv1", clip)
     values = []
     for crf in ladder:
         ffmpeg("-i", clip, "-crf", crf, tmp_path / "x264.mp4")
         metrics = ("objects", "general", *SIGNALS)
-        found = score(clip, tmp_path / "x264.mp4", metrics=metrics, detector=weights)
+        found = score(
+            clip, tmp_path / "x264.mp4", metrics=metrics, detector=weights, frames_per_second=8
+        )
         values.append([one.value for one in found.metrics])
     for row in np.transpose(values):
         assert spearmanr(ladder, row).statistic <= -0.98
@@ -206,3 +209,14 @@ def test_the_heat_map_is_drawn_over_the_worst_frame(scored: Score, tmp_path: Pat
         shown = next(container.decode(video=0)).to_ndarray(format="rgb24")
     # Neither grey nor blue, as the rest is: the scale at least.
     assert (shown[..., 0].astype(int) - shown[..., 2] > 60).mean() > 0.005
+
+
+def test_a_heat_map_of_high_losses_is_not_of_one_color(scored: Score, tmp_path: Path) -> None:
+    assert scored.heat_map is not None
+    losses = np.linspace(0.85, 1, 180).reshape(9, 20)  # more from the top to the bottom
+    grey = np.full_like(scored.heat_map.picture, 128)
+    draw_heat_map(replace(scored.heat_map, picture=grey, losses=losses), tmp_path / "heat.png")
+    shown = np.asarray(cv2.imread(str(tmp_path / "heat.png")), np.uint8)
+    height, width = shown.shape[:2]
+    rows = shown[:, width // 4 : width // 2].mean(axis=1)
+    assert np.abs(rows[height // 4] - rows[height * 3 // 4]).max() > 20
