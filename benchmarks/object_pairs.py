@@ -67,9 +67,17 @@ _TRAINING_SCALES = {
     "clip": {"": 1.0, "_small": 0.6},
 }
 _CLIP_SECONDS, CLIP_FRAMES = 1.5, 4
+# A camera over a photo: frames, the one looked at, the share of the photo's sides that it sees, how
+# much smaller at the most, its greatest speed in pixels a frame, how often it stands still, and the
+# greatest deviations of its blur in pixels and of its noise in grey levels.
+_PAN_FRAMES, _PAN_LOOKED_AT, _PAN_WINDOW, _PAN_LEAST_SCALE = 16, [10], 0.8, 0.5
+_PAN_SPEED, _PAN_STILL, _PAN_BLUR, _PAN_NOISE = 6.0, 0.3, 1.0, 4.0
 _TEST_STARTS, _TRAINING_STARTS = (0.0, 3.0), (0.0, 3.0, 6.0, 9.0)
-_PHOTO_VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
-_CLIP_VERSIONS = {"x264": 13, "x265": 11}
+_VERSIONS = {
+    "photo": {"x264": 3, "x265": 3, "jpeg": 2},
+    "pan": {"x264": 4, "x265": 3},
+    "clip": {"x264": 13, "x265": 11},
+}
 # Test material has the codec that the metric never saw.
 _UNSEEN = {"photo": {"svtav1": 3}, "clip": {"svtav1": 12}}
 
@@ -79,6 +87,7 @@ class Material:
     """One photo, or one piece of a clip; perhaps smaller, perhaps mirrored.
 
     Attributes:
+        kind: ``photo``, ``clip``, or ``pan``: what a camera sees that moves over a photo.
         subject: Of a photo that is there for another metric.
     """
 
@@ -114,6 +123,8 @@ def materials(data: Path) -> list[Material]:
         # Portraits are small and many already.
         varied = photo.split == "train" and photo.subject != "portrait"
         found += _from_further_away(photo) if varied else [photo]
+        if photo.split != "test" and photo.subject != "portrait":
+            found.append(replace(photo, name=photo.name + "_pan", kind="pan"))
     return found
 
 
@@ -176,7 +187,7 @@ def make(task: tuple[Material, Path, Path]) -> str:
         )
         made: list[tuple[Version, list[Picture]]] = []
         if any(regions):
-            counts = dict(_PHOTO_VERSIONS if material.kind == "photo" else _CLIP_VERSIONS)
+            counts = dict(_VERSIONS[material.kind])
             if material.split == "test":
                 counts |= _UNSEEN[material.kind]
             drawn = [
@@ -216,6 +227,8 @@ def originals(material: Material) -> tuple[list[Picture], list[int]]:
         picture = read_picture(material.path)
         side = min(_MAX_SIDE, max(picture.shape[:2])) * material.scale
         return [_seen(picture, round(side), material)], [0]
+    if material.kind == "pan":
+        return _panned(read_picture(material.path), random_of(material.name)), _PAN_LOOKED_AT
     seconds = material.start_seconds + _CLIP_SECONDS
     with load_source(material.path, max_seconds=seconds) as clip:
         start = round(material.start_seconds * clip.frame_rate)
@@ -231,6 +244,30 @@ def originals(material: Material) -> tuple[list[Picture], list[int]]:
         ]
     wanted = np.linspace(len(pictures) // (2 * CLIP_FRAMES), len(pictures) - 1, CLIP_FRAMES)
     return pictures, [int(index) for index in wanted]
+
+
+def _panned(photo: Picture, random: np.random.Generator) -> list[Picture]:
+    """Returns what a camera sees that moves evenly over a photo, with its blur and its noise."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, _MAX_SIDE / max(height, width)) * random.uniform(_PAN_LEAST_SCALE, 1)
+    small = resized(photo, max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.GaussianBlur(small, (0, 0), random.uniform(0.1, _PAN_BLUR))
+    sides = np.array(small.shape[1::-1])
+    window = np.maximum(2, (sides * _PAN_WINDOW / 2).round() * 2).astype(int)
+    free = sides - window
+    ends = np.tile(free * random.uniform(size=2), (2, 1))
+    if random.random() > _PAN_STILL:
+        reach = np.minimum(free, _PAN_SPEED * _PAN_FRAMES)
+        corner = (free - reach) * random.uniform(size=2)
+        ends = corner + reach * random.uniform(size=(2, 2))
+    noise = random.uniform(0, _PAN_NOISE)
+    frames = []
+    for x, y in np.linspace(*ends, _PAN_FRAMES):
+        move = np.array([[1.0, 0, -x], [0, 1, -y]])
+        still = cv2.warpAffine(small, move, window.tolist(), borderMode=cv2.BORDER_REPLICATE)
+        noisy = still + noise * random.standard_normal(still.shape)
+        frames.append(noisy.round().clip(0, 255).astype(np.uint8))
+    return frames
 
 
 def _seen(picture: Picture, max_side: int, material: Material) -> Picture:

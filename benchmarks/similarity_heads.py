@@ -10,17 +10,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from ratesight.metrics.learned import resized, to_tensor
+from ratesight.metrics.learned import resized, to_tensor, view_scale
 from ratesight.metrics.similarity_network import NUM_STATISTICS, Regions, SimilarityNetwork
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from .distortions import Picture
 from .similarity_examples import (
     GENERAL,
     WITHHELD,
     Example,
     Scale,
     boxes_in,
+    own_size,
     pictures_of,
     to_device,
     withheld,
@@ -36,19 +38,21 @@ _ORDER_WEIGHT, _ORDER_DIFFERENCE = 1.0, 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """How long heads are trained, and how fast at the most.
+    """How long heads are trained, how fast at the most, and on what.
 
     Attributes:
         is_fresh: They are new; otherwise they go on from what they are.
+        scales: At which each task sees a picture; the last is judged.
     """
 
     epochs: int
     rate: float
     is_fresh: bool
+    scales: tuple[Scale, ...]
 
 
-FIRST = Course(epochs=6, rate=1e-3, is_fresh=True)
-LAST = Course(epochs=24, rate=2e-3, is_fresh=False)
+FIRST = Course(epochs=6, rate=1e-3, is_fresh=True, scales=(own_size,))
+LAST = Course(epochs=12, rate=2e-3, is_fresh=False, scales=(own_size, view_scale))
 
 
 def train_heads(
@@ -57,7 +61,6 @@ def train_heads(
     examples: dict[str, list[Example]],
     cache: Path,
     start: Path,
-    scale: Scale,
     course: Course,
     log: list[dict[str, float | str]],
 ) -> None:
@@ -67,29 +70,26 @@ def train_heads(
 
     Args:
         start: File of the weights that the features have.
-        scale: At which each task sees a picture.
         log: What each head reaches is added.
     """
     device = next(network.parameters()).device
     for task in tasks:
-        rows = {
-            split: rows_of(task, *seen_by(task, network, some, cache, start, scale))
-            for split, some in examples.items()
-        }
+        train, validation = (
+            rows_of(task, *seen_by(task, network, examples[split], cache, start, scales))
+            for split, scales in (("train", course.scales), ("validation", course.scales[-1:]))
+        )
         head = network.head(task)
         before = {name: value.clone() for name, value in head.state_dict().items()}
-        reached = (
-            {} if course.is_fresh else {"as it was": srcc_of(network, task, rows["validation"])}
-        )
-        train_head(network, task, rows["train"], device, course)
-        reached["heads"] = srcc_of(network, task, rows["validation"])
+        reached = {} if course.is_fresh else {"as it was": srcc_of(network, task, validation)}
+        train_head(network, task, train, device, course)
+        reached["heads"] = srcc_of(network, task, validation)
         if reached["heads"] < max(reached.values()):
             head.load_state_dict(before)
         for stage, srcc in reached.items():
-            line = {"scale": scale.__name__, "task": task, "validation_srcc": srcc}
+            line = {"scale": course.scales[-1].__name__, "task": task, "validation_srcc": srcc}
             log.append({"stage": stage, **line})
         told = ", ".join(f"{stage} {srcc:.4f}" for stage, srcc in reached.items())
-        print(f"head {task}: {len(rows['train'].targets)} rows, validation SRCC {told}", flush=True)
+        print(f"head {task}: {len(train.targets)} rows, validation SRCC {told}", flush=True)
 
 
 def srcc_of(network: SimilarityNetwork, task: str, rows: Rows) -> float:
@@ -138,41 +138,49 @@ def seen_by(
     examples: Sequence[Example],
     cache: Path,
     start: Path,
-    scale: Scale,
+    scales: Sequence[Scale],
 ) -> tuple[list[Example], list[Tensor]]:
     """Returns what there is for a task, with boxes as the network sees them, and its statistics.
 
     These are (versions, views, n, channels, statistics) of each, from the cache if there. They
-    belong to the weights in ``start``.
+    belong to the weights in ``start``. What is of the same size at several scales is there once.
     """
     digest = hashlib.sha256(start.read_bytes()).hexdigest()[:12]
     folder = cache / f"statistics_{digest}_{NUM_STATISTICS}"
     folder.mkdir(exist_ok=True)
-    device = next(network.parameters()).device
     network.eval()
     seen, found = [], []
     for example in examples:
         if task not in (GENERAL, example.pairs.task):
             continue
         pictures = pictures_of(example, cache)
-        factor = scale(*pictures.shape[1:3], task)
-        file = folder / f"{example.pairs.name}_{example.frame}_{factor:.4f}.npy"
-        original = resized(pictures[0], factor)
-        boxes = boxes_in(original, pictures[0], example.regions.boxes)
-        if not file.exists():
-            with torch.inference_mode():
-                reference = network.reference(
-                    to_tensor(original[None]).to(device), boxes.to(device)
-                )
-                versions = (to_tensor(resized(one, factor)[None]) for one in pictures[1:])
-                parts = [network.statistics(reference, one.to(device)).cpu() for one in versions]
-            partial = file.with_suffix(".part")
-            with partial.open("wb") as stream:
-                np.save(stream, torch.cat(parts).numpy())
-            partial.rename(file)
-        found.append(torch.from_numpy(np.load(file)))
-        seen.append(replace(example, regions=replace(example.regions, boxes=boxes)))
+        for factor in dict.fromkeys(scale(*pictures.shape[1:3], task) for scale in scales):
+            file = folder / f"{example.pairs.name}_{example.frame}_{factor:.4f}.npy"
+            original = resized(pictures[0], factor)
+            boxes = boxes_in(original, pictures[0], example.regions.boxes)
+            if not file.exists():
+                versions = (resized(one, factor) for one in pictures[1:])
+                made = _statistics(network, original, versions, boxes)
+                partial = file.with_suffix(".part")
+                with partial.open("wb") as stream:
+                    np.save(stream, made.numpy())
+                partial.rename(file)
+            found.append(torch.from_numpy(np.load(file)))
+            seen.append(replace(example, regions=replace(example.regions, boxes=boxes)))
     return seen, found
+
+
+def _statistics(
+    network: SimilarityNetwork, original: Picture, versions: Iterable[Picture], boxes: Tensor
+) -> Tensor:
+    """Returns (versions, views, n, channels, statistics)."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        reference = network.reference(to_tensor(original[None]).to(device), boxes.to(device))
+        parts = [
+            network.statistics(reference, to_tensor(one[None]).to(device)).cpu() for one in versions
+        ]
+    return torch.cat(parts)
 
 
 def train_head(

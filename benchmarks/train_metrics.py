@@ -3,11 +3,11 @@
 ``python -m benchmarks.train_metrics --data ../shared/data`` builds the labelled pairs that are
 missing (in ``pairs/``, or where ``--cache`` says), trains the heads on features of the ImageNet
 network, then all layers at a low rate, and keeps the epoch that ranks best on the validation part.
-All this on pictures at their own size, which is cheap. Then the heads of the three tasks go on
-alone, on pictures as the product sees them: enlarged for objects. It goes on where it was stopped:
-pairs, statistics, whole epochs and the features are kept. On CUDA where there is one. Then
-``benchmarks.correlation`` judges the weights, and ``benchmarks.tables`` writes the scores into the
-model card.
+All this on pictures at their own size, which is cheap. Then the heads go on alone, on pictures at
+their own size and as the product sees them (enlarged for objects), and on what a camera sees that
+moves over the photos. It goes on where it was stopped: pairs, statistics, whole epochs and the
+features are kept. On CUDA where there is one. Then ``benchmarks.correlation`` judges the weights,
+and ``benchmarks.tables`` writes the scores into the model card.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from pathlib import Path
 
 import timm
 import torch
-from ratesight.metrics.learned import view_scale
 from ratesight.metrics.similarity_network import BACKBONE, SimilarityNetwork, backbone
 from safetensors.torch import load_file
 
 from .build_pairs import build_pairs
-from .similarity_examples import GENERAL, TASKS, Example, own_size, read_examples
+from .similarity_examples import GENERAL, TASKS, Example, read_examples
 from .similarity_heads import FIRST, LAST, train_heads
 from .similarity_layers import LOG_FILE, WEIGHTS_FILE, Log, train_all, write
 
@@ -44,19 +43,25 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(_SEED)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = SimilarityNetwork((*TASKS, GENERAL))
+    tasks = (*TASKS, GENERAL)
+    network = SimilarityNetwork(tasks)
     network.eval().to(device).to(memory_format=torch.channels_last)
     examples = {
         split: list(read_examples(arguments.cache, split)) for split in ("train", "validation")
     }
     features = arguments.cache / f"features_{arguments.epochs}"
     if not features.exists():
+        # Heads alone learn from pans, which show what the photos do: all layers take long.
+        without = {
+            split: [one for one in some if one.pairs.kind != "pan"]
+            for split, some in examples.items()
+        }
         start = arguments.data / "weights" / "mobilenetv3_small_timm.safetensors"
-        train_features(network, examples, arguments.cache, start, arguments.epochs, features)
+        train_features(network, without, arguments.cache, start, arguments.epochs, features)
     weights = features / WEIGHTS_FILE
     network.load_state_dict(load_file(weights))
     log: Log = json.loads((features / LOG_FILE).read_text())["log"]
-    train_heads(network, TASKS, examples, arguments.cache, weights, view_scale, LAST, log)
+    train_heads(network, tasks, examples, arguments.cache, weights, LAST, log)
     write(network, arguments.out, log)
 
 
@@ -73,8 +78,7 @@ def train_features(
     log: Log = []
     state = cache / f"training_{num_epochs}.pt"
     if not state.exists():
-        tasks = (*TASKS, GENERAL)
-        train_heads(network, tasks, examples, cache, start, own_size, FIRST, log)
+        train_heads(network, (*TASKS, GENERAL), examples, cache, start, FIRST, log)
     partial = out.with_suffix(".part")
     train_all(network, examples, cache, num_epochs, state, partial, log)
     partial.rename(out)

@@ -22,7 +22,7 @@ def train(
 ) -> list[dict[str, float | str]]:
     log: list[dict[str, float | str]] = []
     heads = benchmark("similarity_heads")
-    heads.train_heads(network, ["objects"], examples, cache, WEIGHTS, view_scale, heads.LAST, log)
+    heads.train_heads(network, ["objects"], examples, cache, WEIGHTS, heads.LAST, log)
     return log
 
 
@@ -36,11 +36,28 @@ def test_objects_are_seen_enlarged_and_all_else_at_its_own_size(
     boxes = {}
     for task in ("objects", "general"):
         (seen,), (statistics,) = seen_by(
-            task, trained(), examples["train"], blurred_photos, WEIGHTS, view_scale
+            task, trained(), examples["train"], blurred_photos, WEIGHTS, [view_scale]
         )
         boxes[task] = seen.regions.boxes.tolist()
         assert statistics.shape[0] == 4
     assert boxes == {"objects": [[80.0, 80.0, 560.0, 400.0]], "general": [[8.0, 8.0, 56.0, 40.0]]}
+
+
+def test_what_is_of_one_size_at_two_scales_is_there_once(
+    benchmark: Benchmark,
+    trained: Trained,
+    examples: dict[str, list[Any]],
+    blurred_photos: Path,
+) -> None:
+    heads = benchmark("similarity_heads")
+    sides = {}
+    for task in ("objects", "general"):
+        seen, statistics = heads.seen_by(
+            task, trained(), examples["train"], blurred_photos, WEIGHTS, heads.LAST.scales
+        )
+        assert len(seen) == len(statistics)
+        sides[task] = [float(one.regions.boxes[0, 2] - one.regions.boxes[0, 0]) for one in seen]
+    assert sides == {"objects": [48, 480], "general": [48]}
 
 
 def test_statistics_are_made_once(
@@ -50,7 +67,7 @@ def test_statistics_are_made_once(
     blurred_photos: Path,
 ) -> None:
     seen_by = benchmark("similarity_heads").seen_by
-    asked = ("objects", trained(), examples["train"], blurred_photos, WEIGHTS, view_scale)
+    asked = ("objects", trained(), examples["train"], blurred_photos, WEIGHTS, [view_scale])
     _, (first,) = seen_by(*asked)
     (file,) = blurred_photos.glob("statistics_*/*.npy")
     np.save(file, np.load(file) + 1)
