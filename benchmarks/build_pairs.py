@@ -1,7 +1,7 @@
 """Builds all labelled pairs that the learned metrics are trained and judged on.
 
-``python -m benchmarks.build_pairs --data ../shared/data`` takes about an hour and a half on two
-cores and 12 GB, and goes on where it was stopped.
+``python -m benchmarks.build_pairs --data ../shared/data`` takes about two hours on two cores and
+13 GB, and goes on where it was stopped.
 """
 
 from __future__ import annotations

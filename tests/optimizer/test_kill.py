@@ -37,12 +37,13 @@ import torch
 torch.set_num_threads(1)
 # What a shell starts in the background ignores Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+import matplotlib.backends.backend_agg, matplotlib.backends.backend_svg
+import ratesight.metrics.region_proposals
+import ratesight.optimizer.api
+import ratesight.optimizer.reports.page, ratesight.optimizer.reports.pictures
 from ratesight.metrics.detector import load_detector
-from ratesight.optimizer.reports import page as html_report
-from ratesight.optimizer.reports import pictures as report
-from ratesight.optimizer import tune
 from ratesight.optimizer.commands.app import main
-load_detector(sys.argv[1], image_size=192)
+load_detector(sys.argv[1], image_size=128)
 print("ready", flush=True)
 for line in sys.stdin:
     asked = json.loads(line)
@@ -123,7 +124,7 @@ def nursery(weights: Path) -> Iterator[Nursery]:
 def command(clips: Path, weights: Path, store: Path, *words: str) -> list[str]:
     return [
         "tune", str(clips / "carphone_qcif.mp4"), "--max-seconds", "0.3", "--trials", "3",
-        "--preset", "veryfast", "--target-quality", "0.85", "--jobs", "1", "--image-size", "192",
+        "--preset", "veryfast", "--target-quality", "0.85", "--jobs", "1", "--image-size", "128",
         "--frames-per-second", "8", "--tolerance", "1", "--detector", str(weights),
         "--store", str(store), "--out", "out", "--json", *words,
     ]  # fmt: skip

@@ -17,7 +17,7 @@ def test_without_a_detector_our_own_proposals_find_the_regions(clips: Path, tmp_
         preset="veryfast",
         num_trials=2,
         max_seconds=0.5,
-        frames_per_second=10.0,
+        frames_per_second=6.0,
         num_jobs=2,
         store=tmp_path / "store.sqlite",
     )

@@ -137,7 +137,10 @@ def test_on_each_clip_the_real_machine_says_where_the_target_is_met(
     machine = dataclasses.replace(asked.machine, asked_metric="objects")
     aim = TargetQuality(quality=0.8)
 
-    events = list(tune_set_events(dataclasses.replace(asked, machine=machine, aim=aim), paths[:2]))
+    short = dataclasses.replace(
+        asked, machine=machine, aim=aim, num_trials=2, frames_per_second=6.0
+    )
+    events = list(tune_set_events(short, paths[:2]))
 
     moved = [event for event in events if isinstance(event, TargetMoved)]
     assert [one.quality for one in moved] == [0.8, 0.8]
