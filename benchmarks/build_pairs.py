@@ -27,7 +27,8 @@ def main() -> None:
 def build_pairs(data: Path, cache: Path, jobs: int) -> None:
     """Makes what is missing in the cache."""
     os.environ.setdefault("YOLO_OFFLINE", "true")
-    make_missing(object_pairs.make, object_pairs.materials(data), data, cache, jobs)
+    objects = [*object_pairs.materials(data), *object_pairs.pans(data)]
+    make_missing(object_pairs.make, objects, data, cache, jobs)
     make_missing(face_plate_pairs.make, face_plate_pairs.materials(data), data, cache, jobs)
 
 

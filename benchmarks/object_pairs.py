@@ -123,9 +123,16 @@ def materials(data: Path) -> list[Material]:
         # Portraits are small and many already.
         varied = photo.split == "train" and photo.subject != "portrait"
         found += _from_further_away(photo) if varied else [photo]
-        if photo.split != "test" and photo.subject != "portrait":
-            found.append(replace(photo, name=photo.name + "_pan", kind="pan"))
     return found
+
+
+def pans(data: Path) -> list[Material]:
+    """Returns a camera over each photo that trains or validates, but for portraits."""
+    return [
+        replace(photo, name=photo.name + "_pan", kind="pan")
+        for photo in _photos(data)
+        if photo.split != "test" and photo.subject != "portrait"
+    ]
 
 
 def _photos(data: Path) -> Iterator[Material]:

@@ -53,7 +53,7 @@ class Pairs:
     """One original with its compressed versions.
 
     Attributes:
-        kind: ``photo`` or ``clip``.
+        kind: ``photo``, ``pan`` or ``clip``, as ``object_pairs.Material`` has it.
         task: ``objects``, ``faces`` or ``plates``.
         regions: Of each frame.
         labels: Of each version, frame and region, by machine; 1 is nothing lost.

@@ -61,3 +61,12 @@ def test_a_camera_that_stands_still_has_noise(panned: Panned) -> None:
 def test_the_name_alone_says_how_it_moves(panned: Panned) -> None:
     np.testing.assert_array_equal(panned("c"), panned("c"))
     assert panned("a")[0].shape != panned("c")[0].shape
+
+
+def test_no_camera_moves_over_a_photo_that_tests(benchmark: Benchmark, data: Path) -> None:
+    pairs = benchmark("object_pairs")
+    split = {one.path: one.split for one in pairs.materials(data) if one.kind == "photo"}
+    pans = pairs.pans(data)
+    assert len(pans) > 800
+    assert {split[one.path] for one in pans} == {"train", "validation"}
+    assert all(split[one.path] == one.split for one in pans)
