@@ -174,7 +174,8 @@ def _workers(folder: Path) -> Iterator[str]:
         for words in commands:
             command = [sys.executable, "-m", "dask", *words, *common]
             processes.append(subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL))
-            while not file.exists():
+            # For a moment the scheduler's file is there and empty.
+            while not (file.exists() and file.read_text().endswith("}")):
                 time.sleep(0.1)
         yield str(json.loads(file.read_text())["address"])
     finally:
