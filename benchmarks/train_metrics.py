@@ -43,8 +43,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(_SEED)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tasks = (*TASKS, GENERAL)
-    network = SimilarityNetwork(tasks)
+    network = SimilarityNetwork((*TASKS, GENERAL))
     network.eval().to(device).to(memory_format=torch.channels_last)
     examples = {
         split: list(read_examples(arguments.cache, split)) for split in ("train", "validation")
@@ -61,7 +60,7 @@ def main() -> None:
     weights = features / WEIGHTS_FILE
     network.load_state_dict(load_file(weights))
     log: Log = json.loads((features / LOG_FILE).read_text())["log"]
-    train_heads(network, tasks, examples, arguments.cache, weights, LAST, log)
+    train_heads(network, network.heads, examples, arguments.cache, weights, LAST, log)
     write(network, arguments.out, log)
 
 
@@ -78,7 +77,7 @@ def train_features(
     log: Log = []
     state = cache / f"training_{num_epochs}.pt"
     if not state.exists():
-        train_heads(network, (*TASKS, GENERAL), examples, cache, start, FIRST, log)
+        train_heads(network, network.heads, examples, cache, start, FIRST, log)
     partial = out.with_suffix(".part")
     train_all(network, examples, cache, num_epochs, state, partial, log)
     partial.rename(out)

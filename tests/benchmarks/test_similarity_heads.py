@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from ratesight.metrics.learned import WEIGHTS, view_scale
 from ratesight.metrics.similarity_network import SimilarityNetwork
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 
 Benchmark = Callable[[str], ModuleType]
 Trained = Callable[[], SimilarityNetwork]
+SeenBy = Callable[[str, Sequence[Any]], tuple[list[Any], list[torch.Tensor]]]
 
 
 def train(
@@ -26,52 +28,46 @@ def train(
     return log
 
 
-def test_objects_are_seen_enlarged_and_all_else_at_its_own_size(
+@pytest.fixture
+def seen_by(
     benchmark: Benchmark,
     trained: Trained,
     examples: dict[str, list[Any]],
     blurred_photos: Path,
-) -> None:
+) -> SeenBy:
+    """Returns what the original that trains is to a task, at some scales."""
     seen_by = benchmark("similarity_heads").seen_by
+    return lambda task, scales: seen_by(
+        task, trained(), examples["train"], blurred_photos, WEIGHTS, scales
+    )
+
+
+def test_objects_are_seen_enlarged_and_all_else_at_its_own_size(seen_by: SeenBy) -> None:
     boxes = {}
     for task in ("objects", "general"):
-        (seen,), (statistics,) = seen_by(
-            task, trained(), examples["train"], blurred_photos, WEIGHTS, [view_scale]
-        )
+        (seen,), (statistics,) = seen_by(task, [view_scale])
         boxes[task] = seen.regions.boxes.tolist()
         assert statistics.shape[0] == 4
     assert boxes == {"objects": [[80.0, 80.0, 560.0, 400.0]], "general": [[8.0, 8.0, 56.0, 40.0]]}
 
 
 def test_what_is_of_one_size_at_two_scales_is_there_once(
-    benchmark: Benchmark,
-    trained: Trained,
-    examples: dict[str, list[Any]],
-    blurred_photos: Path,
+    seen_by: SeenBy, benchmark: Benchmark
 ) -> None:
-    heads = benchmark("similarity_heads")
+    scales = benchmark("similarity_heads").LAST.scales
     sides = {}
     for task in ("objects", "general"):
-        seen, statistics = heads.seen_by(
-            task, trained(), examples["train"], blurred_photos, WEIGHTS, heads.LAST.scales
-        )
+        seen, statistics = seen_by(task, scales)
         assert len(seen) == len(statistics)
         sides[task] = [float(one.regions.boxes[0, 2] - one.regions.boxes[0, 0]) for one in seen]
     assert sides == {"objects": [48, 480], "general": [48]}
 
 
-def test_statistics_are_made_once(
-    benchmark: Benchmark,
-    trained: Trained,
-    examples: dict[str, list[Any]],
-    blurred_photos: Path,
-) -> None:
-    seen_by = benchmark("similarity_heads").seen_by
-    asked = ("objects", trained(), examples["train"], blurred_photos, WEIGHTS, [view_scale])
-    _, (first,) = seen_by(*asked)
+def test_statistics_are_made_once(seen_by: SeenBy, blurred_photos: Path) -> None:
+    _, (first,) = seen_by("objects", [view_scale])
     (file,) = blurred_photos.glob("statistics_*/*.npy")
     np.save(file, np.load(file) + 1)
-    _, (again,) = seen_by(*asked)
+    _, (again,) = seen_by("objects", [view_scale])
     assert torch.equal(again, first + 1)
 
 
@@ -81,7 +77,7 @@ def test_a_head_that_goes_on_ranks_no_worse_and_features_stay(
     examples: dict[str, list[Any]],
     blurred_photos: Path,
 ) -> None:
-    examples["train"] *= 130  # a batch of versions
+    examples["train"] *= 130  # two batches of versions, at two scales
     network = trained()
     log = train(benchmark, network, examples, blurred_photos)
     before, after = (one["validation_srcc"] for one in log)
@@ -102,7 +98,7 @@ def test_a_head_that_learnt_the_wrong_order_stays_as_it_was(
 ) -> None:
     (example,) = examples["train"]
     example.targets.copy_(example.targets.flip(0))
-    examples["train"] *= 260  # two steps an epoch, enough to turn it
+    examples["train"] *= 260  # four steps an epoch, enough to turn it
     network = trained()
     log = train(benchmark, network, examples, blurred_photos)
     before, after = (one["validation_srcc"] for one in log)
