@@ -55,7 +55,6 @@ def asked(clips: Path, data: Path, folder: Path) -> TuneRequest:
         regions="detector",
         num_region_trials=NUM_REGION_TRIALS,
         max_seconds=1,
-        frames_per_second=10,
         store=folder / "store.sqlite",
     )
 
