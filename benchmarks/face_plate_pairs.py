@@ -23,7 +23,17 @@ from ratesight.metrics.task import ReferenceT, TaskMachine
 
 from .distortions import Picture, distort, read_picture, resized, source_of, spread_crfs
 from .material_faces_plates import FacePhoto, PlatePicture, read_face_photos, read_plate_pictures
-from .pairs import Kept, Pairs, Region, Split, View, random_of, split_of, write_pairs
+from .pairs import (
+    TRAINING_MACHINES,
+    Kept,
+    Pairs,
+    Region,
+    Split,
+    View,
+    random_of,
+    split_of,
+    write_pairs,
+)
 
 _VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
 _UNSEEN = {"svtav1": 3}
@@ -61,13 +71,14 @@ def materials(data: Path) -> list[Material]:
 
 
 @cache
-def _face_machines(data: Path) -> dict[str, FaceMachine]:
+def _face_machines(data: Path, split: Split) -> dict[str, FaceMachine]:
+    """Returns the embedders to ask; the one that only judges sees the test material alone."""
+    named = {name.partition(".")[0]: data / "weights" / name for name in EMBEDDERS}
+    wanted = named if split == "test" else TRAINING_MACHINES["faces"]
     yunet = load_yunet(data / "weights" / "face_detection_yunet.onnx")
     return {
-        name.partition(".")[0]: FaceMachine(
-            detector=yunet, embedder=load_face_embedder(data / "weights" / name)
-        )
-        for name in EMBEDDERS
+        name: FaceMachine(detector=yunet, embedder=load_face_embedder(named[name]))
+        for name in wanted
     }
 
 
@@ -99,7 +110,7 @@ def make(task: tuple[Material, Path, Path]) -> str:
     kept: dict[str, list[float]] = {}
     if landmarks is not None:
         kind = "faces"
-        for name, machine in _face_machines(data).items():
+        for name, machine in _face_machines(data, material.split).items():
             seen = machine.look_at([reference], [Faces(objects=known, landmarks=landmarks)])
             _ask(machine, seen, name, flat, views, kept)
     else:

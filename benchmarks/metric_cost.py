@@ -155,6 +155,8 @@ def _time(work: Callable[[], object]) -> float:
     for _ in range(_REPEATS):
         started = clock()
         work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         taken.append((clock() - started) * 1000 / _FRAMES)
     return statistics.median(taken)
 

@@ -203,8 +203,12 @@ def make(task: tuple[Material, Path, Path]) -> str:
                 for crf in spread_crfs(codec, count, random)
             ]
             made = [one for one in drawn if one is not None]
+    # All at once: a GPU is given batches.
+    flat = [picture for _, distorted in made for picture in distorted]
+    answers = {name: _look(one, flat) for name, one in detectors.items()}
     found = [
-        {name: _look(one, distorted) for name, one in detectors.items()} for _, distorted in made
+        {name: seen_then[start : start + len(wanted)] for name, seen_then in answers.items()}
+        for start in range(0, len(flat), len(wanted))
     ]
     pairs = Pairs(
         name=material.name,

@@ -20,7 +20,7 @@ _COVER, _BOX_WEIGHT = 0.54, 5.0
 
 def loss_of(network: ProposalNetwork, example: Example, device: str) -> Tensor:
     """Returns the loss of one picture, summed over its regions."""
-    centres, distances = network(to_tensor(example.picture[None]).to(device))
+    centres, distances = network(to_tensor(example.picture[None], device))
     height, width = centres.shape[2:]
     total = torch.zeros((), device=device)
     for kind in range(len(PROPOSED)):

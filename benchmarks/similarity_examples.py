@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from ratesight.metrics.learned import class_number
+from ratesight.metrics.learned import class_number, resized
 from ratesight.metrics.similarity_network import Regions
 from torch import Tensor
 
@@ -22,6 +25,12 @@ WITHHELD = 0.3
 
 # By how much a picture of that height and width in pixels is enlarged for a task.
 Scale = Callable[[int, int, str], float]
+
+Pictures = npt.NDArray[np.uint8]
+# Pictures are read and resized by threads while the network looks at earlier ones.
+_READERS, _AHEAD = 4, 16
+ItemT = TypeVar("ItemT")
+ReadT = TypeVar("ReadT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +88,28 @@ def own_size(height: int, width: int, task: str) -> float:
     return 1.0
 
 
-def pictures_of(example: Example, cache: Path) -> npt.NDArray[np.uint8]:
+def pictures_of(example: Example, cache: Path) -> Pictures:
     """Returns (1 + versions, height, width, 3) BGR, the original first."""
     return read_pictures(cache, example.pairs.name)[:, example.frame]
+
+
+def seen_at(factor: float, example: Example, pictures: Pictures) -> tuple[Example, Pictures]:
+    """Returns pictures of an example enlarged, and the example with its boxes in pixels of them."""
+    seen = np.stack([resized(one, factor) for one in pictures])
+    boxes = boxes_in(seen[0], pictures[0], example.regions.boxes)
+    return replace(example, regions=replace(example.regions, boxes=boxes)), seen
+
+
+def read_ahead(read: Callable[[ItemT], ReadT], items: Iterable[ItemT]) -> Iterator[ReadT]:
+    """Yields what is read of each item, in their order, while the next are read already."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        reading: deque[Future[ReadT]] = deque()
+        for item in items:
+            reading.append(readers.submit(read, item))
+            if len(reading) > _AHEAD:
+                yield reading.popleft().result()
+        while reading:
+            yield reading.popleft().result()
 
 
 def boxes_in(seen: Picture, picture: Picture, boxes: Tensor) -> Tensor:

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from ratesight.metrics.learned import resized, to_tensor, view_scale
+from ratesight.metrics.learned import to_tensor, view_scale
 from ratesight.metrics.similarity_network import NUM_STATISTICS, Regions, SimilarityNetwork
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from .distortions import Picture
 from .similarity_examples import (
     GENERAL,
     WITHHELD,
     Example,
+    Pictures,
     Scale,
-    boxes_in,
     own_size,
     pictures_of,
+    read_ahead,
+    seen_at,
     to_device,
     withheld,
 )
 
 _SEED = 0
 _BATCH = 512
+# Versions that the features are made of at once.
+_TOGETHER = 12
 DECAY = 0.1
 # How much the order of one region's versions counts beside their values, and from which
 # difference of the target on.
@@ -149,36 +152,44 @@ def seen_by(
     folder = cache / f"statistics_{digest}_{NUM_STATISTICS}"
     folder.mkdir(exist_ok=True)
     network.eval()
-    seen, found = [], []
-    for example in examples:
-        if task not in (GENERAL, example.pairs.task):
-            continue
+
+    def wanted() -> Iterator[tuple[Example, float]]:
+        for example in examples:
+            if task in (GENERAL, example.pairs.task):
+                sides = pictures_of(example, cache).shape[1:3]
+                for factor in dict.fromkeys(scale(*sides, task) for scale in scales):
+                    yield example, factor
+
+    def read(one: tuple[Example, float]) -> tuple[Path, Example, Pictures]:
+        example, factor = one
+        file = folder / f"{example.pairs.name}_{example.frame}_{factor:.4f}.npy"
         pictures = pictures_of(example, cache)
-        for factor in dict.fromkeys(scale(*pictures.shape[1:3], task) for scale in scales):
-            file = folder / f"{example.pairs.name}_{example.frame}_{factor:.4f}.npy"
-            original = resized(pictures[0], factor)
-            boxes = boxes_in(original, pictures[0], example.regions.boxes)
-            if not file.exists():
-                versions = (resized(one, factor) for one in pictures[1:])
-                made = _statistics(network, original, versions, boxes)
-                partial = file.with_suffix(".part")
-                with partial.open("wb") as stream:
-                    np.save(stream, made.numpy())
-                partial.rename(file)
-            found.append(torch.from_numpy(np.load(file)))
-            seen.append(replace(example, regions=replace(example.regions, boxes=boxes)))
+        needed = pictures[:1] if file.exists() else pictures
+        return file, *seen_at(factor, example, needed)
+
+    seen, found = [], []
+    for file, example, pictures in read_ahead(read, wanted()):
+        if not file.exists():
+            made = _statistics(network, pictures, example.regions.boxes)
+            partial = file.with_suffix(".part")
+            with partial.open("wb") as stream:
+                np.save(stream, made.numpy())
+            partial.rename(file)
+        found.append(torch.from_numpy(np.load(file)))
+        seen.append(example)
     return seen, found
 
 
-def _statistics(
-    network: SimilarityNetwork, original: Picture, versions: Iterable[Picture], boxes: Tensor
-) -> Tensor:
+def _statistics(network: SimilarityNetwork, pictures: Pictures, boxes: Tensor) -> Tensor:
     """Returns (versions, views, n, channels, statistics)."""
     device = next(network.parameters()).device
     with torch.inference_mode():
-        reference = network.reference(to_tensor(original[None]).to(device), boxes.to(device))
+        reference = network.reference(to_tensor(pictures[:1], device), boxes.to(device))
         parts = [
-            network.statistics(reference, to_tensor(one[None]).to(device)).cpu() for one in versions
+            network.statistics(
+                reference, to_tensor(pictures[start : start + _TOGETHER], device)
+            ).cpu()
+            for start in range(1, len(pictures), _TOGETHER)
         ]
     return torch.cat(parts)
 

@@ -6,13 +6,17 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from ratesight.metrics.learned import to_tensor
+from ratesight.metrics.learned import to_tensor, view_scale
 from ratesight.metrics.similarity_network import Regions, SimilarityNetwork
 from safetensors.torch import save_file
 from scipy.stats import spearmanr
@@ -24,7 +28,12 @@ from .similarity_examples import (
     GENERAL,
     WITHHELD,
     Example,
+    Pictures,
+    Scale,
+    own_size,
     pictures_of,
+    read_ahead,
+    seen_at,
     to_device,
     withheld,
 )
@@ -32,11 +41,35 @@ from .similarity_heads import DECAY, loss_of
 
 _SEED = 0
 _RATE_HEADS, _RATE_FEATURES = 2e-4, 1e-4
-# Of a step: originals, and of each at most so many versions and regions.
-_EXAMPLES, _VERSIONS, _REGIONS = 4, 4, 12
+# Originals of a step.
+_EXAMPLES = 4
 # Originals of a task seen in an epoch, drawn anew for each; and over how many steps weights are
 # averaged.
 _VISITS, _AVERAGED_STEPS = 1300, 500
+# Versions that are judged at once.
+_TOGETHER = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a visit sees of an original.
+
+    Attributes:
+        scales: At one of which it sees the pictures; the last is judged.
+        versions, regions: At most so many.
+        has_pans: What a camera sees that moves over the photos is among the originals.
+    """
+
+    scales: tuple[Scale, ...]
+    versions: int
+    regions: int
+    has_pans: bool
+
+
+# On a CPU time goes with pixels: two hours are enough for photos and clips at their own size. On
+# CUDA it goes with visits, and what a visit sees costs nothing.
+ON_CPU = Look(scales=(own_size,), versions=4, regions=12, has_pans=False)
+ON_CUDA = Look(scales=(own_size, view_scale), versions=8, regions=24, has_pans=True)
 
 Log = list[dict[str, float | str]]
 WEIGHTS_FILE, LOG_FILE = "similarity.safetensors", "training.json"
@@ -46,6 +79,7 @@ def train_all(
     network: SimilarityNetwork,
     examples: dict[str, list[Example]],
     cache: Path,
+    look: Look,
     num_epochs: int,
     state: Path,
     out: Path,
@@ -56,32 +90,40 @@ def train_all(
     What is judged and written is a moving average of the weights.
 
     Args:
+        look: That each visit takes.
         state: What the last whole epoch left, and where to go on from; gone in the end.
         out: Folder for the weights.
         log: Of the training so far; what this one reaches is added.
     """
-    visits = visits_of(examples["train"])
+    examples = {
+        split: [one for one in some if look.has_pans or one.pairs.kind != "pan"]
+        for split, some in examples.items()
+    }
+    visits = visits_of(examples["train"], look)
     num_steps = sum(min(_VISITS, len(some)) for some in visits) // _EXAMPLES
     training = Training(network, num_epochs * num_steps, log)
+    validation = partial(
+        validate, examples=examples["validation"], cache=cache, scale=look.scales[-1]
+    )
     if state.exists():
         training.load(state)
     else:
-        training.note("start", network, examples["validation"], cache, out)
+        training.note("start", network, validation, out)
     while training.num_epochs < num_epochs:
         drawn = [training.random.permutation(some)[:_VISITS] for some in visits]
         order = training.random.permutation(np.concatenate(drawn))
-        training.run_epoch([examples["train"][index] for index in order], cache)
+        training.run_epoch([examples["train"][index] for index in order], cache, look)
         name = f"epoch {training.num_epochs}"
-        training.note(name, training.averaged, examples["validation"], cache, out)
+        training.note(name, training.averaged, validation, out)
         training.save(state)
     state.unlink()
 
 
-def visits_of(examples: Sequence[Example]) -> list[list[int]]:
+def visits_of(examples: Sequence[Example], look: Look) -> list[list[int]]:
     """Returns for each task which examples to draw from; more versions make more visits."""
     visits: defaultdict[str, list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
-        count = math.ceil(len(example.targets) / (2 * _VERSIONS))
+        count = math.ceil(len(example.targets) / (2 * look.versions))
         visits[example.pairs.task] += [index] * count
     return list(visits.values())
 
@@ -125,25 +167,27 @@ class Training:
         assert isinstance(averaged, SimilarityNetwork)
         return averaged
 
-    def run_epoch(self, examples: Sequence[Example], cache: Path) -> None:
+    def run_epoch(self, examples: Sequence[Example], cache: Path, look: Look) -> None:
         """Makes the steps of one epoch, with a line for every fiftieth."""
         started = time.perf_counter()
         num_steps = len(examples) // _EXAMPLES
         self.network.train()
-        losses = []
+        losses: list[Tensor] = []
+        visits = [draw(one, look, self.random) for one in examples[: num_steps * _EXAMPLES]]
+        seen = read_ahead(partial(read_visit, cache=cache), visits)
         for step in range(num_steps):
             self.optimizer.zero_grad()
-            for example in examples[step * _EXAMPLES : (step + 1) * _EXAMPLES]:
-                loss = example_loss(self.network, example, cache, self.random)
+            for example, pictures in islice(seen, _EXAMPLES):
+                loss = loss_on(self.network, example, pictures)
                 (loss / _EXAMPLES).backward()  # type: ignore[no-untyped-call]  # it has no type
-                losses.append(float(loss.detach()))
+                losses.append(loss.detach())
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self.schedule.step()
             self.averaging.update_parameters(self.network)
             if step % 50 == 0:
                 left = (time.perf_counter() - started) / (step + 1) * (num_steps - step - 1)
-                recent = np.mean(losses[-50 * _EXAMPLES :])
+                recent = float(torch.stack(losses[-50 * _EXAMPLES :]).mean())
                 print(
                     f"epoch {self.num_epochs + 1} loss {recent:.4f}, {left / 60:.1f} min left",
                     flush=True,
@@ -154,12 +198,11 @@ class Training:
         self,
         stage: str,
         network: SimilarityNetwork,
-        examples: Sequence[Example],
-        cache: Path,
+        validation: Callable[[SimilarityNetwork], dict[str, float]],
         out: Path,
     ) -> None:
         """Judges a network on the validation part, and writes it where it is the best so far."""
-        found = validate(network, examples, cache)
+        found = validation(network)
         for task, srcc in found.items():
             self.log.append({"stage": stage, "task": task, "validation_srcc": srcc})
         print(stage, " ".join(f"{task} {srcc:.4f}" for task, srcc in found.items()), flush=True)
@@ -205,61 +248,96 @@ class Training:
         }
 
 
-def example_loss(
-    network: SimilarityNetwork,
-    example: Example,
-    cache: Path,
-    random: np.random.Generator,
-) -> Tensor:
-    """Returns the loss of some versions and regions of one frame, perhaps mirrored."""
-    device = next(network.parameters()).device
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """What one step sees of an example.
+
+    Attributes:
+        versions, regions: Their numbers.
+        scale: That the pictures are seen at.
+    """
+
+    example: Example
+    versions: npt.NDArray[np.intp]
+    regions: npt.NDArray[np.intp]
+    scale: Scale
+    is_mirrored: bool
+
+
+def draw(example: Example, look: Look, random: np.random.Generator) -> Visit:
+    """Returns some versions and regions, at one of the scales, perhaps mirrored."""
     num_versions, num_regions = example.targets.shape
-    versions = random.permutation(num_versions)[:_VERSIONS]
-    some = torch.from_numpy(random.permutation(num_regions)[:_REGIONS])
-    stored = pictures_of(example, cache)
-    pictures = to_tensor(stored[[0, *(versions + 1)]])
-    regions = Regions(
-        boxes=example.regions.boxes[some],
-        scores=example.regions.scores[some],
-        classes=example.regions.classes[some],
+    return Visit(
+        example=example,
+        versions=random.permutation(num_versions)[: look.versions],
+        regions=random.permutation(num_regions)[: look.regions],
+        scale=look.scales[random.integers(len(look.scales))],
+        is_mirrored=bool(random.random() < 0.5),
     )
-    if random.random() < 0.5:
-        pictures = pictures.flip(3)
-        x0, y0, x1, y1 = regions.boxes.unbind(1)
-        width = pictures.shape[3]
-        boxes = torch.stack([width - x1, y0, width - x0, y1], 1)
-        regions = Regions(boxes=boxes, scores=regions.scores, classes=regions.classes)
-    pictures = pictures.to(device)
-    reference = network.reference(pictures[:1], regions.boxes.to(device))
-    statistics = network.statistics(reference, pictures[1:])
-    targets = example.targets[versions][:, some].to(device)
-    region = torch.arange(len(some), device=device).expand(len(versions), -1)
+
+
+def read_visit(visit: Visit, cache: Path) -> tuple[Example, Pictures]:
+    """Returns what is left of the example, and the pictures of it, the original first."""
+    stored = pictures_of(visit.example, cache)
+    known = visit.example.regions
+    some = torch.from_numpy(visit.regions)
+    example = replace(
+        visit.example,
+        targets=visit.example.targets[visit.versions][:, some],
+        regions=Regions(
+            boxes=known.boxes[some], scores=known.scores[some], classes=known.classes[some]
+        ),
+    )
+    factor = visit.scale(*stored.shape[1:3], example.pairs.task)
+    example, pictures = seen_at(factor, example, stored[[0, *(visit.versions + 1)]])
+    if not visit.is_mirrored:
+        return example, pictures
+    x0, y0, x1, y1 = example.regions.boxes.unbind(1)
+    width = pictures.shape[2]
+    boxes = torch.stack([width - x1, y0, width - x0, y1], 1)
+    mirrored = replace(example, regions=replace(example.regions, boxes=boxes))
+    return mirrored, np.ascontiguousarray(pictures[:, :, ::-1])
+
+
+def loss_on(network: SimilarityNetwork, example: Example, pictures: Pictures) -> Tensor:
+    """Returns the loss of all versions and regions of one frame, by its task's head and general."""
+    device = next(network.parameters()).device
+    seen = to_tensor(pictures, device)
+    reference = network.reference(seen[:1], example.regions.boxes.to(device))
+    statistics = network.statistics(reference, seen[1:])
+    targets = example.targets.to(device)
+    region = torch.arange(targets.shape[1], device=device).expand(len(targets), -1)
     total = torch.zeros((), device=device)
     for task in (example.pairs.task, GENERAL):
-        known = withheld(regions, 1.0 if task == GENERAL else WITHHELD)
+        known = withheld(example.regions, 1.0 if task == GENERAL else WITHHELD)
         logits = network.head(task)(statistics, to_device(known, device))
         total = total + loss_of(logits.flatten(0, 1), targets.flatten(), region.flatten())
     return total
 
 
 def validate(
-    network: SimilarityNetwork, examples: Sequence[Example], cache: Path
+    network: SimilarityNetwork, examples: Sequence[Example], cache: Path, scale: Scale
 ) -> dict[str, float]:
     """Returns the rank correlation of each task's head on all regions."""
+
+    def read(example: Example) -> tuple[Example, Pictures]:
+        stored = pictures_of(example, cache)
+        return seen_at(scale(*stored.shape[1:3], example.pairs.task), example, stored)
+
     device = next(network.parameters()).device
     network.eval()
     found: defaultdict[str, list[float]] = defaultdict(list)
     wanted: defaultdict[str, list[float]] = defaultdict(list)
     with torch.inference_mode():
-        for example in examples:
-            pictures = to_tensor(pictures_of(example, cache)).to(device)
+        for example, stored in read_ahead(read, examples):
+            pictures = to_tensor(stored, device)
             regions = to_device(example.regions, device)
             reference = network.reference(pictures[:1], regions.boxes)
             for task in (example.pairs.task, GENERAL):
                 known = example.regions if task != GENERAL else withheld(example.regions, 1.0)
                 parts = [
                     network.quality(task, reference, part, to_device(known, device))
-                    for part in torch.split(pictures[1:], _VERSIONS)
+                    for part in torch.split(pictures[1:], _TOGETHER)
                 ]
                 found[task] += torch.cat(parts).flatten().tolist()
                 wanted[task] += example.targets.flatten().tolist()

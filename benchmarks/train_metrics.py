@@ -3,11 +3,11 @@
 ``python -m benchmarks.train_metrics --data ../shared/data`` builds the labelled pairs that are
 missing (in ``pairs/``, or where ``--cache`` says), trains the heads on features of the ImageNet
 network, then all layers at a low rate, and keeps the epoch that ranks best on the validation part.
-All this on pictures at their own size, which is cheap. Then the heads go on alone, on pictures at
-their own size and as the product sees them (enlarged for objects), and on what a camera sees that
-moves over the photos. It goes on where it was stopped: pairs, statistics, whole epochs and the
-features are kept. On CUDA where there is one. Then ``benchmarks.correlation`` judges the weights,
-and ``benchmarks.tables`` writes the scores into the model card.
+Then the heads go on alone, on pictures at their own size and as the product sees them (enlarged for
+objects), and on what a camera sees that moves over the photos. On CUDA all layers learn from these
+too; on a CPU from photos and clips at their own size, which is cheap. It goes on where it was
+stopped: pairs, statistics, whole epochs and the features are kept. Then ``benchmarks.correlation``
+judges the weights, and ``benchmarks.tables`` writes the scores into the model card.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from .build_pairs import build_pairs
 from .similarity_examples import GENERAL, TASKS, Example, read_examples
 from .similarity_heads import FIRST, LAST, train_heads
-from .similarity_layers import LOG_FILE, WEIGHTS_FILE, Log, train_all, write
+from .similarity_layers import LOG_FILE, ON_CPU, ON_CUDA, WEIGHTS_FILE, Log, train_all, write
 
 _SEED = 0
 
@@ -50,13 +50,8 @@ def main() -> None:
     }
     features = arguments.cache / f"features_{arguments.epochs}"
     if not features.exists():
-        # Heads alone learn from pans, which show what the photos do: all layers take long.
-        without = {
-            split: [one for one in some if one.pairs.kind != "pan"]
-            for split, some in examples.items()
-        }
         start = arguments.data / "weights" / "mobilenetv3_small_timm.safetensors"
-        train_features(network, without, arguments.cache, start, arguments.epochs, features)
+        train_features(network, examples, arguments.cache, start, arguments.epochs, features)
     weights = features / WEIGHTS_FILE
     network.load_state_dict(load_file(weights))
     log: Log = json.loads((features / LOG_FILE).read_text())["log"]
@@ -79,7 +74,8 @@ def train_features(
     if not state.exists():
         train_heads(network, network.heads, examples, cache, start, FIRST, log)
     partial = out.with_suffix(".part")
-    train_all(network, examples, cache, num_epochs, state, partial, log)
+    look = ON_CUDA if torch.cuda.is_available() else ON_CPU
+    train_all(network, examples, cache, look, num_epochs, state, partial, log)
     partial.rename(out)
 
 

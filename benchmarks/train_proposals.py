@@ -12,6 +12,7 @@ import copy
 import json
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -37,6 +38,7 @@ from .machine import describe_machine
 from .proposal_examples import make_example
 from .proposal_loss import loss_of
 from .proposal_scenes import Taught, read_taught
+from .similarity_examples import read_ahead
 from .train_metrics import load_backbone
 
 RESULTS = Path(__file__).parent / "results" / "proposals.json"
@@ -152,10 +154,11 @@ def train(
         network.train()
         losses = []
         order = random.permutation(len(taught))
-        for start in range(0, len(order) - _BATCH + 1, _BATCH):
-            batch = [
-                make_example(taught, int(index), random) for index in order[start : start + _BATCH]
-            ]
+        # Each has random numbers of its own: threads make them in any order.
+        draws = zip(order, random.spawn(len(order)), strict=True)
+        examples = read_ahead(lambda draw: make_example(taught, int(draw[0]), draw[1]), draws)
+        for _ in range(len(order) // _BATCH):
+            batch = list(islice(examples, _BATCH))
             count = max(1, sum(len(one.classes) for one in batch))
             optimizer.zero_grad()
             total = 0.0
@@ -186,7 +189,7 @@ def normalise(
     for index in random.choice(len(taught), min(_NORMALISED, len(taught)), replace=False):
         picture = make_example(taught, int(index), random).picture
         with torch.inference_mode():
-            seen = to_tensor(picture[None]).to(device)
+            seen = to_tensor(picture[None], device)
             for level, some in zip(used_levels(network.features.levels(seen)), sums, strict=True):
                 some.append(torch.stack([level.mean((0, 2, 3)), (level**2).mean((0, 2, 3))]))
     for entry, some in zip(network.head.entries, sums, strict=True):

@@ -223,7 +223,7 @@ class LearnedMetric:
         return losses
 
     def _tensor(self, seen: Picture) -> Tensor:
-        return to_tensor(seen[None]).to(self.device)
+        return to_tensor(seen[None], self.device)
 
     def _see(self, objects: Detections, picture: Picture) -> tuple[Picture, Regions]:
         """Returns what the network sees of a picture, and the regions in pixels of that.
@@ -314,12 +314,12 @@ def load_learned_metric(
     )
 
 
-def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
+def to_tensor(pictures: npt.NDArray[np.uint8], device: str | torch.device = "cpu") -> Tensor:
     """Returns (batch, height, width, 3) BGR in [0, 255] as RGB in [-1, 1], channels second.
 
-    The memory holds the channels last, as before.
+    The memory holds the channels last, as before. A device is given bytes, not floats.
     """
-    seen = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).float()
+    seen = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).to(device).float()
     return seen.div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
 

@@ -183,7 +183,7 @@ class ProposalDetector:
     def _detect(self, picture: Picture, min_score: float) -> Detections:
         seen = reduced(picture)
         with torch.inference_mode():
-            centres, distances = self.network(to_tensor(seen[None]).to(self.device))
+            centres, distances = self.network(to_tensor(seen[None], self.device))
             size = (seen.shape[1], seen.shape[0])
             boxes, scores, classes = decode(centres[0], distances[0], size, min_score)
         wanted = [

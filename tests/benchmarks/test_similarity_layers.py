@@ -28,22 +28,23 @@ def test_what_goes_on_is_what_was_never_stopped(
     benchmark: Benchmark, blurred_photos: Path, examples: dict[str, list[Any]], trained: Trained
 ) -> None:
     layers = benchmark("similarity_layers")
+    look = layers.ON_CUDA
     epoch = examples["train"] * 4
 
     def begun() -> Any:
         return layers.Training(trained(), 4, [])
 
     whole = begun()
-    whole.run_epoch(epoch, blurred_photos)
-    whole.run_epoch(epoch, blurred_photos)
+    whole.run_epoch(epoch, blurred_photos, look)
+    whole.run_epoch(epoch, blurred_photos, look)
 
     first = begun()
     start = weights_of(first)
-    first.run_epoch(epoch, blurred_photos)
+    first.run_epoch(epoch, blurred_photos, look)
     first.save(blurred_photos / "state.pt")
     second = begun()
     second.load(blurred_photos / "state.pt")
-    second.run_epoch(epoch, blurred_photos)
+    second.run_epoch(epoch, blurred_photos, look)
 
     assert second.num_epochs == 2
     moved = [name for name, value in weights_of(second).items() if not value.equal(start[name])]
@@ -58,9 +59,8 @@ def test_training_writes_its_best_weights_and_leaves_no_state(
     log: list[dict[str, float | str]] = []
     state, out = blurred_photos / "state.pt", blurred_photos / "weights"
     examples["train"] *= 4
-    benchmark("similarity_layers").train_all(
-        trained(), examples, blurred_photos, 2, state, out, log
-    )
+    layers = benchmark("similarity_layers")
+    layers.train_all(trained(), examples, blurred_photos, layers.ON_CPU, 2, state, out, log)
     assert not state.exists()
     assert [one["stage"] for one in log if one["task"] == "objects"] == [
         "start",
