@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .metric_tables import best_of, ceiling, ordinary_best
+from .metric_tables import best_of, ceiling, ordinary_best, place
 
 # SRCC of regions, and of clips and settings.
 _LEAST = {
@@ -119,7 +119,7 @@ def _unseen_codec(correlation: dict[str, Any]) -> Iterator[Goal]:
 
 def _costs(cost: dict[str, Any]) -> Iterator[Goal]:
     for measured in cost["machines"]:
-        where = measured["machine"]["processor"].replace("(R)", "")
+        where = place(measured)
         times = [row["milliseconds_a_frame"] for row in measured["rows"]]
         both = [one["objects distorted"] + one["objects reference"] for one in times]
         cheaper = min(one["yolov8x"] / value for one, value in zip(times, both, strict=True))
@@ -128,7 +128,7 @@ def _costs(cost: dict[str, Any]) -> Iterator[Goal]:
         yield Goal(
             what=f"{where}: a frame and its original, times cheaper than YOLOv8x",
             wanted=str(_LEAST_TIMES_CHEAPER_THAN_X),
-            measured=f"{cheaper:.0f}",
+            measured=f"{cheaper:.2g}",
             is_reached=cheaper >= _LEAST_TIMES_CHEAPER_THAN_X,
         )
         yield Goal(

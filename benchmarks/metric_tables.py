@@ -133,13 +133,23 @@ def cost(results: dict[str, Any]) -> str:
         "|" + "---|" * (len(columns) + 2),
     ]
     for measured in results["machines"]:
-        name = measured["machine"]["processor"].replace("(R)", "")
-        where = name if measured["device"].startswith("cpu") else measured["device"]
+        where = place(measured)
         for row in measured["rows"]:
             taken = row["milliseconds_a_frame"]
-            cells = " | ".join(f"{taken[name]:.0f}" for name in columns)
+            decimals = 0 if measured["device"].startswith("cpu") else 1
+            cells = " | ".join(
+                f"{taken[name]:.{decimals}f}" if name in taken else "" for name in columns
+            )
             lines.append(f"| {where} | {row['size']} | {cells} |")
     return "\n".join(lines) + "\n"
+
+
+def place(measured: dict[str, Any]) -> str:
+    """Returns the name of what was measured on: a graphics card, or else the processor."""
+    is_cpu = measured["device"].startswith("cpu")
+    return str(measured["machine"]["processor"] if is_cpu else measured["device"]).replace(
+        "(R)", ""
+    )
 
 
 def noise(results: dict[str, Any]) -> str:

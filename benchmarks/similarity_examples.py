@@ -127,12 +127,3 @@ def withheld(regions: Regions, chance: float) -> Regions:
         scores=torch.where(is_hidden, 0.0, regions.scores),
         classes=torch.where(is_hidden, class_number(""), regions.classes),
     )
-
-
-def to_device(regions: Regions, device: torch.device) -> Regions:
-    """Returns regions on a device."""
-    return Regions(
-        boxes=regions.boxes.to(device),
-        scores=regions.scores.to(device),
-        classes=regions.classes.to(device),
-    )

@@ -25,7 +25,6 @@ from .similarity_examples import (
     pictures_of,
     read_ahead,
     seen_at,
-    to_device,
     withheld,
 )
 
@@ -220,9 +219,7 @@ def train_head(
             batch = order[start : start + _BATCH]
             part = take(rows, batch)
             regions = withheld(part.regions, WITHHELD)
-            logits = head(
-                part.statistics.transpose(0, 1)[None].to(device), to_device(regions, device)
-            )[0]
+            logits = head(part.statistics.transpose(0, 1)[None].to(device), regions.to(device))[0]
             loss = loss_of(logits, part.targets.to(device), part.region.to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
@@ -259,7 +256,7 @@ def predict(
         for start in range(0, len(rows.targets), 4096):
             part = take(rows, np.arange(start, min(start + 4096, len(rows.targets))))
             statistics = part.statistics.transpose(0, 1)[None].to(device)
-            logits = network.head(task)(statistics, to_device(part.regions, device))[0]
+            logits = network.head(task)(statistics, part.regions.to(device))[0]
             found.append(torch.sigmoid(logits).mean(-1).cpu())
     return torch.cat(found).numpy().astype(np.float64)
 

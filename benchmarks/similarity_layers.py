@@ -34,7 +34,6 @@ from .similarity_examples import (
     pictures_of,
     read_ahead,
     seen_at,
-    to_device,
     withheld,
 )
 from .similarity_heads import DECAY, loss_of
@@ -310,7 +309,7 @@ def loss_on(network: SimilarityNetwork, example: Example, pictures: Pictures) ->
     total = torch.zeros((), device=device)
     for task in (example.pairs.task, GENERAL):
         known = withheld(example.regions, 1.0 if task == GENERAL else WITHHELD)
-        logits = network.head(task)(statistics, to_device(known, device))
+        logits = network.head(task)(statistics, known.to(device))
         total = total + loss_of(logits.flatten(0, 1), targets.flatten(), region.flatten())
     return total
 
@@ -331,12 +330,12 @@ def validate(
     with torch.inference_mode():
         for example, stored in read_ahead(read, examples):
             pictures = to_tensor(stored, device)
-            regions = to_device(example.regions, device)
+            regions = example.regions.to(device)
             reference = network.reference(pictures[:1], regions.boxes)
             for task in (example.pairs.task, GENERAL):
                 known = example.regions if task != GENERAL else withheld(example.regions, 1.0)
                 parts = [
-                    network.quality(task, reference, part, to_device(known, device))
+                    network.quality(task, reference, part, known.to(device))
                     for part in torch.split(pictures[1:], _TOGETHER)
                 ]
                 found[task] += torch.cat(parts).flatten().tolist()

@@ -42,6 +42,8 @@ def main() -> None:
     build_pairs(arguments.data, arguments.cache, arguments.jobs)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(_SEED)
+    # Pictures have hundreds of sizes, and each would cost seconds until cuDNN has its plans.
+    torch.backends.cudnn.enabled = False
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = SimilarityNetwork((*TASKS, GENERAL))
     network.eval().to(device).to(memory_format=torch.channels_last)

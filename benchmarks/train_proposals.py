@@ -71,6 +71,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(_SEED)
+    # No two pictures have one size, and each would cost seconds until cuDNN has its plans.
+    torch.backends.cudnn.enabled = False
     cv2.setNumThreads(1)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     network = ProposalNetwork().eval().to(device).to(memory_format=torch.channels_last)

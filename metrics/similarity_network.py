@@ -15,7 +15,7 @@ gave it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,7 @@ import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.rnn import pad_sequence
 
 # Similarity of means, of structure, log ratio of variances, log error in shares of the variance,
 # log variance of the reference.
@@ -47,7 +48,7 @@ _CLASS_FEATURES, _MIXED, _HIDDEN = 4, 8, 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regions:
-    """Regions of one picture.
+    """Regions of one picture, or of each of a batch, which is then the first axis of everything.
 
     Attributes:
         boxes: (n, 4) x0 y0 x1 y1 in pixels of the picture that the network sees.
@@ -59,10 +60,20 @@ class Regions:
     scores: Tensor
     classes: Tensor
 
+    def to(self, device: str | torch.device) -> Regions:
+        """Returns the same on a device."""
+        return Regions(
+            boxes=self.boxes.to(device),
+            scores=self.scores.to(device),
+            classes=self.classes.to(device),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
     """Of one picture: the features, and their mean and mean square in each region and view.
+
+    Of a batch, it is the first axis of everything.
 
     Attributes:
         levels: (1, height, width, channels) of each level.
@@ -120,8 +131,14 @@ class SimilarityNetwork(nn.Module):
     def reference(self, picture: Tensor, boxes: Tensor) -> Moments:
         """Returns what is needed of a (1, 3, height, width) reference and (n, 4) boxes in it."""
         levels = tuple(map(channels_last, self.levels(picture)))
-        views = torch.cat([boxes, surroundings(boxes, picture.shape[-1], picture.shape[-2])])
-        masks = tuple(_masks(views, picture, level) for level in levels)
+        return self.moments(levels, boxes, picture.shape[-1], picture.shape[-2])
+
+    def moments(
+        self, levels: tuple[Tensor, ...], boxes: Tensor, width: int, height: int
+    ) -> Moments:
+        """Returns the same of the features of a picture of that many pixels, channels last."""
+        views = torch.cat([boxes, surroundings(boxes, width, height)])
+        masks = tuple(_masks(views, width, height, level) for level in levels)
         means = [_average(level, mask) for level, mask in zip(levels, masks, strict=True)]
         squares = [_average(level**2, mask) for level, mask in zip(levels, masks, strict=True)]
         shape = (NUM_VIEWS, len(boxes), NUM_CHANNELS)
@@ -133,7 +150,8 @@ class SimilarityNetwork(nn.Module):
         """Returns how alike the features are: (batch, views, n, channels, NUM_STATISTICS).
 
         Args:
-            distorted: (batch, 3, height, width) versions of the reference.
+            distorted: (batch, 3, height, width) versions of the reference, or of a batch of them
+                one each.
         """
         means, squares, products = [], [], []
         levels = map(channels_last, self.levels(distorted))
@@ -141,7 +159,7 @@ class SimilarityNetwork(nn.Module):
             means.append(_average(level, mask))
             squares.append(_average(level**2, mask))
             products.append(_average(level * original, mask))
-        shape = (len(distorted), *reference.means.shape)
+        shape = (len(distorted), *reference.means.shape[-3:])
         return similarity(
             reference.means,
             reference.squares,
@@ -181,7 +199,7 @@ class SimilarityNetwork(nn.Module):
         return (self._answer(task, statistics, regions) / best).clamp(max=1)
 
     def best(self, task: str, reference: Moments, regions: Regions) -> Tensor:
-        """Returns (1, n): what the head gives the reference itself."""
+        """Returns (1, n), or (batch, n): what the head gives the reference itself."""
         return self._answer(task, identity(reference), regions)
 
     def _answer(self, task: str, statistics: Tensor, regions: Regions) -> Tensor:
@@ -267,11 +285,11 @@ class _Member(nn.Module):
 
 def side_inputs(regions: Regions) -> Tensor:
     """Returns (n, NUM_SIDE_INPUTS): log of width, height and their ratio, and the score."""
-    sides = (regions.boxes[:, 2:] - regions.boxes[:, :2]).clamp_min(1).log()
+    sides = (regions.boxes[..., 2:] - regions.boxes[..., :2]).clamp_min(1).log()
     # About 60 pixels, give or take a factor of e: what makes these inputs numbers around 0.
-    width, height = (sides - 4).unbind(1)
+    width, height = (sides - 4).unbind(-1)
     scores = torch.where(regions.scores > 0, regions.scores, _USUAL_SCORE)
-    return torch.stack([width, height, width - height, (scores - 0.6) * 5], 1)
+    return torch.stack([width, height, width - height, (scores - 0.6) * 5], -1)
 
 
 def similarity(
@@ -291,9 +309,47 @@ def similarity(
 
 
 def identity(reference: Moments) -> Tensor:
-    """Returns the statistics of a reference and itself, (1, views, n, channels, ...)."""
-    mean, square = reference.means, reference.squares
-    return similarity(mean, square, mean, square, square)[None]
+    """Returns the statistics of a reference and itself, (1 or batch, views, n, channels, ...)."""
+    mean, square = (one.view(-1, *one.shape[-3:]) for one in (reference.means, reference.squares))
+    return similarity(mean, square, mean, square, square)
+
+
+def joined(some: Sequence[Moments]) -> Moments:
+    """Returns the moments of pictures of one size as those of a batch.
+
+    Each has as many regions as the one with most; those added cover nothing.
+    """
+    if len(some) == 1:
+        return some[0]
+
+    def padded(values: Iterable[Tensor]) -> Tensor:
+        """Returns (batch, views, n, ...) of tensors of (views, n, ...)."""
+        return pad_sequence([one.transpose(0, 1) for one in values], True).transpose(1, 2)
+
+    def by_view(masks: Iterable[Tensor]) -> Iterator[Tensor]:
+        return (one.unflatten(0, (NUM_VIEWS, -1)) for one in masks)
+
+    return Moments(
+        levels=tuple(map(torch.cat, zip(*(one.levels for one in some), strict=True))),
+        masks=tuple(
+            (
+                padded(by_view(down for down, _ in level)).flatten(1, 2),
+                padded(by_view(across for _, across in level)).flatten(1, 2),
+            )
+            for level in zip(*(one.masks for one in some), strict=True)
+        ),
+        means=padded(one.means for one in some),
+        squares=padded(one.squares for one in some),
+    )
+
+
+def joined_regions(some: Sequence[Regions]) -> Regions:
+    """Returns the regions of pictures as those of a batch, as ``joined`` does with moments."""
+    return Regions(
+        boxes=pad_sequence([one.boxes for one in some], True),
+        scores=pad_sequence([one.scores for one in some], True),
+        classes=pad_sequence([one.classes for one in some], True),
+    )
 
 
 def channels_last(features: Tensor) -> Tensor:
@@ -310,11 +366,11 @@ def surroundings(boxes: Tensor, width: int, height: int) -> Tensor:
     return torch.cat([low, high], 1)
 
 
-def _masks(boxes: Tensor, picture: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+def _masks(boxes: Tensor, width: int, height: int, level: Tensor) -> tuple[Tensor, Tensor]:
     """Returns (n, level height) and (n, level width): each cell's share of a box, in sum 1."""
     down, across = (
-        _shares(boxes[:, axis], boxes[:, axis + 2], level.shape[2 - axis], picture.shape[3 - axis])
-        for axis in (1, 0)
+        _shares(boxes[:, axis], boxes[:, axis + 2], level.shape[2 - axis], num_pixels)
+        for axis, num_pixels in ((1, height), (0, width))
     )
     return down, across
 
@@ -337,4 +393,5 @@ def _average(features: Tensor, mask: tuple[Tensor, Tensor]) -> Tensor:
     down, across = mask
     batch, height, width, channels = features.shape
     rows = torch.matmul(down, features.reshape(batch, height, width * channels))
-    return (across[:, None] @ rows.view(batch, len(down), width, channels)).squeeze(2)
+    means = across[..., None, :] @ rows.view(batch, down.shape[-2], width, channels)
+    return means.squeeze(2)

@@ -18,6 +18,7 @@ from ratesight.codecs.source import load_source
 from ratesight.metrics.boxes import Detections
 from ratesight.metrics.detector import load_detector
 from ratesight.metrics.errors import NoObjectsError, WeightsError
+from ratesight.metrics.feature_file import open_feature_file
 from ratesight.metrics.learned import WEIGHTS, LearnedReference, load_learned_metric, load_network
 from ratesight.metrics.task import object_scores
 from scipy.stats import spearmanr
@@ -104,6 +105,40 @@ class TestEveryTask:
         (plain,) = metric.losses(metric.prepare([left], [photo]), [distorted])
         (other,) = metric.losses(metric.prepare([right], mirrored[:1]), mirrored[1:])
         assert other == pytest.approx(plain, abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def several(photo):
+    """Returns originals of two sizes, and how many regions each has."""
+    wide = np.ascontiguousarray(photo[:300])
+    corners = [(60, 40, 260, 200), (300, 80, 420, 280), (20, 20, 60, 90)]
+    originals = [photo, wide, photo[:, ::-1].copy(), wide[::-1].copy(), photo, photo[::-1].copy()]
+    counts = [3, 1, 0, 2, 1, 2]
+    return originals, [boxes(*corners[:count]) for count in counts]
+
+
+class TestSeveralPicturesAtOnce:
+    @pytest.mark.parametrize("task", ["objects", "general"])
+    @pytest.mark.parametrize("is_kept", [False, True])
+    def test_they_lose_what_each_loses_alone(self, task, is_kept, detector, several):
+        originals, regions = several
+        distorted = [jpeg(one, 12) for one in originals]
+        with open_feature_file() as file:
+            metric = load_learned_metric(task, detector, feature_file=file if is_kept else None)
+            found = {}
+            for count in (1, 3):
+                together = replace(metric, num_together=count)
+                found[count] = together.losses(together.prepare(regions, originals), distorted)
+        assert [len(one) for one in found[3]] == [3, 1, 0, 2, 1, 2]
+        for alone, beside in zip(found[1], found[3], strict=True):
+            np.testing.assert_allclose(beside, alone, atol=1e-5)
+        assert np.concatenate(found[1]).min() > 0.01
+
+    def test_the_best_is_no_change_at_all(self, metric, several):
+        originals, regions = several
+        together = replace(metric, num_together=4)
+        lost = together.losses(together.prepare(regions, originals), originals)
+        np.testing.assert_allclose(np.concatenate(lost), 0, atol=1e-5)
 
 
 def test_threads_give_the_same(metric, reference, photo):
