@@ -10,7 +10,9 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import Polynomial
-from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+from scipy.interpolate import Akima1DInterpolator
+
+from .pchip import fit_pchip
 
 Floats = npt.NDArray[np.float64]
 Method = Literal["pchip", "akima", "cubic"]
@@ -91,7 +93,7 @@ def _log_rate_over_quality(curve: Curve) -> tuple[Floats, Floats]:
 
 
 def _pchip(qualities: Floats, log_rates: Floats, low: float, high: float) -> float:
-    return float(PchipInterpolator(qualities, log_rates).integrate(low, high))
+    return fit_pchip(qualities.tolist(), log_rates.tolist()).integral(low, high)
 
 
 def _akima(qualities: Floats, log_rates: Floats, low: float, high: float) -> float:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq, isotonic_regression
 
+from .pchip import fit_pchip
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -118,7 +120,7 @@ def _look_up(xs: Floats, ys: Floats, x: float) -> Reading:
         return Reading(value=float(ys[0]), end="low" if x < xs[0] else None)
     if x >= xs[-1]:
         return Reading(value=float(ys[-1]), end="high" if x > xs[-1] else None)
-    return Reading(value=float(PchipInterpolator(xs, ys)(x)))
+    return Reading(value=fit_pchip(xs.tolist(), ys.tolist()).value_at(x))
 
 
 def _cross(xs: Floats, ys: Floats, y: float) -> Reading:
@@ -131,8 +133,9 @@ def _cross(xs: Floats, ys: Floats, y: float) -> Reading:
         return Reading(value=float(xs[0]), end="low" if ys[0] > y else None)
     if ys[after] == y:
         return Reading(value=float(xs[after]))
-    fit = PchipInterpolator(xs, ys)
+    fit = fit_pchip(xs.tolist(), ys.tolist())
+    before, at = fit.knots[after - 1], fit.knots[after]
     # Rounding can leave the fit a hair below its own last knot, and so below y.
-    if fit(xs[after]) <= y:
-        return Reading(value=float(xs[after]))
-    return Reading(value=float(brentq(lambda x: fit(x) - y, xs[after - 1], xs[after])))
+    if fit.value_at(at) <= y:
+        return Reading(value=at)
+    return Reading(value=float(brentq(lambda x: fit.value_at(x) - y, before, at)))

@@ -67,7 +67,7 @@ def rate_change(
         anchor, test: Measurements by CRF, all on the same frames.
         max_crf: Highest CRF that a search takes; nothing lies below its rate.
         block_frames: Length of a block, in frames looked at.
-        num_resamples: Draws of the bootstrap; each takes one to two milliseconds.
+        num_resamples: Draws of the bootstrap; each takes a fifth of a millisecond.
     """
     curves = [_Resampled.of(anchor, max_crf), _Resampled.of(test, max_crf)]
     num_frames = len(curves[0].weights)
