@@ -359,10 +359,10 @@ def draw_curve(
 ) -> None:
     """Draws points and the monotone curve through them, each with its CRF unless told not to."""
     curve = fit_curve(points)
-    rates = np.exp(np.linspace(curve.log_rates[0], curve.log_rates[-1], 200))
+    log_rates = np.linspace(curve.log_rates[0], curve.log_rates[-1], 200)
     axes.plot(
-        rates,
-        [curve.quality_at(rate).value for rate in rates],
+        np.exp(log_rates),
+        curve.qualities_at(log_rates),
         color=color,
         linewidth=1.4,
         linestyle=style,

@@ -64,11 +64,11 @@ def _draw_title(axes: Axes, title: TitleLadder, names: list[str]) -> None:
     for curve in title.curves:
         color, style = _look(names.index(curve.contestant))
         fitted = fit_curve(curve.points)
-        rates = np.exp(np.linspace(fitted.log_rates[0], fitted.log_rates[-1], 100))
+        log_rates = np.linspace(fitted.log_rates[0], fitted.log_rates[-1], 100)
         is_behind = curve.contestant in title.given_up
         axes.plot(
-            rates,
-            [fitted.quality_at(rate).value for rate in rates],
+            np.exp(log_rates),
+            fitted.qualities_at(log_rates),
             color=color,
             linestyle=style,
             linewidth=1.2,
