@@ -17,6 +17,8 @@ from ...codecs.table import Choice, Encoder, Floats, Ints, Option, OptionValue
 Part = Literal["encoder", "regions"]
 # Whole numbers of at most so many values are names of modes rather than amounts.
 _MOST_MODES = 4
+# Another option, its value where it is not given, and the values that it must have.
+_Condition = tuple[str, OptionValue | None, tuple[OptionValue, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,32 @@ class OptionSpace:
         """Returns all values that may be proposed, by option."""
         return {option.name: _searched_values(option) for option in self.options}
 
+    @cached_property
+    def _conditions(self) -> list[tuple[Option, list[_Condition]]]:
+        """Returns each option with its conditions, looked up once: a search asks 100,000 times."""
+        return [
+            (
+                option,
+                [
+                    (one.name, self.encoder.default_at(self.preset, one.name), one.values)
+                    for one in option.requires
+                ],
+            )
+            for option in self.options
+        ]
+
+    @cached_property
+    def _places(self) -> list[tuple[Option, OptionValue, dict[OptionValue, float]]]:
+        """Returns each option with its default and the coordinate of each value searched."""
+        return [
+            (
+                option,
+                self.defaults[option.name],
+                {value: _coordinate(option, value) for value in self.values[option.name]},
+            )
+            for option in self.options
+        ]
+
     def has_effect(self, options: Mapping[str, OptionValue]) -> bool:
         """Says whether regions change anything; the encoder's own options may."""
         regions = region_coding({**self.fixed, **options}) if self.part == "regions" else None
@@ -78,8 +106,11 @@ class OptionSpace:
             choose: Asked in table order.
         """
         chosen = dict(self.fixed)
-        for option in self.options:
-            if all(one.is_met(chosen, self.encoder, self.preset) for one in option.requires):
+        for option, conditions in self._conditions:
+            for name, default, values in conditions:
+                if chosen.get(name, default) not in values:
+                    break
+            else:
                 chosen[option.name] = choose(option)
         return {name: value for name, value in chosen.items() if name not in self.fixed}
 
@@ -137,12 +168,12 @@ class OptionSpace:
 
         What is left out, or not heeded, is as the preset sets it.
         """
-        return np.array(
-            [
-                _coordinate(one, options.get(one.name, self.defaults[one.name]))
-                for one in self.options
-            ]
-        )
+        point = []
+        for option, default, places in self._places:
+            value = options.get(option.name, default)
+            place = places.get(value)
+            point.append(_coordinate(option, value) if place is None else place)
+        return np.array(point)
 
 
 def _searched_values(option: Option) -> list[OptionValue]:
