@@ -41,7 +41,7 @@ from .measuring.machine_choice import (
     task_of,
 )
 from .measuring.machines import load_real_machine
-from .measuring.region_metric import Finders, FoundRegions, RegionMetric, load_region_metric
+from .measuring.region_metric import Finders, FoundRegions, RegionMetric, load_region_metrics
 
 Progress = Callable[[str, int], None]
 
@@ -152,7 +152,7 @@ def score(
                     FoundRegions(name=choice.metric, machine=load_real_machine(choice))
                     for choice in real
                 ),
-                *(load_region_metric(task, finders, regions) for task in tasks),
+                *load_region_metrics(tasks, finders, regions),
             ],
             frames_per_second=frames_per_second,
             heat_map_of=next(name for name in names if name in tasks) if heat_map else None,

@@ -145,19 +145,28 @@ class Finders:
             raise RequestError(f"reference score must be between 0 and 1, got {self.min_score:g}")
 
 
-def load_region_metric(
-    task: LearnedTask, finders: Finders, regions: ClipRegions | None
-) -> RegionMetric:
-    """Returns a learned metric that looks at the given regions, or at what a finder sees.
+def load_region_metrics(
+    tasks: Sequence[LearnedTask], finders: Finders, regions: ClipRegions | None
+) -> list[RegionMetric]:
+    """Returns learned metrics that look at the given regions, or at what a finder sees.
 
     Raises:
         WeightsError: A model cannot be loaded.
     """
-    if regions is not None:
-        metric = load_learned_metric(task, _Nowhere(), min_score=finders.min_score)
-        return GivenRegions(name=task, metric=metric, regions=regions)
-    metric = load_learned_metric(task, finder_of(task, finders), min_score=finders.min_score)
-    return FoundRegions(name=task, machine=metric)
+    found: list[RegionMetric] = []
+    shared: dict[LearnedTask, SharedFinder] = {}
+    for task in tasks:
+        if regions is not None:
+            metric = load_learned_metric(task, _Nowhere(), min_score=finders.min_score)
+            found.append(GivenRegions(name=task, metric=metric, regions=regions))
+            continue
+        # Given one detector, both look at what it sees.
+        of = "objects" if task == "general" and finders.detector is not None else task
+        if of not in shared:
+            shared[of] = SharedFinder(finder=finder_of(of, finders))
+        metric = load_learned_metric(task, shared[of], min_score=finders.min_score)
+        found.append(FoundRegions(name=task, machine=metric))
+    return found
 
 
 def finder_of(task: LearnedTask, finders: Finders) -> Finder:
@@ -175,6 +184,40 @@ def finder_of(task: LearnedTask, finders: Finders) -> Finder:
     if task in ("objects", "general") and finders.detector is not None:
         return load_detector(finders.detector, image_size=finders.image_size)
     return load_proposal_detector(_PROPOSED[task])
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedFinder:
+    """A finder of several metrics that look at the same pictures, one after the other.
+
+    Not safe to use from several threads.
+
+    Attributes:
+        pictures, min_score, seen: What was asked last, and what it saw.
+    """
+
+    finder: Finder
+    pictures: Sequence[Picture] = ()
+    min_score: float = 1.0
+    seen: Sequence[Detections] = ()
+
+    @property
+    def version(self) -> str:
+        return self.finder.version
+
+    @property
+    def batch_size(self) -> int:
+        return self.finder.batch_size
+
+    def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
+        """Returns what it sees on each picture, looked at once where it is asked again."""
+        is_same = min_score == self.min_score and len(pictures) == len(self.pictures)
+        if not is_same or any(
+            one is not other for one, other in zip(pictures, self.pictures, strict=True)
+        ):
+            self.seen = self.finder.detect(pictures, min_score)
+            self.pictures, self.min_score = list(pictures), min_score
+        return list(self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,5 +243,5 @@ if TYPE_CHECKING:
     def _are_region_metrics(found: FoundRegions, given: GivenRegions) -> list[RegionMetric]:
         return [found, given]
 
-    def _is_a_detector(nowhere: _Nowhere) -> Detector:
-        return nowhere
+    def _are_detectors(nowhere: _Nowhere, shared: SharedFinder) -> list[Detector]:
+        return [nowhere, shared]
