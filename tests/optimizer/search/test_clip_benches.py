@@ -47,7 +47,7 @@ def unreadable(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def choice(data: Path) -> MachineChoice:
     detector = data / "weights" / "plate_yolov8n.pt"
-    return MachineChoice(asked_metric="plates", plate_detector=str(detector))
+    return MachineChoice(asked_metric="plates", plate_detector=str(detector), image_size=320)
 
 
 @pytest.fixture
