@@ -249,6 +249,8 @@ def open_cluster(
         address: Such as ``tcp://host:8786``.
         paths: From the beginnings of paths here to what they are on the workers; the same where
             None.
+        patience_seconds: How long no worker at all is waited for, and at most, up to ten, no
+            scheduler.
 
     Raises:
         ClusterError: There is no scheduler or no worker, or one has other versions.
@@ -258,7 +260,8 @@ def open_cluster(
     try:
         # Orders of long clips are megabytes, on purpose.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"}):
-            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+            patience = min(_CONNECT_SECONDS, patience_seconds)
+            client = Client(address, timeout=patience, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"scheduler must be the address of a Dask scheduler that answers, such as "

@@ -323,7 +323,7 @@ def test_without_workers_or_scheduler_it_ends_in_one_line(
 
     with (
         pytest.raises(ClusterError, match=rf"scheduler must be .* answers, .* got {address}"),
-        open_cluster(address, choice),
+        open_cluster(address, choice, patience_seconds=1),
     ):
         pass
 
