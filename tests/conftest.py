@@ -24,12 +24,20 @@ os.environ["YOLO_AUTOINSTALL"] = "false"
 # Processes that tests start import what is installed, not the checkout they run in.
 os.environ["PYTHONSAFEPATH"] = "1"
 
-_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+_TESTS = Path(__file__).resolve().parent
+_DATA = _TESTS.parents[1] / "shared" / "data"
+# By how long a file of them takes; "" is this one.
+_FOLDERS = ("optimizer", "", "metrics", "benchmarks", "codecs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts whole runs first: a long file that begins last would keep one core busy alone."""
-    items.sort(key=lambda item: item.path.parent.name != "optimizer")
+    """Puts whole runs first and short files last: what begins last keeps one core busy alone."""
+
+    def order(item: pytest.Item) -> tuple[int, bool]:
+        folder, *deeper = item.path.relative_to(_TESTS).parent.parts or ("",)
+        return _FOLDERS.index(folder), bool(deeper)
+
+    items.sort(key=order)
 
 
 @pytest.fixture(scope="session")
