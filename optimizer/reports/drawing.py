@@ -16,13 +16,17 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from .output import write_whole
-from .pictures import ANCHOR_COLOR, WINNER_COLOR
+from .pictures import ANCHOR_COLOR, WINNER_COLOR, lay_out
 
 # Inches: a desk's column, and a phone of 360 pixels.
 WIDE, NARROW = 7.4, 3.5
+# An SVG's units are points, whatever is asked for.
+_SVG_DPI, _PNG_DPI = 72, 150
 # What stands for the page's own colours in an SVG, and what they are there.
 INK = "#111111"
 _PAGE_COLORS = {
@@ -72,6 +76,9 @@ class Drawing:
         data = io.StringIO()
         with _style({"svg.hashsalt": self.name}):
             figure = self.draw(width)
+            figure.set_dpi(_SVG_DPI)
+            FigureCanvasSVG(figure)
+            lay_out(figure)
             figure.savefig(data, format="svg", transparent=True, metadata=_NO_METADATA)
         text = data.getvalue()
         text = text[text.index("<svg") :]
@@ -95,8 +102,11 @@ class Drawing:
         path = folder / f"{self.name}.png"
         with _style({}):
             figure = self.draw(WIDE)
+            figure.set_dpi(_PNG_DPI)
+            FigureCanvasAgg(figure)
+            lay_out(figure)
             picture = io.BytesIO()
-            figure.savefig(picture, format="png", dpi=150)
+            figure.savefig(picture, format="png", dpi=_PNG_DPI)
         write_whole(picture.getvalue(), path)
 
 

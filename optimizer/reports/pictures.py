@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -343,8 +344,21 @@ def save_figure(figure: Figure, path: Path) -> None:
     with warnings.catch_warnings():
         # A name in letters that the font has not: it gets boxes, and that is no error.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        FigureCanvasAgg(figure)
+        lay_out(figure)
         figure.savefig(picture, format="png")
     write_whole(picture.getvalue(), path)
+
+
+def lay_out(figure: Figure) -> None:
+    """Places what a figure holds, on its canvas and at its resolution.
+
+    Where its layout engine is left to do that, saving draws the figure twice.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def draw_curve(
