@@ -30,6 +30,8 @@ from .object_pairs import TEST_CLIPS
 
 RESULTS = Path(__file__).parent / "results" / "metric_noise.json"
 _SECONDS, _FRAMES, _SAMPLES, _CRFS = 4.0, 80, 8, (28, 34)
+_SEED, _DRAWS = 0, 2000
+_KINDS = ("deviation", "deviation_in_log_rate")
 
 
 def main() -> None:
@@ -63,20 +65,17 @@ def main() -> None:
                     scores[name].append(object_scores(references[name], losses))
         row: dict[str, Any] = {"clip": clip, "num_frames": count, "rate_kbps": rates}
         for name, both in scores.items():
-            row[name] = _noise(both, rates)
+            row[name] = noise(np.array([_sampled(one) for one in both]), rates)
         rows.append(row)
         print(json.dumps(row), flush=True)
-    ratios = {
-        kind: float(np.median([row["objects"][kind] / row["detector"][kind] for row in rows]))
-        for kind in ("deviation", "deviation_in_log_rate")
-    }
-    print(ratios)
     content = {"machine": describe_machine(), "samples": _SAMPLES, "crfs": _CRFS, "rows": rows}
-    RESULTS.write_text(json.dumps(content | {"median_ratio": ratios}, indent=1) + "\n")
+    content |= {"seed": _SEED, "median_ratio": (ratios := median_ratios(rows))}
+    print(ratios)
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _noise(scores: list[ObjectScores], rates: list[float]) -> dict[str, float]:
-    samples = np.array([_sampled(one) for one in scores])
+def noise(samples: Floats, rates: list[float]) -> dict[str, Any]:
+    """Returns how much (CRFs, samples) qualities deviate, as such and as logarithms of the rate."""
     slope = abs(samples[0].mean() - samples[1].mean()) / abs(np.log(rates[0] / rates[1]))
     deviation = float(np.sqrt((samples.std(axis=1, ddof=1) ** 2).mean()))
     return {
@@ -84,6 +83,36 @@ def _noise(scores: list[ObjectScores], rates: list[float]) -> dict[str, float]:
         "quality_at_higher_crf": float(samples[1].mean()),
         "deviation": deviation,
         "deviation_in_log_rate": float(deviation / slope),
+        "samples": samples.tolist(),
+    }
+
+
+def median_ratios(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Returns the median over clips of the metric's deviation in shares of the detector's.
+
+    With its 95 % interval: clips are drawn anew, and of each the samples, the same of both.
+    """
+    random = np.random.default_rng(_SEED)
+    drawn = [
+        _ratios([_drawn(rows[clip], random) for clip in random.integers(len(rows), size=len(rows))])
+        for _ in range(_DRAWS)
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    values = zip(_ratios(rows), low, high, strict=True)
+    return {kind: [float(one) for one in some] for kind, some in zip(_KINDS, values, strict=True)}
+
+
+def _ratios(rows: list[dict[str, Any]]) -> Floats:
+    ratios = [[row["objects"][kind] / row["detector"][kind] for kind in _KINDS] for row in rows]
+    return np.asarray(np.median(ratios, axis=0))
+
+
+def _drawn(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
+    """Returns a clip by samples of it, drawn with replacement."""
+    chosen = random.integers(_SAMPLES, size=_SAMPLES)
+    return {
+        name: noise(np.array(row[name]["samples"])[:, chosen], row["rate_kbps"])
+        for name in ("objects", "detector")
     }
 
 

@@ -157,9 +157,9 @@ def noise(results: dict[str, Any]) -> str:
     ratios, rows = results["median_ratio"], results["rows"]
     return (
         f"Over {results['samples']} disjoint samples of frames of {len(rows)} clips the score of "
-        f"the learned metric deviates {ratios['deviation']:.2f} times as much as the detector's "
-        f"(median over clips), and {ratios['deviation_in_log_rate']:.2f} times as much when both "
-        f"are told as rates.\n"
+        f"the learned metric deviates {_interval(ratios['deviation'])} times as much as the "
+        f"detector's (median over clips, 95 % interval), and "
+        f"{_interval(ratios['deviation_in_log_rate'])} times as much when both are told as rates.\n"
     )
 
 

@@ -26,16 +26,17 @@ os.environ["PYTHONSAFEPATH"] = "1"
 
 _TESTS = Path(__file__).resolve().parent
 _DATA = _TESTS.parents[1] / "shared" / "data"
-# By how long a file of them takes; "" is this one.
-_FOLDERS = ("optimizer", "", "metrics", "benchmarks", "codecs")
+# Folders whose files take less than others', by how little.
+_SHORT = ("metrics", "benchmarks", "codecs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts whole runs first and short files last: what begins last keeps one core busy alone."""
 
     def order(item: pytest.Item) -> tuple[int, bool]:
-        folder, *deeper = item.path.relative_to(_TESTS).parent.parts or ("",)
-        return _FOLDERS.index(folder), bool(deeper)
+        folder, *deeper = item.path.relative_to(_TESTS).parts
+        place = _SHORT.index(folder) + 2 if folder in _SHORT else int(folder != "optimizer")
+        return place, len(deeper) > 1
 
     items.sort(key=order)
 
