@@ -48,7 +48,7 @@ def asked(clips: Path, data: Path, folder: Path) -> TuneRequest:
         aim=TargetQuality(quality=0.9),
         machine=MachineChoice(
             detector=str(data / "weights" / "yolov8n.pt"),
-            image_size=320,
+            image_size=256,
         ),
         second_detector=str(data / "weights" / "yolov5n.torchscript"),
         num_trials=NUM_TRIALS,
