@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,6 @@ from .task import Json, Picture, TaskMachine, detections_from_json, detections_t
 from .trained_weights import load_trained
 
 LearnedTask = Literal["objects", "faces", "plates", "general"]
-KnownT = TypeVar("KnownT")
 VERSION = "similarity 3"
 WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
 
@@ -81,7 +80,8 @@ class LearnedReference:
     best: Tensor | None = None
 
 
-class _Seen(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Seen:
     """What the network sees of one of several pictures, and the regions in pixels of that.
 
     Attributes:
@@ -183,12 +183,12 @@ class LearnedMetric:
         """
         found: list[Floats] = [np.zeros(0) for _ in references]
         for some in self._together(references, pictures):
-            known = [references[one.index] for one in some]
-            best = [_known(one.best)[0] for one in known]
+            known = [_features(references[one.index]) for one in some]
+            best = [its_best[0] for _, its_best in known]
             with torch.inference_mode():
                 quality = self.network.quality(
                     self.task,
-                    joined([self._moments(one) for one in known]),
+                    joined([self._moments(moments) for moments, _ in known]),
                     to_tensor(np.stack([one.seen for one in some]), self.device),
                     joined_regions([one.regions for one in some]).to(self.device),
                     pad_sequence(best, True, 1.0),
@@ -273,8 +273,7 @@ class LearnedMetric:
             squares,
         )
 
-    def _moments(self, reference: LearnedReference) -> Moments:
-        moments = _known(reference.moments)
+    def _moments(self, moments: Moments | Kept) -> Moments:
         return self._read(moments) if isinstance(moments, Kept) else moments
 
     def _see(self, objects: Detections, picture: Picture) -> tuple[Picture, Regions]:
@@ -378,10 +377,10 @@ def to_tensor(pictures: npt.NDArray[np.uint8], device: str | torch.device = "cpu
     return seen.div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
 
-def _known(value: KnownT | None) -> KnownT:
-    if value is None:
+def _features(reference: LearnedReference) -> tuple[Moments | Kept, Tensor]:
+    if reference.moments is None or reference.best is None:
         raise ValueError("a reference from a store must be prepared with its original")
-    return value
+    return reference.moments, reference.best
 
 
 def _inside(objects: Detections, picture: Picture) -> Detections:

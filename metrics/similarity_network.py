@@ -327,7 +327,7 @@ def joined(some: Sequence[Moments]) -> Moments:
         return pad_sequence([one.transpose(0, 1) for one in values], True).transpose(1, 2)
 
     def by_view(masks: Iterable[Tensor]) -> Iterator[Tensor]:
-        return (one.unflatten(0, (NUM_VIEWS, -1)) for one in masks)
+        return (one.view(NUM_VIEWS, -1, one.shape[1]) for one in masks)
 
     return Moments(
         levels=tuple(map(torch.cat, zip(*(one.levels for one in some), strict=True))),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
+from ratesight.metrics.learned import view_scale
 from ratesight.metrics.similarity_network import SimilarityNetwork
 from safetensors.torch import load_file
 
@@ -51,6 +54,31 @@ def test_what_goes_on_is_what_was_never_stopped(
     assert any(name.startswith("stem") for name in moved)
     for name, value in weights_of(whole).items():
         assert torch.equal(value, weights_of(second)[name]), name
+
+
+def test_a_visit_sees_the_same_region_mirrored_and_enlarged(
+    benchmark: Benchmark, blurred_photos: Path, examples: dict[str, list[Any]]
+) -> None:
+    layers = benchmark("similarity_layers")
+    (example,) = examples["train"]
+    example.regions.boxes[0, 2] = 40  # off the middle
+    visit = layers.Visit(
+        example=example,
+        versions=np.array([2, 0]),
+        regions=np.array([0]),
+        scale=view_scale,
+        is_mirrored=False,
+    )
+    cut, boxes = [], []
+    for is_mirrored in (False, True):
+        seen, pictures = layers.read_visit(replace(visit, is_mirrored=is_mirrored), blurred_photos)
+        assert pictures.shape == (3, 480, 640, 3)
+        assert seen.targets.tolist() == example.targets[[2, 0]].tolist()
+        x0, y0, x1, y1 = map(int, seen.regions.boxes[0].tolist())
+        boxes.append([x0, y0, x1, y1])
+        cut.append(pictures[:, y0:y1, x0:x1])
+    assert boxes == [[80, 80, 400, 400], [240, 80, 560, 400]]
+    np.testing.assert_array_equal(cut[0], cut[1][:, :, ::-1])
 
 
 def test_training_writes_its_best_weights_and_leaves_no_state(
