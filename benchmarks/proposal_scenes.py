@@ -83,10 +83,10 @@ class Taught:
         return read_picture(self.file)
 
 
-def read_taught(data: Path, cache: Path, jobs: int) -> list[Taught]:
-    """Returns all pictures; those that the cache does not have are made first."""
+def read_taught(data: Path, cache: Path, jobs: int, splits: Sequence[Split]) -> list[Taught]:
+    """Returns the pictures of some splits; those that the cache does not have are made first."""
     folder = cache / "proposals"
-    made = scenes(data)
+    made = [one for one in scenes(data) if one.split in splits]
     make_missing(make, made, data, folder, jobs)
     return [_read(one, folder) for one in made if (folder / f"{one.name}.json").exists()]
 

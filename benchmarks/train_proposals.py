@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .machine import describe_machine
+from .pairs import Split
 from .proposal_examples import make_example
 from .proposal_loss import loss_of
 from .proposal_scenes import Taught, read_taught
@@ -82,10 +83,12 @@ def main() -> None:
         )
     else:
         network = load_proposal_detector(weights=arguments.out / "proposals.safetensors").network
-    taught = read_taught(arguments.data, arguments.cache, arguments.jobs)
+    splits = _SPLITS if arguments.epochs else _SPLITS[1:]
+    taught = read_taught(arguments.data, arguments.cache, arguments.jobs, splits)
     started = time.perf_counter()
-    parts = {split: [one for one in taught if one.split == split] for split in _SPLITS}
+    parts = {split: [one for one in taught if one.split == split] for split in splits}
     course: dict[str, object] = {}
+    num_pictures = {split: len(some) for split, some in parts.items()}
     if arguments.epochs:
         network, log = train(network, parts["train"], parts["validation"], arguments.epochs, device)
         course = {
@@ -95,7 +98,8 @@ def main() -> None:
             "training_seconds": round(time.perf_counter() - started),
         }
     elif arguments.results.exists():
-        course = json.loads(arguments.results.read_text())["course"]
+        before = json.loads(arguments.results.read_text())
+        course, num_pictures = before["course"], before["pictures"] | num_pictures
     shift_scores(network, parts["validation"], device)
     arguments.out.mkdir(parents=True, exist_ok=True)
     partial = arguments.out / "proposals.part"
@@ -108,7 +112,7 @@ def main() -> None:
         for split in ("validation", "test")
     }
     results = {
-        "pictures": {split: len(some) for split, some in parts.items()},
+        "pictures": num_pictures,
         "score": SCORE,
         "figures": figures,
         "course": course,
@@ -119,7 +123,7 @@ def main() -> None:
     print(json.dumps(figures["test"], indent=1))
 
 
-_SPLITS = ("train", "validation", "test")
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def train(
