@@ -234,8 +234,9 @@ def saves(change: RateChange, aim: Aim) -> bool:
 def _why_not(one: Contender, aim: Aim) -> str:
     """Returns why a contender is not recommended although its search was for it."""
     if one.real_change is not None and saves(one.change, aim):
+        what = "saves nothing" if one.real_change.bd_rate is not None else "is not known to save"
         return (
-            f"{_NAMES[one.role]} saves nothing as the real machine sees it "
+            f"{_NAMES[one.role]} {what} as the real machine sees it "
             f"({change_text(one.real_change, 'at the quality it gives it')}), whatever the metric "
             f"says ({change_text(one.change)})."
         )

@@ -303,6 +303,27 @@ def test_both_must_save(
     assert (found.real_change.percent == 0) == (not is_recommended)
 
 
+def test_a_saving_on_a_scale_that_is_hardly_shared_is_not_known(
+    asked: TuneRequest, measurement: MakeMeasurement
+) -> None:
+    """The real machine sees the best candidate only where it sees the anchor nowhere."""
+    anchor = verified("anchor", measurement, 1.0, 1.0)
+    options = verified("options", measurement, 0.8, 0.8)
+    for crf in list(options.real.measurements)[:4]:
+        del options.real.measurements[crf]
+    for crf in list(anchor.real.measurements)[4:]:
+        del anchor.real.measurements[crf]
+
+    contender = contender_of(asked, anchor, options, [options], block_frames=2)
+    found = judge(asked, anchor, [options], [contender])
+
+    assert found.winner is anchor
+    assert contender.real_change is not None
+    assert contender.real_change.percent < 0
+    assert contender.real_change.bd_rate is None
+    assert [note for note in found.notes if "is not known to save as the real machine" in note]
+
+
 @pytest.mark.parametrize(("metric", "is_clamped"), [("objects", False), ("detector", True)])
 def test_a_second_detector_is_read_on_its_own_scale_where_a_metric_steers(
     asked: TuneRequest, measurement: MakeMeasurement, metric: MetricName, is_clamped: bool
