@@ -207,7 +207,7 @@ def make(task: tuple[Material, Path, Path]) -> str:
     flat = [picture for _, distorted in made for picture in distorted]
     answers = {name: _look(one, flat) for name, one in detectors.items()}
     found = [
-        {name: seen_then[start : start + len(wanted)] for name, seen_then in answers.items()}
+        {name: frames[start : start + len(wanted)] for name, frames in answers.items()}
         for start in range(0, len(flat), len(wanted))
     ]
     pairs = Pairs(
