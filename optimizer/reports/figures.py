@@ -179,6 +179,10 @@ def speed(trials: Sequence[TrialFinished], points: Sequence[PointMeasured]) -> D
             color=COLORS[2],
             drawstyle="steps-post",
             linewidth=1.4,
+            # A front may be one trial, which no line shows.
+            marker="o",
+            markersize=9,
+            markerfacecolor="none",
             label="Pareto front",
         )
         axes.set_xlabel("encode seconds (median of the trial)")
