@@ -223,7 +223,9 @@ def end_again_and_again(
         edge_codes = [-how, 1] if is_edge else []
         assert code in [expected, *edge_codes], (folder / "stderr").read_text()
         if code in (INTERRUPTED, TERMINATED):
-            assert (folder / "stderr").read_text().endswith(STOPPED)
+            said = (folder / "stderr").read_text()
+            # Typer, too, ends with 130 where the command does not listen, and says nothing.
+            assert said.endswith(STOPPED) or (is_edge and code == INTERRUPTED and not said)
 
 
 def test_a_run_goes_on_from_fifty_ends(
