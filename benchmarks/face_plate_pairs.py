@@ -24,12 +24,12 @@ from ratesight.metrics.task import ReferenceT, TaskMachine
 from .distortions import Picture, distort, read_picture, resized, source_of, spread_crfs
 from .material_faces_plates import FacePhoto, PlatePicture, read_face_photos, read_plate_pictures
 from .pairs import (
-    TRAINING_MACHINES,
     Kept,
     Pairs,
     Region,
     Split,
     View,
+    machine_files,
     random_of,
     split_of,
     write_pairs,
@@ -72,13 +72,10 @@ def materials(data: Path) -> list[Material]:
 
 @cache
 def _face_machines(data: Path, split: Split) -> dict[str, FaceMachine]:
-    """Returns the embedders to ask; the one that only judges sees the test material alone."""
-    named = {name.partition(".")[0]: data / "weights" / name for name in EMBEDDERS}
-    wanted = named if split == "test" else TRAINING_MACHINES["faces"]
     yunet = load_yunet(data / "weights" / "face_detection_yunet.onnx")
     return {
-        name: FaceMachine(detector=yunet, embedder=load_face_embedder(named[name]))
-        for name in wanted
+        name: FaceMachine(detector=yunet, embedder=load_face_embedder(file))
+        for name, file in machine_files(data / "weights", EMBEDDERS, "faces", split).items()
     }
 
 

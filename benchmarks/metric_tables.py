@@ -146,10 +146,8 @@ def cost(results: dict[str, Any]) -> str:
 
 def place(measured: dict[str, Any]) -> str:
     """Returns the name of what was measured on: a graphics card, or else the processor."""
-    is_cpu = measured["device"].startswith("cpu")
-    return str(measured["machine"]["processor"] if is_cpu else measured["device"]).replace(
-        "(R)", ""
-    )
+    device, processor = str(measured["device"]), str(measured["machine"]["processor"])
+    return processor.replace("(R)", "") if device.startswith("cpu") else device
 
 
 def noise(results: dict[str, Any]) -> str:

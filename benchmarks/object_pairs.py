@@ -30,12 +30,12 @@ from .distortions import (
 )
 from .material_faces_plates import FacePhoto
 from .pairs import (
-    TRAINING_MACHINES,
     Kept,
     Pairs,
     Region,
     Split,
     View,
+    machine_files,
     random_of,
     split_of,
     write_pairs,
@@ -169,10 +169,8 @@ def _from_further_away(material: Material) -> list[Material]:
 
 @cache
 def _detectors(data: Path, split: Split) -> dict[str, Detector]:
-    """Returns the detectors to ask; those that only judge see the test material alone."""
-    named = {name.partition(".")[0]: data / "weights" / name for name in MACHINES}
-    wanted = named if split == "test" else TRAINING_MACHINES["objects"]
-    return {name: load_detector(str(named[name])) for name in wanted}
+    files = machine_files(data / "weights", MACHINES, "objects", split)
+    return {name: load_detector(str(file)) for name, file in files.items()}
 
 
 def make(task: tuple[Material, Path, Path]) -> str:

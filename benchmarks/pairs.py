@@ -74,6 +74,13 @@ def split_of(name: str) -> Split:
     return "test" if part < 2 else "validation" if part == 2 else "train"
 
 
+def machine_files(weights: Path, files: Sequence[str], task: str, split: Split) -> dict[str, Path]:
+    """Returns the machines to ask by name; those that only judge see the test material alone."""
+    named = {file.partition(".")[0]: weights / file for file in files}
+    wanted = named if split == "test" else TRAINING_MACHINES[task]
+    return {name: named[name] for name in wanted}
+
+
 def random_of(name: str) -> np.random.Generator:
     """Returns random numbers that belong to a name, so that order and jobs change nothing."""
     return np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
