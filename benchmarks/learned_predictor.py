@@ -16,7 +16,7 @@ from ratesight.metrics.learned import (
     LearnedTask,
     load_learned_metric,
 )
-from ratesight.metrics.region_proposals import load_proposal_detector
+from ratesight.optimizer.measuring.region_metric import Finders, finder_of
 
 from .labelled_groups import Floats, Group, Pictures
 from .pairs import TRAINING_MACHINES
@@ -25,9 +25,9 @@ from .predictors import Values
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LearnedPredictor:
-    """The metrics as they ship, in regions that are known.
+    """The metrics as they ship, in regions that are known, and in the built-in ones.
 
-    They are given the scores of those machines that they were trained with.
+    Of the known ones they are given the scores of those machines that they were trained with.
     """
 
     metrics: Mapping[str, LearnedMetric]
@@ -38,20 +38,24 @@ class LearnedPredictor:
 
     @cached_property
     def version(self) -> str:
-        return self.metrics["general"].version
+        return ", ".join(one.version for one in self.metrics.values())
 
     def predict(self, group: Group, pictures: Pictures) -> Mapping[str, Values]:
-        rows = {"ours": self.metrics[group.task], "ours, general": self.metrics["general"]}
+        metric, general = self.metrics[group.task], self.metrics["general"]
         return {
-            row: Values(regions=_qualities(metric, group, pictures)) for row, metric in rows.items()
+            "ours": Values(regions=_qualities(metric, group, pictures)),
+            "ours, built-in regions": Values(frames=_frame_qualities(metric, pictures)),
+            "ours, general": Values(regions=_qualities(general, group, pictures)),
         }
 
 
 def learned_predictor() -> LearnedPredictor:
     """Returns the metrics with the weights that ship."""
-    tasks: tuple[LearnedTask, ...] = get_args(LearnedTask)
-    finder = load_proposal_detector()
-    return LearnedPredictor(metrics={task: load_learned_metric(task, finder) for task in tasks})
+    metrics = {
+        task: load_learned_metric(task, finder_of(task, Finders()))
+        for task in get_args(LearnedTask)
+    }
+    return LearnedPredictor(metrics=metrics)
 
 
 def _qualities(metric: LearnedMetric, group: Group, pictures: Pictures) -> Floats:
@@ -62,6 +66,22 @@ def _qualities(metric: LearnedMetric, group: Group, pictures: Pictures) -> Float
         (prepared,) = metric.prepare([_reference(group, here)], [pictures[0, frame]])
         for version, distorted in enumerate(pictures[1:, frame]):
             found[version, here] = 1 - metric.losses([prepared], [distorted])[0]
+    return found
+
+
+def _frame_qualities(metric: LearnedMetric, pictures: Pictures) -> Floats:
+    """Returns (versions, frames) qualities in the regions that a metric finds itself.
+
+    Where it finds none, nothing can be lost.
+    """
+    found = np.ones((len(pictures) - 1, pictures.shape[1]))
+    for frame, original in enumerate(pictures[0]):
+        (seen,) = metric.look([original])
+        if not seen.objects.class_names:
+            continue
+        for version, distorted in enumerate(pictures[1:, frame]):
+            (losses,) = metric.losses([seen], [distorted])
+            found[version, frame] = 1 - np.average(losses, weights=seen.objects.scores)
     return found
 
 

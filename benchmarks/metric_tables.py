@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-_OURS = ("ours", "ours, general")
+_OURS = ("ours", "ours, built-in regions", "ours, general")
 _LEVELS = ("object", "frame", "setting", "within")
 _LEVEL_NAMES = {"object": "an object", "setting": "a setting", "within": "within an object"}
 _MEAN = "mean"

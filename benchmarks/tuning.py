@@ -1,7 +1,9 @@
 """Tunes 5 s of real clips with each encoder: what is saved at equal task quality, and the time.
 
-``python -m benchmarks.tuning --data ../shared/data`` takes about an hour on two cores, writes
-after every run, and goes on where it was stopped.
+Steered by a detector, and by the learned metric, whose winner that detector verifies; another
+detector, of another family of weights, judges the same encodes. ``python -m benchmarks.tuning
+--data ../shared/data`` takes about two hours on two cores, writes after every run, and goes on
+where it was stopped.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from ratesight.codecs.errors import CodecError
@@ -18,7 +21,7 @@ from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.errors import MetricError
 from ratesight.optimizer.errors import OptimizerError
 from ratesight.optimizer.events import Recommended
-from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
 from ratesight.optimizer.recommendation import Recommendation
 from ratesight.optimizer.reports.pictures import draw_curves
 from ratesight.optimizer.request import TuneRequest
@@ -27,7 +30,11 @@ from ratesight.optimizer.tune import tune_events
 from .machine import describe_machine
 
 _ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results" / "tuning.json"
+# By who steers.
+RESULTS: dict[MetricName, Path] = {
+    "detector": Path(__file__).parent / "results" / "tuning.json",
+    "objects": Path(__file__).parent / "results" / "tuning_objects.json",
+}
 
 # Streets, a road, people who talk; 320x240 to 1280x720; static and moving cameras.
 CLIPS = (
@@ -44,19 +51,24 @@ _TRIALS = 25
 def main() -> None:
     """Runs what is missing in the results."""
     arguments = parse_arguments(__doc__, CLIPS)
+    for metric, path in RESULTS.items():
+        run_missing(path, arguments, partial(_request, arguments, metric))
 
-    def request(clip: str, codec: Codec) -> TuneRequest:
-        return TuneRequest(
-            clip=arguments.data / "clips" / clip,
-            codec=codec,
-            machine=MachineChoice(detector=str(arguments.data / "weights" / "yolov8n.pt")),
-            max_seconds=_SECONDS,
-            num_trials=_TRIALS,
-            num_warm_starts=0,  # or rows would depend on the order they were made in
-            store=arguments.store,
-        )
 
-    run_missing(RESULTS, arguments, request)
+def _request(
+    arguments: argparse.Namespace, metric: MetricName, clip: str, codec: Codec
+) -> TuneRequest:
+    weights, store = arguments.data / "weights", arguments.store
+    return TuneRequest(
+        clip=arguments.data / "clips" / clip,
+        codec=codec,
+        machine=MachineChoice(asked_metric=metric, detector=str(weights / "yolov8n.pt")),
+        second_detector=str(weights / "yolov5n.torchscript"),
+        max_seconds=_SECONDS,
+        num_trials=_TRIALS,
+        num_warm_starts=0,  # or rows would depend on the order they were made in
+        store=store.with_stem(f"{store.stem}-{metric}"),  # or times would
+    )
 
 
 def parse_arguments(doc: str | None, clips: Iterable[str]) -> argparse.Namespace:
