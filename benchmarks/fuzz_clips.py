@@ -24,6 +24,7 @@ import numpy as np
 
 from .fuzz_material import Whole, damage, write_material
 from .machine import describe_machine
+from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 _WORKER = Path(__file__).with_name("fuzz_worker.py")
@@ -70,7 +71,7 @@ def main() -> None:
     numbers = range(arguments.first, arguments.first + arguments.num_files)
     results = run(material, arguments.work, numbers, arguments.jobs)
     results["machine"] = describe_machine()
-    arguments.results.write_text(json.dumps(results, indent=1) + "\n")
+    write_results(results, arguments.results)
     print(json.dumps(results))
 
 

@@ -29,6 +29,7 @@ from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import open_store
 
 from .machine import describe_machine
+from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 CLIP = "street_people_720p.mp4"
@@ -50,8 +51,7 @@ def main() -> None:
             **_measure_memory(long_clip, detector, Path(folder)),
             "machine": describe_machine(),
         }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    write_results(results, RESULTS)
     print(json.dumps(results))
 
 

@@ -33,6 +33,7 @@ from ratesight.metrics.task import Picture
 
 from .distortions import resized
 from .machine import describe_machine
+from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "metric_cost.json"
 _CLIP, _REPEATS = "street_people_720p.mp4", 5
@@ -81,7 +82,7 @@ def write(measured: dict[str, Any]) -> None:
     """Writes what was measured beside what other machines gave, in place of what this one did."""
     before = json.loads(RESULTS.read_text())["machines"] if RESULTS.exists() else []
     others = [one for one in before if _place(one) != _place(measured)]
-    RESULTS.write_text(json.dumps({"machines": [*others, measured]}, indent=1) + "\n")
+    write_results({"machines": [*others, measured]}, RESULTS)
 
 
 def _place(measured: dict[str, Any]) -> tuple[str, str]:

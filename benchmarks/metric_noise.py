@@ -27,6 +27,7 @@ from ratesight.metrics.task import TaskMachine, object_scores
 
 from .machine import describe_machine
 from .object_pairs import TEST_CLIPS
+from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "metric_noise.json"
 _SECONDS, _FRAMES, _SAMPLES, _CRFS = 4.0, 80, 8, (28, 34)
@@ -71,7 +72,7 @@ def main() -> None:
     content = {"machine": describe_machine(), "samples": _SAMPLES, "crfs": _CRFS, "rows": rows}
     content |= {"seed": _SEED, "median_ratio": (ratios := median_ratios(rows))}
     print(ratios)
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    write_results(content, RESULTS)
 
 
 def noise(samples: Floats, rates: list[float]) -> dict[str, Any]:

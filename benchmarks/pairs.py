@@ -17,6 +17,7 @@ from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from ratesight.codecs.whole_file import whole_file
 
 from .distortions import Picture, Version
 
@@ -111,9 +112,8 @@ def write_pairs(
         ],
         "labels": pairs.labels,
     }
-    partial = cache / f"{pairs.name}.json.part"
-    partial.write_text(json.dumps(content, allow_nan=False))
-    partial.rename(cache / f"{pairs.name}.json")
+    with whole_file(cache / f"{pairs.name}.json") as part:
+        part.write_text(json.dumps(content, allow_nan=False))
 
 
 def read_pairs(cache: Path, name: str) -> Pairs:

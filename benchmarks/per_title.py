@@ -21,7 +21,8 @@ from ratesight.optimizer.titles.picture import draw_ladders
 from ratesight.optimizer.titles.request import PerTitleRequest, ladder_contestants
 
 from .machine import describe_machine
-from .tuning import commit_here, parse_arguments, write_results
+from .result_file import commit_here, write_results
+from .tuning import parse_arguments
 
 RESULTS = Path(__file__).parent / "results" / "per_title.json"
 

@@ -6,7 +6,6 @@ A new predictor is a class that meets ``Predictor`` and a row in ``correlation.P
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from ratesight.codecs.whole_file import whole_file
 
 from .labelled_groups import Floats, Group, Pictures
 
@@ -124,11 +124,8 @@ def cached_values(predictor: Predictor, group: Group, cache: Path) -> dict[str, 
             if array is not None
         }
         folder.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **arrays)
-        partial = file.with_suffix(".part")
-        partial.write_bytes(content.getvalue())
-        partial.rename(file)
+        with whole_file(file) as part, part.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
     with np.load(file) as stored:
         rows = dict.fromkeys(key.partition("/")[0] for key in stored.files)
         return {

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from ratesight.codecs.whole_file import whole_file
 from ratesight.metrics.boxes import Detections, Floats, iou_matrix
 from ratesight.metrics.detector import Detector, load_detector
 from ratesight.metrics.face_detector import load_yunet
@@ -188,9 +189,8 @@ def make(task: tuple[Scene, Path, Path]) -> str:
         kind: {"boxes": one.boxes.round(2).tolist(), "scores": one.scores.round(4).tolist()}
         for kind, one in regions.items()
     }
-    partial = folder / f"{scene.name}.part"
-    partial.write_text(json.dumps(content, allow_nan=False))
-    partial.rename(folder / f"{scene.name}.json")
+    with whole_file(folder / f"{scene.name}.json") as part:
+        part.write_text(json.dumps(content, allow_nan=False))
     counts = ", ".join(f"{len(one.class_names)} {kind}s" for kind, one in regions.items())
     return f"{scene.name}: {counts}"
 

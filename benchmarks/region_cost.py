@@ -32,6 +32,7 @@ from ratesight.optimizer.measuring.set_up import find_regions
 from ratesight.optimizer.measuring.store import open_store
 
 from .machine import describe_machine
+from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "region_cost.json"
 _CLIPS = ("highway_cam_240p.avi", "street_people_720p.mp4")
@@ -58,7 +59,7 @@ def main() -> None:
             for codec in ENCODERS:
                 rows.append({"clip": clip, "codec": codec, **_cost(source, codec, found)})
                 print(json.dumps(rows[-1]), flush=True)
-    RESULTS.write_text(json.dumps({"rows": rows, "machine": describe_machine()}, indent=1) + "\n")
+    write_results({"rows": rows, "machine": describe_machine()}, RESULTS)
 
 
 def _cost(source: Source, codec: Codec, found: RegionSource) -> dict[str, float]:

@@ -26,6 +26,7 @@ from . import object_pairs
 from .distortions import Picture
 from .machine import describe_machine
 from .pairs import make_missing
+from .result_file import write_results
 from .similarity_examples import Example, boxes_in, pictures_of, read_examples
 from .similarity_heads import Rows, rows_of, srcc_of, train_head
 from .train_metrics import load_backbone
@@ -114,7 +115,7 @@ def main() -> None:
         "material": {split: _material(some) for split, some in examples.items()},
         "rows": rows,
     }
-    RESULTS.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    write_results(results, RESULTS)
 
 
 def judge(

@@ -29,8 +29,8 @@ from ratesight.optimizer.search.study_storage import open_storage
 from sklearn.ensemble import ExtraTreesRegressor
 
 from .machine import describe_machine
+from .result_file import write_results
 from .search_replay import quiet
-from .tuning import write_results
 
 CANDIDATES = Path(__file__).parent / "results" / "search_candidates.json"
 RESULTS = Path(__file__).parent / "results" / "search_emulated.json"

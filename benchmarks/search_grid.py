@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.source import load_source
 from ratesight.codecs.table import ENCODERS, Codec, Encoder, OptionValue
+from ratesight.codecs.whole_file import whole_file
 from ratesight.metrics.feature_file import open_feature_file
 from ratesight.optimizer.curves.curve import RdPoint, fit_curve
 from ratesight.optimizer.measuring.bench import Bench, sampled_frames
@@ -234,9 +235,9 @@ def _write(
     }
     lines = ",\n".join(json.dumps(one, separators=(",", ":")) for one in measured)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".part")
-    temporary.write_text(f'{json.dumps(head, indent=1)[:-2]},\n "combinations": [\n{lines}\n]}}\n')
-    temporary.replace(file)
+    text = f'{json.dumps(head, indent=1)[:-2]},\n "combinations": [\n{lines}\n]}}\n'
+    with whole_file(file) as part:
+        part.write_text(text)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ from ratesight.optimizer.search.candidate import (
 )
 from scipy.stats import spearmanr
 
+from .result_file import write_results
 from .search_ours import changed_constants, measurement_of
-from .tuning import write_results
 
 RESULTS = Path(__file__).parent / "results" / "search_noise.json"
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import optuna
 from ratesight.codecs.table import ENCODERS, Codec
+from ratesight.codecs.whole_file import whole_file
 
 from .machine import describe_machine
 from .search_grid import CLIPS, HELD_OUT, VALUES, combinations, grid_file
@@ -212,9 +213,8 @@ def _write(results: dict[str, Any]) -> None:
         if name != "machine"
     ]
     parts.append(f' "machine": {json.dumps(results["machine"])}')
-    temporary = RESULTS.with_suffix(".part")
-    temporary.write_text("{\n" + ",\n".join(parts) + "\n}\n")
-    temporary.replace(RESULTS)
+    with whole_file(RESULTS) as part:
+        part.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def quiet() -> None:

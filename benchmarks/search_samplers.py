@@ -23,8 +23,9 @@ from ratesight.optimizer.search.study import Sampler
 from ratesight.optimizer.tune import tune_events
 
 from .machine import describe_machine
+from .result_file import commit_here, write_results
 from .search_grid import CLIPS, grid_file
-from .tuning import commit_here, parse_arguments, write_results
+from .tuning import parse_arguments
 
 RESULTS = Path(__file__).parent / "results" / "search_samplers.json"
 

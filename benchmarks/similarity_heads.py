@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from ratesight.codecs.whole_file import whole_file
 from ratesight.metrics.learned import to_tensor, view_scale
 from ratesight.metrics.similarity_network import NUM_STATISTICS, Regions, SimilarityNetwork
 from scipy.stats import spearmanr
@@ -30,8 +31,8 @@ from .similarity_examples import (
 
 _SEED = 0
 _BATCH = 512
-# Versions that the features are made of at once.
-_TOGETHER = 12
+# Versions that the network sees at once where it is not trained.
+TOGETHER = 12
 DECAY = 0.1
 # How much the order of one region's versions counts beside their values, and from which
 # difference of the target on.
@@ -170,10 +171,8 @@ def seen_by(
     for file, example, pictures in read_ahead(read, wanted()):
         if not file.exists():
             made = _statistics(network, pictures, example.regions.boxes)
-            partial = file.with_suffix(".part")
-            with partial.open("wb") as stream:
+            with whole_file(file) as part, part.open("wb") as stream:
                 np.save(stream, made.numpy())
-            partial.rename(file)
         found.append(torch.from_numpy(np.load(file)))
         seen.append(example)
     return seen, found
@@ -186,9 +185,9 @@ def _statistics(network: SimilarityNetwork, pictures: Pictures, boxes: Tensor) -
         reference = network.reference(to_tensor(pictures[:1], device), boxes.to(device))
         parts = [
             network.statistics(
-                reference, to_tensor(pictures[start : start + _TOGETHER], device)
+                reference, to_tensor(pictures[start : start + TOGETHER], device)
             ).cpu()
-            for start in range(1, len(pictures), _TOGETHER)
+            for start in range(1, len(pictures), TOGETHER)
         ]
     return torch.cat(parts)
 

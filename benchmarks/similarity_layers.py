@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from ratesight.codecs.whole_file import whole_file
 from ratesight.metrics.learned import to_tensor, view_scale
 from ratesight.metrics.similarity_network import Regions, SimilarityNetwork
 from safetensors.torch import save_file
@@ -36,7 +37,7 @@ from .similarity_examples import (
     seen_at,
     withheld,
 )
-from .similarity_heads import DECAY, loss_of
+from .similarity_heads import DECAY, TOGETHER, loss_of
 
 _SEED = 0
 _RATE_HEADS, _RATE_FEATURES = 2e-4, 1e-4
@@ -45,8 +46,6 @@ _EXAMPLES = 4
 # Originals of a task seen in an epoch, drawn anew for each; and over how many steps weights are
 # averaged.
 _VISITS, _AVERAGED_STEPS = 1300, 500
-# Versions that are judged at once.
-_TOGETHER = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,26 +205,28 @@ class Training:
             self.log.append({"stage": stage, "task": task, "validation_srcc": srcc})
         print(stage, " ".join(f"{task} {srcc:.4f}" for task, srcc in found.items()), flush=True)
         mean = float(np.mean(list(found.values())))
+        if math.isnan(mean):
+            raise SystemExit(
+                "each task must have regions to validate on that keep more and less, got rank "
+                f"correlations {found}; build more pairs"
+            )
         if mean > self.best:
             self.best = mean
             write(network, out, self.log)
 
     def save(self, file: Path) -> None:
         """Writes what a run needs that goes on from here."""
-        partial = file.with_suffix(".part")
-        torch.save(
-            {
-                **{name: part.state_dict() for name, part in self._parts().items()},
-                "log": self.log,
-                "num_epochs": self.num_epochs,
-                "best": self.best,
-                "random": self.random.bit_generator.state,
-                "torch_random": torch.get_rng_state(),
-                "cuda_random": torch.cuda.get_rng_state_all(),
-            },
-            partial,
-        )
-        partial.rename(file)
+        state = {
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            "log": self.log,
+            "num_epochs": self.num_epochs,
+            "best": self.best,
+            "random": self.random.bit_generator.state,
+            "torch_random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all(),
+        }
+        with whole_file(file) as part:
+            torch.save(state, part)
 
     def load(self, file: Path) -> None:
         """Goes on from what ``save`` wrote."""
@@ -336,7 +337,7 @@ def validate(
                 known = example.regions if task != GENERAL else withheld(example.regions, 1.0)
                 parts = [
                     network.quality(task, reference, part, known.to(device))
-                    for part in torch.split(pictures[1:], _TOGETHER)
+                    for part in torch.split(pictures[1:], TOGETHER)
                 ]
                 found[task] += torch.cat(parts).flatten().tolist()
                 wanted[task] += example.targets.flatten().tolist()
@@ -346,9 +347,7 @@ def validate(
 def write(network: SimilarityNetwork, out: Path, log: Log) -> None:
     """Writes weights and the course of the training, each under its final name when complete."""
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / "similarity.part"
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, partial)
-    partial.rename(out / WEIGHTS_FILE)
-    partial = out / "training.part"
-    partial.write_text(json.dumps({"log": log, "machine": describe_machine()}, indent=1))
-    partial.rename(out / LOG_FILE)
+    with whole_file(out / WEIGHTS_FILE) as part:
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, part)
+    with whole_file(out / LOG_FILE) as part:
+        part.write_text(json.dumps({"log": log, "machine": describe_machine()}, indent=1))

@@ -35,6 +35,7 @@ from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import open_store
 
 from .machine import describe_machine
+from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "throughput.json"
 _CLIP, _SECONDS = "street_people_720p.mp4", 1.0
@@ -94,7 +95,7 @@ def main() -> None:
                     "encodes": len(settings),
                     "rounds": rounds,
                 }
-                RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+                write_results(content, RESULTS)
                 print(json.dumps(rounds[-1]), flush=True)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from ratesight.codecs.whole_file import whole_file
 from ratesight.metrics.boxes import Detections
 from ratesight.metrics.coco_map import mean_average_precision
 from ratesight.metrics.detection_counts import DetectionCounts, count_detections
@@ -39,6 +40,7 @@ from .pairs import Split
 from .proposal_examples import make_example
 from .proposal_loss import loss_of
 from .proposal_scenes import Taught, read_taught
+from .result_file import write_results
 from .similarity_examples import read_ahead
 from .train_metrics import load_backbone
 
@@ -102,11 +104,9 @@ def main() -> None:
         course, num_pictures = before["course"], before["pictures"] | num_pictures
     shift_scores(network, parts["validation"], device)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    partial = arguments.out / "proposals.part"
-    save_file(
-        {name: value.cpu().contiguous() for name, value in network.state_dict().items()}, partial
-    )
-    partial.rename(arguments.out / "proposals.safetensors")
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    with whole_file(arguments.out / "proposals.safetensors") as part:
+        save_file(weights, part)
     figures = {
         split: evaluate(detector_of(network, device), parts[split])
         for split in ("validation", "test")
@@ -118,8 +118,7 @@ def main() -> None:
         "course": course,
         "machine": describe_machine(),
     }
-    arguments.results.parent.mkdir(exist_ok=True)
-    arguments.results.write_text(json.dumps(results, indent=1) + "\n")
+    write_results(results, arguments.results)
     print(json.dumps(figures["test"], indent=1))
 
 

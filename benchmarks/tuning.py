@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -28,8 +27,8 @@ from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
 
 from .machine import describe_machine
+from .result_file import commit_here, write_results
 
-_ROOT = Path(__file__).parents[1]
 # By who steers.
 RESULTS: dict[MetricName, Path] = {
     "detector": Path(__file__).parent / "results" / "tuning.json",
@@ -101,19 +100,6 @@ def run_missing(
             print(json.dumps({key: run.get(key) for key in _SHOWN}), flush=True)
 
 
-def commit_here() -> str | None:
-    """Returns the commit of the code, with a plus where it was changed; None outside of git."""
-    folders = ("codecs", "metrics", "optimizer")
-    try:
-        commit, changes = (
-            subprocess.run(["git", *words], cwd=_ROOT, check=True, capture_output=True, text=True)
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *folders])
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.stdout.strip() + ("+" if changes.stdout else "")
-
-
 _SHOWN = ("clip", "codec", "error", "rate_change_percent", "rate_change_interval_percent",
           "bd_rate_percent", "bd_rate_interval_percent", "verified_quality", "seconds")  # fmt: skip
 
@@ -149,14 +135,6 @@ def _summary(recommendation: Recommendation) -> dict[str, object]:
     if isinstance(fields["regions"], dict):
         fields["regions"]["detector"] = None
     return dict(fields)
-
-
-def write_results(results: dict[str, object], path: Path) -> None:
-    """Writes results, whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(results, indent=1) + "\n")
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

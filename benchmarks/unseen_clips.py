@@ -24,7 +24,8 @@ from ratesight.optimizer.set_recommendation import SetRecommendation
 from ratesight.optimizer.tune_set import SetRecommended, tune_set_events
 
 from .machine import describe_machine
-from .tuning import commit_here, parse_arguments, write_results
+from .result_file import commit_here, write_results
+from .tuning import parse_arguments
 
 RESULTS = Path(__file__).parent / "results" / "unseen_clips.json"
 

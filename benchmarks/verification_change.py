@@ -36,7 +36,7 @@ from .distortions import Picture, read_picture, source_of
 from .machine import describe_machine
 from .material_faces_plates import FacePair, FacePhoto, read_face_pairs, read_face_photos
 from .pairs import split_of
-from .tuning import write_results
+from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "verification_change.json"
 # From what hardly changes anything to nearly chance.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import RegionError, TargetError
+from .whole_file import whole_file
 
 Mask = npt.NDArray[np.float32]
 
@@ -134,13 +133,10 @@ def write_regions(regions: ClipRegions, path: Path) -> None:
         for frame in regions.frames
     ]
     content = {"width": regions.width, "height": regions.height, "frames": frames}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_text(json.dumps(content, allow_nan=False) + "\n")
-        temporary.replace(path)
+        with whole_file(path) as part:
+            part.write_text(json.dumps(content, allow_nan=False) + "\n")
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise TargetError(f"cannot write {path}: {error.strerror}") from error
 
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
+from ...codecs.whole_file import whole_file
 from ..errors import OutputError
 
 
 def write_whole(content: str | bytes, path: Path) -> None:
-    """Writes a file under a temporary name, of this process, and renames it.
+    """Writes a file.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        with whole_file(path) as part:
+            part.write_bytes(data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error

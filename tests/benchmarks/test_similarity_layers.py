@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from ratesight.metrics.learned import view_scale
 from ratesight.metrics.similarity_network import SimilarityNetwork
@@ -96,3 +97,17 @@ def test_training_writes_its_best_weights_and_leaves_no_state(
         "epoch 2",
     ]
     assert set(load_file(out / "similarity.safetensors")) == set(trained().state_dict())
+
+
+def test_a_validation_part_that_keeps_all_alike_ends_training_in_one_line(
+    benchmark: Benchmark, blurred_photos: Path, examples: dict[str, list[Any]], trained: Trained
+) -> None:
+    examples["train"] *= 4
+    (alike,) = examples["validation"]
+    examples["validation"] = [replace(alike, targets=torch.ones_like(alike.targets))]
+    layers = benchmark("similarity_layers")
+    with pytest.raises(SystemExit, match="keep more and less, got rank correlations"):
+        layers.train_all(
+            trained(), examples, blurred_photos, layers.ON_CPU, 1,
+            blurred_photos / "state.pt", blurred_photos / "weights", [],
+        )  # fmt: skip
