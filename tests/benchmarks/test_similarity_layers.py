@@ -99,6 +99,7 @@ def test_training_writes_its_best_weights_and_leaves_no_state(
     assert set(load_file(out / "similarity.safetensors")) == set(trained().state_dict())
 
 
+@pytest.mark.filterwarnings("ignore::scipy.stats.ConstantInputWarning")
 def test_a_validation_part_that_keeps_all_alike_ends_training_in_one_line(
     benchmark: Benchmark, blurred_photos: Path, examples: dict[str, list[Any]], trained: Trained
 ) -> None:
