@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from ratesight.codecs.whole_file import whole_file
 from .distortions import Picture, Version
 
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 # Machines whose verdicts are trained on; the others only judge.
 TRAINING_MACHINES = {
     "objects": ("yolov8n", "yolov5n"),

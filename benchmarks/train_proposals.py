@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .machine import describe_machine
-from .pairs import Split
+from .pairs import SPLITS
 from .proposal_examples import make_example
 from .proposal_loss import loss_of
 from .proposal_scenes import Taught, read_taught
@@ -85,7 +85,7 @@ def main() -> None:
         )
     else:
         network = load_proposal_detector(weights=arguments.out / "proposals.safetensors").network
-    splits = _SPLITS if arguments.epochs else _SPLITS[1:]
+    splits = SPLITS if arguments.epochs else SPLITS[1:]
     taught = read_taught(arguments.data, arguments.cache, arguments.jobs, splits)
     started = time.perf_counter()
     parts = {split: [one for one in taught if one.split == split] for split in splits}
@@ -120,9 +120,6 @@ def main() -> None:
     }
     write_results(results, arguments.results)
     print(json.dumps(figures["test"], indent=1))
-
-
-_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def train(
