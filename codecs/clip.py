@@ -81,7 +81,7 @@ def probe(
         num_interlaced = 0
         decode_error = None
         try:
-            for frame in decoded(container, stream, path, limits):
+            for frame in decoded(container.demux(stream), path, limits):
                 first = first or frame
                 timestamps.append(frame.pts)
                 num_interlaced += frame.interlaced_frame

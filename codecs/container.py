@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import av.logging
@@ -22,6 +23,8 @@ from .address import network_address
 from .errors import ClipError
 from .limits import USUAL_LIMITS, ClipLimits
 from .log import encoder_log
+
+VideoPacket: TypeAlias = "av.Packet[VideoStream]"
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DEFAULT_PICTURE_RATE = Fraction(25)

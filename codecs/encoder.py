@@ -8,23 +8,20 @@ from contextlib import nullcontext
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import av
 import av.logging
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange
-from av.video.stream import VideoStream
 
-from .container import reason
+from .container import VideoPacket, reason
 from .errors import EncodeError
 from .frames import FrameFormat
 from .log import encoder_log, ignored_option, log_lines
 from .scheduling import kept_scheduling
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .table import ENCODERS, Codec, Encoder, OptionValue
-
-VideoPacket: TypeAlias = "av.Packet[VideoStream]"
 
 
 class RunningEncoder:

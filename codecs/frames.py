@@ -17,7 +17,7 @@ from av.container import InputContainer
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from .container import reason, stream_frame_rate, video_stream
+from .container import VideoPacket, reason, stream_frame_rate, video_stream
 from .errors import ClipError
 from .limits import USUAL_LIMITS, ClipLimits
 from .orientation import Orientation, orientation
@@ -37,10 +37,10 @@ _TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _SURELY_INTERLACED = 100
 
 
-# swscale turns RGB into Y'CbCr with BT.601's matrix, so that is what the encode is tagged with
-# (SMPTE 170M in ITU-T H.273, table 4). The clip's own tag, 0 for RGB, fits 4:4:4 only: SVT-AV1
-# refuses it, x264 and x265 write a stream that players show in false colours.
-_MATRIX_OF_CONVERTED_RGB = 6
+# What is RGB becomes Y'CbCr with BT.601's matrix, so that is what the encode is tagged with (SMPTE
+# 170M in ITU-T H.273, table 4), grey PNGs too, which FFmpeg tags as RGB. That tag fits 4:4:4 only:
+# SVT-AV1 refuses it, x264 and x265 write a stream that players show in false colours.
+_RGB_MATRIX, _MATRIX_OF_CONVERTED_RGB = 0, 6
 
 
 class FrameFormat(Protocol):
@@ -99,6 +99,8 @@ class FrameReader:
         self._container = container
         self._converter: PictureFilter | None = None
         self._first: av.VideoFrame | None = None
+        # Packets that hold no frame to be shown, and when the last one ends.
+        self._num_hidden, self._end = 0, 0
 
     @property
     def time_base(self) -> Fraction | None:
@@ -192,7 +194,8 @@ class FrameReader:
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Yields decoded frames; one that is damaged is an error, not a grey picture."""
         try:
-            for frame in decoded(self._container, self.stream, self.path, self.limits):
+            packets = self._noted(self._container.demux(self.stream))
+            for frame in decoded(packets, self.path, self.limits):
                 if frame.is_corrupt:
                     raise ClipError(
                         f"frame {len(self.timestamps)} of {self.path} is damaged; {self._remedy()}"
@@ -203,6 +206,17 @@ class FrameReader:
                 f"frame {len(self.timestamps)} of {self.path} does not decode: {reason(error)}; "
                 f"{self._remedy()}"
             ) from error
+
+    def _noted(self, packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+        """Yields packets, with a note of those that a header counts and nobody sees.
+
+        An edit list hides what a cut without re-encoding has to keep; AVI fills gaps with nothing.
+        """
+        for packet in packets:
+            self._num_hidden += packet.is_discard or not packet.size
+            if packet.pts is not None and packet.duration:
+                self._end = max(self._end, packet.pts + packet.duration)
+            yield packet
 
     def _check_size(self, frame: av.VideoFrame) -> None:
         """Takes the format from the first frame and refuses another size."""
@@ -217,14 +231,21 @@ class FrameReader:
                 )
             self.pix_fmt = "yuv420p10le" if is_deep(frame) else "yuv420p"
             is_rgb = frame.format.is_rgb or frame.format.has_palette
+            is_rgb = is_rgb or int(frame.colorspace) == _RGB_MATRIX
             self.color_space = _MATRIX_OF_CONVERTED_RGB if is_rgb else int(frame.colorspace)
             self.color_primaries = int(frame.color_primaries)
             self.color_transfer = int(frame.color_trc)
-        elif (frame.width, frame.height) != (self._first.width, self._first.height):
+            return
+        if (frame.width, frame.height) != (self._first.width, self._first.height):
             raise ClipError(
                 f"clip must keep one size, {self.path} changes from "
                 f"{self._first.width}x{self._first.height} to {frame.width}x{frame.height} "
                 f"at frame {len(self.timestamps)}"
+            )
+        if orientation(frame, self.path) != self.orientation:
+            raise ClipError(
+                f"clip must keep one rotation flag, that of {self.path} changes at frame "
+                f"{len(self.timestamps)}; turn the pictures themselves and drop the flag"
             )
 
     def _normalise(self, frame: av.VideoFrame) -> Planes:
@@ -250,11 +271,12 @@ class FrameReader:
         duration_seconds, last = self._tagged_duration_seconds, self.timestamps[-1]
         if num_promised:
             promised = f"{num_promised} frames"
-            num_missing: Fraction | int = num_promised - num_frames
+            num_missing: Fraction | int = num_promised - self._num_hidden - num_frames
         elif duration_seconds is not None and last is not None and self.time_base is not None:
             own_rate = stream_frame_rate(self.stream, self.path)
             promised = f"{float(duration_seconds):.2f} s"
-            num_missing = (duration_seconds - last * self.time_base) * own_rate - 1
+            end = max(self._end, last + 1 / (own_rate * self.time_base))
+            num_missing = (duration_seconds - end * self.time_base) * own_rate
         else:
             return
         if num_missing > max(_MISSING_FRAMES_ALLOWED * num_frames, _MISSING_FRAMES_ALWAYS_ALLOWED):
@@ -272,16 +294,15 @@ class FrameReader:
 
 
 def decoded(
-    container: InputContainer, stream: VideoStream, path: Path, limits: ClipLimits
+    packets: Iterator[VideoPacket], path: Path, limits: ClipLimits
 ) -> Iterator[av.VideoFrame]:
-    """Yields the frames of a stream as they decode, within the limits.
+    """Yields the frames of a stream's packets as they decode, within the limits.
 
     Raises:
         ClipError: A limit is exceeded.
         av.FFmpegError: A frame does not decode.
     """
     num_frames, seconds = 0, 0.0
-    packets = container.demux(stream)
     is_open = True
     while is_open:
         started = time.monotonic()

@@ -11,7 +11,8 @@ import av
 from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 
-from .encoder import RunningEncoder, VideoPacket
+from .container import VideoPacket
+from .encoder import RunningEncoder
 from .errors import RegionError
 from .frames import FrameFormat, Planes, video_frame
 from .region import ClipRegions, Region, weight_map

@@ -12,8 +12,9 @@ from av.codec.context import Flags
 from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 
+from .container import VideoPacket
 from .encode import Encoding
-from .encoder import VideoPacket, video_context
+from .encoder import video_context
 from .errors import EncodeError, SettingsError
 from .frames import FrameFormat, Planes
 from .region_encoder import RegionEncoder

@@ -16,6 +16,21 @@ from .errors import ClipError
 
 AudioPacket: TypeAlias = "av.Packet[AudioStream]"
 
+# What a container says that it takes, and then refuses.
+_REFUSED = {"mov": frozenset({"flac", "opus", "truehd"}), "mp4": frozenset({"truehd"})}
+# Sound of joined files overlaps by less than that; more is a jump back.
+_JUMP_SECONDS = Fraction(1, 2)
+
+
+def start_seconds(container: InputContainer) -> Fraction:
+    """Returns when the first of pictures and sound is shown or heard; 0 where nobody says."""
+    starts = [
+        one.start_time * one.time_base
+        for one in (*container.streams.video, *container.streams.audio)
+        if one.start_time is not None and one.time_base is not None
+    ]
+    return min(starts, default=Fraction(0))
+
 
 class Sound:
     """Sound packets of a clip, handed out in step with the pictures.
@@ -30,6 +45,7 @@ class Sound:
         self._container = container
         self._path = path
         self._targets: dict[int, AudioStream] = {}
+        self._start_seconds = start_seconds(container)
         self._packets: Iterator[AudioPacket] = iter(())
         self._next: AudioPacket | None = None
 
@@ -38,13 +54,13 @@ class Sound:
         for stream in self._container.streams.audio:
             codec = "unknown codec" if stream.codec_context is None else stream.codec_context.name
             try:
-                if stream.codec_context is None:
+                if stream.codec_context is None or codec in _REFUSED.get(output.format.name, ()):
                     raise ValueError(codec)
                 target = output.add_stream_from_template(stream)
             except ValueError:
                 self.notes.append(
-                    f"sound stream {stream.index} ({codec}) left out, "
-                    f"{output.format.name} does not take it"
+                    f"sound stream {stream.index} ({codec}) left out: it cannot be copied into "
+                    f"{output.format.name}"
                 )
                 continue
             target.metadata.update(stream.metadata)
@@ -70,9 +86,21 @@ class Sound:
         streams = [s for s in self._container.streams.audio if s.index in self._targets]
         if not streams:
             return
+        offsets = {one.index: -round(self._start_seconds / (one.time_base or 1)) for one in streams}
+        ends: dict[int, int] = {}
         try:
             for packet in self._container.demux(streams):
-                if packet.dts is not None:
-                    yield cast("AudioPacket", packet)
+                if packet.dts is None:
+                    continue
+                index = packet.stream_index
+                time = packet.dts + offsets[index]
+                if time < ends.get(index, time) - _JUMP_SECONDS / packet.time_base:
+                    # As of the pictures: they go on from there.
+                    offsets[index] += ends[index] - time
+                packet.dts += offsets[index]
+                if packet.pts is not None:
+                    packet.pts += offsets[index]
+                ends[index] = packet.dts + (packet.duration or 0)
+                yield cast("AudioPacket", packet)
         except av.FFmpegError as error:
             raise ClipError(f"sound of {self._path} cannot be read: {reason(error)}") from error

@@ -11,11 +11,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
-from .container import open_container
-from .encoder import VideoPacket
+from .container import VideoPacket, open_container
 from .errors import EncodeError, TargetError
 from .frames import FrameReader, Planes
 from .limits import USUAL_LIMITS, ClipLimits
@@ -24,7 +23,7 @@ from .region_encoder import RegionEncoder, require_regions
 from .scaling import scaled_format
 from .settings import EncodeSettings
 from .shots import ShotCrf, ShotEncoder
-from .sound import Sound
+from .sound import Sound, start_seconds
 from .table import ENCODERS
 
 # FFmpeg's muxer of each file name ending.
@@ -91,13 +90,13 @@ def transcode(
     """
     require_regions(settings, regions)
     clip_path, target_path = Path(clip_path), Path(target_path)
-    muxer = _check_target(clip_path, target_path)
+    muxer = _check_target(settings, clip_path, target_path)
     partial = target_path.with_name(f".{target_path.name}.{os.getpid()}.part")
     with ExitStack() as cleanup:
         cleanup.callback(partial.unlink, missing_ok=True)
         container = cleanup.enter_context(open_container(clip_path, frame_rate, limits))
         reader = FrameReader(container, clip_path, frame_rate=frame_rate, limits=limits)
-        clock = _Clock(reader)
+        clock = _Clock(reader, start_seconds(container))
         # When the first frame is shown is written in these units, by default milliseconds.
         precision = {"movie_timescale": str(clock.time_base.denominator)}
         options = precision if muxer in ("mp4", "mov") else {}
@@ -109,6 +108,7 @@ def transcode(
             # Opened once more, so that neither pictures nor sound pile up waiting for the other.
             again = open_container(clip_path, limits=limits)
             sound = Sound(cleanup.enter_context(again), clip_path)
+        left_out = list(_left_out(container, has_sound=sound is not None))
         file = _File(settings, reader, clock, output, sound, target_path, regions, shots)
         for planes in reader:
             file.write(planes)
@@ -125,21 +125,30 @@ def transcode(
         rate_kbps=float(file.size_bytes * 8 / 1000 / duration_seconds),
         file_size_bytes=target_path.stat().st_size,
         encode_seconds=file.encode_seconds,
-        notes=(*reader.notes(), *file.notes, *(sound.notes if sound else ())),
+        notes=(
+            *reader.notes(),
+            *clock.notes,
+            *file.notes,
+            *(sound.notes if sound else ()),
+            *left_out,
+        ),
     )
 
 
-def _check_target(clip_path: Path, target_path: Path) -> str:
+def _check_target(settings: EncodeSettings, clip_path: Path, target_path: Path) -> str:
     """Returns the muxer for a target.
 
     Raises:
-        TargetError: Its name ending is unknown, its folder is missing, or it is the clip.
+        TargetError: Its name ending is unknown, or not for the codec; its folder is missing, or it
+            is the clip.
     """
     muxer = MUXERS.get(target_path.suffix.lower())
     if muxer is None:
         raise TargetError(
             f"target must end in {', '.join(MUXERS)}, got {target_path.name!r}; rename it"
         )
+    if (settings.codec, muxer) == ("svtav1", "mov"):
+        raise TargetError(f"AV1 is not written to .mov, got {target_path.name!r}; write .mp4")
     if not target_path.parent.is_dir():
         raise TargetError(f"folder of the target must exist, {target_path.parent} does not")
     if target_path.is_dir():
@@ -176,22 +185,54 @@ def _close_quietly(output: OutputContainer) -> None:
         output.close()
 
 
-class _Clock:
-    """Gives the evenly spaced frames that the encoder sees the clip's own times back."""
+def _left_out(container: InputContainer, *, has_sound: bool) -> Iterator[str]:
+    """Yields what of a clip does not come along, in words."""
+    streams = container.streams
+    if streams.audio and not has_sound:
+        yield "sound left out, since the frame rate is another one"
+    if streams.subtitles:
+        yield f"subtitles left out ({len(streams.subtitles)})"
+    if container.chapters():
+        yield f"chapters left out ({len(container.chapters())})"
 
-    def __init__(self, reader: FrameReader) -> None:
+
+class _Clock:
+    """Gives the evenly spaced frames that the encoder sees the clip's own times back.
+
+    Attributes:
+        notes: What was made up, in words.
+    """
+
+    def __init__(self, reader: FrameReader, start_seconds: Fraction) -> None:
+        """Begins.
+
+        Args:
+            start_seconds: When the clip starts, which becomes 0.
+        """
         own = reader.time_base if reader.given_frame_rate is None else None
         self.time_base = own or 1 / reader.frame_rate
         self._has_own_times = own is not None
         self.frame_units = max(1, round(1 / (reader.frame_rate * self.time_base)))
+        self.notes: list[str] = []
         self._times: list[int] = []
+        self._offset = -round(start_seconds / self.time_base)
 
     def add(self, timestamp: int | None) -> None:
-        """Takes the time of the next frame; one that is missing or not later is made up."""
-        earliest = self._times[-1] + 1 if self._times else None
+        """Takes the time of the next frame.
+
+        One that is missing or not later is made up; where times jump back, as where files were
+        joined, they go on from there.
+        """
+        following = self._times[-1] + self.frame_units if self._times else 0
         if timestamp is None or not self._has_own_times:
-            timestamp = self._times[-1] + self.frame_units if self._times else 0
-        self._times.append(timestamp if earliest is None else max(timestamp, earliest))
+            self._times.append(following)
+            return
+        time = timestamp + self._offset
+        if self._times and time < self._times[-1] - self.frame_units:
+            self._offset += following - time
+            self.notes.append(f"times jump back at frame {len(self._times)}; they go on from there")
+            time = following
+        self._times.append(max(time, self._times[-1] + 1) if self._times else time)
 
     def time(self, index: int) -> int:
         """Returns when a frame is shown; decoding starts some frames before the first one."""

@@ -74,6 +74,8 @@ def encode(
         if json_lines:
             print_json("encoded", dataclasses.asdict(done))
         else:
+            for note in done.notes:
+                console.print(f"note: {note}")
             say(
                 f"{target}: {done.num_frames} frames, {done.size_bytes} bytes, "
                 f"{done.rate_kbps:.1f} kbit/s"

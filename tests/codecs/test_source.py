@@ -8,13 +8,15 @@ import sys
 import threading
 from fractions import Fraction
 
+import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from ratesight.codecs.encode import encode
+from ratesight.codecs.encode import decode_bgr, encode
 from ratesight.codecs.errors import ClipError, ScratchError
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
+from ratesight.codecs.table import ENCODERS
 
 PICTURES = "BasketballPass_416x240_50_png"
 LOSSLESS = ("-c:v", "ffv1")
@@ -276,6 +278,24 @@ class TestWhatIsRefused:
             messages.add(str(caught.value))
         assert len(messages) == 1
 
+    def test_a_cut_without_encoding_hides_frames_that_its_header_counts(
+        self, make, ffmpeg, tmp_path
+    ):
+        whole, cut_ = make("whole.mp4", "-c:v", "libx264", num_frames=100), tmp_path / "cut.mp4"
+        ffmpeg("-ss", 2.2, "-i", whole, "-c", "copy", cut_)
+        with av.open(str(cut_)) as container:
+            assert container.streams.video[0].frames > 90
+        with load_source(cut_) as source:
+            assert source.num_frames < 40
+
+    def test_last_frame_may_be_shown_for_long(self, make):
+        long = "setts=duration='if(eq(N,59),9/TB,DURATION)'"
+        path = make("long.mkv", "-c:v", "libx264", "-bf", 0, "-bsf:v", long, num_frames=60)
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].metadata["DURATION"] > "00:00:10"
+        with load_source(path) as source:
+            assert source.num_frames == 60
+
     def test_size_that_changes(self, make, tmp_path):
         small = make("small.h264", "-vf", "scale=128:96", "-c:v", "libx264")
         large = make("large.h264", "-c:v", "libx264")
@@ -488,3 +508,29 @@ class TestPictures:
             shown = source.bgr(0).astype(int)
         assert shown.shape == expected.shape
         assert np.abs(shown - expected).mean() < 6
+
+    def test_photos_that_stand_differently(self, clips, tmp_path):
+        from PIL import ExifTags, Image
+
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 3
+        with Image.open(clips / PICTURES / "f001.png") as picture:
+            picture.convert("RGB").save(tmp_path / "f1.jpg")
+            picture.convert("RGB").save(tmp_path / "f2.jpg", exif=exif)
+        with pytest.raises(ClipError, match=r"keep one rotation flag, .* changes at frame 1; turn"):
+            load_source(tmp_path)
+
+    @pytest.mark.parametrize("codec", ENCODERS)
+    def test_grey_pictures_are_encoded_and_shown_grey(self, codec, clips, tmp_path):
+        from PIL import Image
+
+        for number in (1, 2):
+            with Image.open(clips / PICTURES / f"f00{number}.png") as picture:
+                picture.convert("L").save(tmp_path / f"f{number}.png")
+                wanted = np.asarray(picture.convert("L")).astype(int)
+        with load_source(tmp_path) as source:
+            preset = ENCODERS[codec].default_preset
+            settings = EncodeSettings(codec=codec, preset=preset, rate_control=Crf(value=10))
+            (shown,) = decode_bgr(encode(source, settings), {1}, source.color_space)
+            assert source.color_space == 6
+        assert np.abs(shown - wanted[..., None]).mean() < 3

@@ -108,7 +108,7 @@ def test_sound_that_the_container_does_not_take_is_left_out(clips, ffmpeg, tmp_p
     sound = ("-f", "lavfi", "-i", "sine=440:duration=0.5", "-c:a", "wmav2")
     ffmpeg("-i", clips / "carphone_qcif.mp4", *sound, "-c:v", "copy", "-t", 0.5, clip)
     done = transcode(settings("x264"), clip, tmp_path / "out.mp4")
-    assert "sound stream 1 (wmav2) left out, mp4 does not take it" in done.notes
+    assert "sound stream 1 (wmav2) left out: it cannot be copied into mp4" in done.notes
     assert done.num_frames > 10
 
 
@@ -127,17 +127,71 @@ def test_uneven_frame_times_are_kept(clips, ffmpeg, tmp_path):
     words = ("-vf", "select=mod(n\\,5)", "-fps_mode", "passthrough", "-t", 1, "-c:v", "libx264")
     ffmpeg("-i", clips / "carphone_qcif.mp4", *words, clip)
     done = transcode(settings("x265"), clip, tmp_path / "out.mp4")
-    assert frames_of(tmp_path / "out.mp4")[0] == frames_of(clip)[0]
+    before, after = frames_of(clip)[0], frames_of(tmp_path / "out.mp4")[0]
+    assert after == [time - before[0] for time in before]
     assert "uneven frame times" in done.notes[0]
 
 
-def test_late_start_is_kept(clips, ffmpeg, tmp_path):
+def test_the_first_of_pictures_and_sound_is_at_zero_as_ffmpeg_has_it(clips, ffmpeg, tmp_path):
     clip = tmp_path / "late.ts"
-    ffmpeg("-i", clips / "carphone_qcif.mp4", "-t", 0.5, "-c:v", "libx264", clip)
-    transcode(settings("x264"), clip, tmp_path / "out.mkv")
-    before, after = frames_of(clip)[0], frames_of(tmp_path / "out.mkv")[0]
-    assert before[0] > 1
-    assert [float(time) for time in after] == pytest.approx([float(t) for t in before], abs=0.001)
+    sound = ("-itsoffset", 0.2, "-f", "lavfi", "-i", "sine=440:duration=1", "-c:a", "aac")
+    words = ("-t", 0.5, "-c:v", "libx264", "-output_ts_offset", 20_000)
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *sound, *words, clip)
+    assert frames_of(clip)[0][0] > 20_000
+    ffmpeg("-i", clip, "-c", "copy", tmp_path / "theirs.mkv")
+    transcode(settings("x264"), clip, tmp_path / "ours.mkv")
+    starts = []
+    for name in ("theirs.mkv", "ours.mkv"):
+        with av.open(str(tmp_path / name)) as container:
+            first = {one.stream.type: one for one in reversed(list(container.demux())) if one.size}
+            starts.append({kind: float(one.pts * one.time_base) for kind, one in first.items()})
+    assert starts[1] == pytest.approx(starts[0], abs=0.002)
+    assert starts[1]["video"] == 0
+    assert starts[1]["audio"] > 0.1
+
+
+def test_pictures_and_sound_of_joined_files_go_on_where_times_jump_back(talking, ffmpeg, tmp_path):
+    ffmpeg("-i", talking, "-c", "copy", tmp_path / "one.ts")
+    joined, target = tmp_path / "joined.ts", tmp_path / "out.mp4"
+    joined.write_bytes((tmp_path / "one.ts").read_bytes() * 2)
+
+    done = transcode(settings("x264"), joined, target)
+
+    times, _ = frames_of(target)
+    steps = np.diff([float(time) for time in times])
+    assert done.num_frames == len(times) == 60
+    assert steps == pytest.approx(1001 / 30000, abs=1e-4)
+    assert "times jump back at frame 30; they go on from there" in done.notes
+    with av.open(str(target)) as container:
+        sound = [float(one.pts * one.time_base) for one in container.demux(audio=0) if one.size]
+    assert max(sound) == pytest.approx(float(times[-1]), abs=0.1)
+    assert np.diff(sound) == pytest.approx(1024 / 44100, abs=1e-3)
+
+
+def test_what_does_not_come_along_is_told(talking, ffmpeg, tmp_path):
+    (tmp_path / "words.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    chapter = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=one\n"
+    (tmp_path / "chapters.txt").write_text(chapter)
+    clip = tmp_path / "clip.mkv"
+    inputs = ("-i", tmp_path / "words.srt", "-i", tmp_path / "chapters.txt")
+    ffmpeg("-i", talking, *inputs, "-map_chapters", 2, "-c", "copy", "-c:s", "srt", clip)
+
+    own = transcode(settings("x264"), clip, tmp_path / "own.mkv")
+    slow = transcode(settings("x264"), clip, tmp_path / "slow.mkv", frame_rate=Fraction(10))
+
+    left_out = ("subtitles left out (1)", "chapters left out (1)")
+    assert own.notes == left_out
+    sound = "sound left out, since the frame rate is another one"
+    assert slow.notes[-3:] == (sound, *left_out)
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libopus", "mov"), ("flac", "mov")])
+def test_sound_that_only_the_header_refuses_is_left_out(codec, ending, talking, ffmpeg, tmp_path):
+    clip = tmp_path / "clip.mkv"
+    ffmpeg("-i", talking, "-c:v", "copy", "-c:a", codec, clip)
+    done = transcode(settings("x264"), clip, tmp_path / f"out.{ending}")
+    assert any("left out: it cannot be copied into mov" in note for note in done.notes)
+    assert len(frames_of(tmp_path / f"out.{ending}")[1]) == 30
 
 
 def test_stream_without_times_gets_even_ones(clips, ffmpeg, tmp_path):
@@ -342,7 +396,7 @@ class TestWhatIsRefused:
             transcode(settings("x264"), clip, "/proc/out.mp4")
 
     def test_container_that_does_not_take_the_codec(self, clip, tmp_path):
-        with pytest.raises(TargetError, match=r"cannot write .*out.mov: "):
+        with pytest.raises(TargetError, match=r"AV1 is not written to .mov, got 'out.mov'; write "):
             transcode(settings("svtav1"), clip, tmp_path / "out.mov")
         assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
 
