@@ -37,7 +37,7 @@ class Annotations:
         return self.texts.get(frame, (None,) * len(self.frames[frame].class_names))
 
 
-def load_annotations(path: Path, num_frames: int) -> Annotations:
+def load_annotations(path: Path, num_frames: int, *, is_cut: bool = False) -> Annotations:
     """Reads COCO JSON as annotations of a clip.
 
     The images are matched to frames by a field ``frame_index`` (from 0) on each; without it there
@@ -49,6 +49,7 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
     Args:
         path: COCO JSON with ``images``, ``annotations`` and ``categories``.
         num_frames: Frames of the clip.
+        is_cut: It is the beginning of one; images may be of what comes later too.
 
     Raises:
         AnnotationError: The file is not COCO JSON, or does not fit the clip.
@@ -62,13 +63,16 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
     try:
         coco: dict[str, Any] = json.loads(data)
         names = {category["id"]: str(category["name"]) for category in coco["categories"]}
-        frame_of = _frame_indices(coco["images"], num_frames, path)
+        frame_of = _frame_indices(coco["images"], num_frames, path, is_cut=is_cut)
+        images = {image["id"] for image in coco["images"]}
         boxes: dict[int, list[list[float]]] = defaultdict(list)
         class_names: dict[int, list[str]] = defaultdict(list)
         texts: dict[int, list[str | None]] = defaultdict(list)
         for annotation in coco["annotations"]:
-            if annotation["image_id"] not in frame_of:
-                continue  # beyond a cut clip
+            if annotation["image_id"] not in images:
+                raise ValueError(f"image_id {annotation['image_id']!r} is that of no image")
+            if annotation["image_id"] not in frame_of or annotation.get("iscrowd"):
+                continue  # beyond a cut clip; a crowd is no object
             x, y, width, height = (float(value) for value in annotation["bbox"])
             if not np.isfinite([x, y, width, height]).all():
                 raise ValueError(f"bbox {annotation['bbox']} is not finite")
@@ -76,7 +80,9 @@ def load_annotations(path: Path, num_frames: int) -> Annotations:
             boxes[frame].append([x, y, x + width, y + height])
             class_names[frame].append(names[annotation["category_id"]])
             texts[frame].append(_text(annotation))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (
+        ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
+    ) as error:  # fmt: skip
         if isinstance(error, AnnotationError):
             raise
         raise AnnotationError(
@@ -106,17 +112,21 @@ def _text(annotation: dict[str, Any]) -> str | None:
     return text if text is not None and normalized(text) else None
 
 
-def _frame_indices(images: list[dict[str, Any]], num_frames: int, path: Path) -> dict[Any, int]:
-    if all("frame_index" in image for image in images):
+def _frame_indices(
+    images: list[dict[str, Any]], num_frames: int, path: Path, *, is_cut: bool
+) -> dict[Any, int]:
+    num_with_index = sum("frame_index" in image for image in images)
+    if num_with_index == len(images):
         return {
             image["id"]: int(image["frame_index"])
             for image in images
             if 0 <= int(image["frame_index"]) < num_frames
         } or _no_frame(path, num_frames)
-    if len(images) < num_frames:
+    if num_with_index or len(images) < num_frames or (len(images) > num_frames and not is_cut):
         raise AnnotationError(
             f"annotations must have one image a frame or a frame_index on each image, {path} has "
-            f"{len(images)} images and the clip {num_frames} frames"
+            f"{len(images)} images, {num_with_index} with a frame_index, and the clip {num_frames} "
+            f"frames"
         )
     ordered = sorted(images, key=lambda image: _by_number(str(image["file_name"])))
     return {image["id"]: index for index, image in enumerate(ordered[:num_frames])}

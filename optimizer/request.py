@@ -21,6 +21,23 @@ from .search.study import Sampler
 DEFAULT_STORE = Path("ratesight.sqlite")
 
 _SEEDS = 2**32  # what Optuna's samplers take
+_FRAME_RATES = (Fraction(1, 1000), Fraction(10_000))
+
+
+def exact_frame_rate(rate: Fraction | float | str) -> Fraction:
+    """Returns a frame rate such as 25, 29.97 or ``30000/1001``.
+
+    Raises:
+        RequestError: It is none, or out of range.
+    """
+    try:
+        exact = Fraction(str(rate))
+    except (ValueError, ZeroDivisionError):
+        raise RequestError(f"frame_rate must be like 25 or 30000/1001, got {rate!r}") from None
+    if not _FRAME_RATES[0] <= exact <= _FRAME_RATES[1]:
+        low, high = _FRAME_RATES
+        raise RequestError(f"frame_rate must be between {low} and {high}, got {rate}")
+    return exact
 
 
 def num_jobs_here(asked: int) -> int:

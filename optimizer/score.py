@@ -42,6 +42,7 @@ from .measuring.machine_choice import (
 )
 from .measuring.machines import load_real_machine
 from .measuring.region_metric import Finders, FoundRegions, RegionMetric, load_region_metrics
+from .request import exact_frame_rate
 
 Progress = Callable[[str, int], None]
 
@@ -60,7 +61,7 @@ def score(
     regions: Path | str | ClipRegions | None = None,
     min_score: float = 0.4,
     frames_per_second: float = 5.0,
-    frame_rate: Fraction | None = None,
+    frame_rate: Fraction | float | None = None,
     max_seconds: float | None = None,
     limits: ClipLimits = USUAL_LIMITS,
     heat_map: bool = False,
@@ -107,6 +108,7 @@ def score(
         ("detector", detector, METRICS_OF["detector"]),
         ("face_detector", face_detector, METRICS_OF["face_detector"]),
         ("face_embedder", face_embedder, ("face-embedder",)),  # nothing is verified here
+        ("face_levels", face_levels, ("face-embedder",)),
         ("plate_detector", plate_detector, METRICS_OF["plate_detector"]),
     ):
         if given is not None and not set(of) & set(names):
@@ -137,7 +139,7 @@ def score(
             reference,
             distorted,
             cleanup,
-            frame_rate=frame_rate,
+            frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
             max_seconds=max_seconds,
             limits=limits,
         )
@@ -273,11 +275,11 @@ def _region_scores(
         if progress is not None:
             progress("looking", start + len(batch))
     for metric, look in zip(metrics, looks, strict=True):
-        yield _pooled_regions(metric.name, reference.frame_rate, frames, look)
+        yield _pooled_regions(metric, reference.frame_rate, frames, look)
 
 
 def _pooled_regions(
-    name: str,
+    metric: RegionMetric,
     frame_rate: Fraction,
     frames: Sequence[int],
     looks: Sequence[tuple[Detections, Floats]],
@@ -288,15 +290,15 @@ def _pooled_regions(
     )
     if not (scores.frame_weights > 0).any():
         raise NoObjectsError(
-            f"{name} must have at least one region to look at, the reference has none (frames "
-            f"looked at: {len(frames)}), so there is no score; leave {name} out, lower "
-            f"--reference-score, or give --regions"
+            f"{metric.name} must have at least one region to look at, the reference has none "
+            f"(frames looked at: {len(frames)}), so there is no score; leave {metric.name} out, "
+            f"{metric.remedy}"
         )
     seen = [
         (frame, look) for frame, look in zip(frames, looks, strict=True) if look[0].scores.sum() > 0
     ]
     return MetricScore(
-        metric=name,
+        metric=metric.name,
         value=scores.quality,
         frames=tuple(
             FrameScore(
@@ -354,7 +356,7 @@ def _real_machine(
         face_levels=face_levels if is_face else None,
         plate_detector=finders.plate_detector if task == "plates" else None,
         image_size=finders.image_size,
-        thresholds=Thresholds(reference=finders.min_score),
+        thresholds=Thresholds.of_objects(finders.min_score),
     )
 
 

@@ -87,7 +87,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         source = result_of(loading)
         annotations = None
         if request.annotations is not None:
-            annotations = load_annotations(request.annotations, source.num_frames)
+            annotations = load_annotations(
+                request.annotations, source.num_frames, is_cut=request.max_seconds is not None
+            )
 
         regions = None
         if request.needs_regions:

@@ -163,7 +163,7 @@ def test_bad_clip_is_one_line(
         (["--trials", "0"], "trials must be above 0"),
         (["--segments", "many"], "segments must be like"),
         (["--frame-rate", "fast"], "frame_rate must be like"),
-        (["--frame-rate", "0"], "frame_rate must be above 0"),
+        (["--frame-rate", "0"], "frame_rate must be between 1/1000 and 10000, got 0"),
         (["--frames-per-second", "0"], "frames_per_second must be above 0"),
         (["--reference-score", "2"], "reference score must be between 0 and 1"),
         (["--max-seconds", "-1"], "max_seconds must be above 0"),
@@ -435,7 +435,7 @@ def test_misuse_of_score_is_one_line(arguments: list[str], words: str, blank: Pa
 def test_score_keeps_its_clips(blank: Path) -> None:
     before = blank.read_bytes()
     result = run("score", blank, blank, "--metric", "psnr", "--csv", blank)
-    assert_one_line(result, MISUSED, "is one of the clips")
+    assert_one_line(result, MISUSED, "is read or written already; write to another file")
     assert blank.read_bytes() == before
 
 

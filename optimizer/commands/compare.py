@@ -68,7 +68,7 @@ def compare(
     debug: DebugOption = False,
 ) -> None:
     """Compare encoders and settings on clips: curves and BD-rate of each pair."""
-    with one_line_errors(debug):
+    with one_line_errors(debug, goes_on=True):
         from ...codecs.limits import parse_limits
         from ..compare import CompareRequest, contestants_of
         from ..measuring.machine_choice import MachineChoice

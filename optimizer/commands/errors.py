@@ -16,8 +16,12 @@ FAILED, MISUSED, NOT_VERIFIED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
 
 @contextmanager
-def one_line_errors(debug: bool) -> Iterator[None]:
-    """Turns every error into one line and an exit code."""
+def one_line_errors(debug: bool, *, goes_on: bool = False) -> Iterator[None]:
+    """Turns every error into one line and an exit code.
+
+    Args:
+        goes_on: What was ended goes on from what is in the store.
+    """
     from ...codecs.errors import CodecError, LimitError, SettingsError
     from ...metrics.errors import MetricError
     from ..errors import OptimizerError, RecommendationError, RequestError
@@ -29,7 +33,9 @@ def one_line_errors(debug: bool) -> Iterator[None]:
         raise
     except KeyboardInterrupt as error:
         _fail(
-            "stopped; what was measured is kept, the same command goes on from there",
+            "stopped; what was measured is kept, the same command goes on from there"
+            if goes_on
+            else "stopped",
             TERMINATED if isinstance(error, Terminated) else INTERRUPTED,
         )
     except (LimitError, SettingsError, RequestError, RecommendationError) as error:

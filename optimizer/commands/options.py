@@ -175,17 +175,9 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
     Raises:
         RequestError: It is not one.
     """
-    from ..errors import RequestError
+    from ..request import exact_frame_rate
 
-    if text is None:
-        return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise RequestError(f"frame_rate must be like 25 or 30000/1001, got {text!r}") from None
-    if rate <= 0:
-        raise RequestError(f"frame_rate must be above 0, got {text}")
-    return rate
+    return None if text is None else exact_frame_rate(text)
 
 
 def parse_regions(text: str | None) -> Path | Literal["detector"] | None:

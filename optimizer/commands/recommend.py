@@ -87,7 +87,7 @@ def recommend(
     debug: DebugOption = False,
 ) -> None:
     """Recommend for each title a ladder: encoder, settings, frame height and CRF a quality."""
-    with one_line_errors(debug):
+    with one_line_errors(debug, goes_on=True):
         from ...codecs.limits import parse_limits
         from ..measuring.machine_choice import MachineChoice
         from ..titles.request import (

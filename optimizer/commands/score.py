@@ -86,12 +86,14 @@ def score(
         from ..errors import RequestError
         from ..score import score as score_clips
 
+        taken = {reference.resolve(), distorted.resolve()}
+        taken |= set() if regions is None else {regions.resolve()}
         for written in (csv, regions_csv, heat_map):
-            if written is not None and written.resolve() in (
-                reference.resolve(),
-                distorted.resolve(),
-            ):
-                raise RequestError(f"{written} is one of the clips; write to another file")
+            if written is None:
+                continue
+            if written.resolve() in taken:
+                raise RequestError(f"{written} is read or written already; write to another file")
+            taken.add(written.resolve())
         names = [name for name in metric.split(",") if name]
         if regions_csv is not None and set(names) <= set(SIGNALS):
             raise RequestError(

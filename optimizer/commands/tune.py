@@ -69,8 +69,12 @@ def tune(
         float, typer.Option(help="Score that makes an object of a detection on the original.")
     ] = 0.4,
     match_score: Annotated[
-        float, typer.Option(help="Score from which a detection on the encode may match.")
-    ] = 0.25,
+        float | None,
+        typer.Option(
+            help="Score from which a detection on the encode may match; by itself 0.25, or the "
+            "reference score where that is lower."
+        ),
+    ] = None,
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -177,7 +181,7 @@ def tune(
     debug: DebugOption = False,
 ) -> None:
     """Search encoder settings that keep what a machine sees at the lowest rate."""
-    with one_line_errors(debug):
+    with one_line_errors(debug, goes_on=True):
         from ...codecs.limits import parse_limits
         from ...codecs.settings import parse_options
         from ...codecs.table import ENCODERS
@@ -202,7 +206,7 @@ def tune(
                 face_levels=None if face_levels is None else face_levels.value,
                 plate_detector=plate_detector,
                 image_size=image_size,
-                thresholds=Thresholds(reference=reference_score, match=match_score),
+                thresholds=Thresholds.of_objects(reference_score, match_score),
             ),
             annotations=annotations,
             num_trials=trials if trials is not None else 80 if aim is AimName.PARETO else 25,

@@ -33,22 +33,37 @@ Sample = list[tuple[int, int]]
 Losses = Callable[[Sequence[Any], Sequence[Picture]], list[Floats]]
 
 
+_USUAL_MATCH = 0.25
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """Detection scores in [0, 1] that count.
 
     Attributes:
         reference: A detection on the original is an object from this score on.
-        match: A detection on the distorted picture may match from this score on.
+        match: A detection on the distorted picture may match from this score on, at most that of
+            an object: else what is as sure as on the original would be lost.
     """
 
     reference: float = 0.4
-    match: float = 0.25
+    match: float = _USUAL_MATCH
+
+    @classmethod
+    def of_objects(cls, reference: float, match: float | None = None) -> Thresholds:
+        """Returns those of objects from a score on; what matches is the usual where not given."""
+        usual = min(reference, _USUAL_MATCH)
+        return cls(reference=reference, match=usual if match is None else match)
 
     def __post_init__(self) -> None:
         for name, value in (("reference", self.reference), ("match", self.match)):
             if not 0 < value < 1:
                 raise RequestError(f"{name} score must be between 0 and 1, got {value:g}")
+        if self.match > self.reference:
+            raise RequestError(
+                f"match score must be at most the reference score, {self.reference:g}, got "
+                f"{self.match:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,10 @@ class RegionMetric(Protocol):
     def learned(self) -> LearnedMetric | None:
         """What can say where it loses sight; None for a real machine."""
 
+    @property
+    def remedy(self) -> str:
+        """What helps where there is no region."""
+
     def look(
         self, frames: Sequence[int], originals: Sequence[Picture], distorted: Sequence[Picture]
     ) -> list[tuple[Detections, Floats]]:
@@ -67,6 +71,10 @@ class FoundRegions:
     def learned(self) -> LearnedMetric | None:
         return self.machine if isinstance(self.machine, LearnedMetric) else None
 
+    @property
+    def remedy(self) -> str:
+        return "lower --reference-score" + (", or give --regions" if self.learned else "")
+
     def look(
         self, frames: Sequence[int], originals: Sequence[Picture], distorted: Sequence[Picture]
     ) -> list[tuple[Detections, Floats]]:
@@ -91,6 +99,10 @@ class GivenRegions:
     @property
     def learned(self) -> LearnedMetric | None:
         return self.metric
+
+    @property
+    def remedy(self) -> str:
+        return "or give regions of a weight above 0 on these frames"
 
     def look(
         self, frames: Sequence[int], originals: Sequence[Picture], distorted: Sequence[Picture]

@@ -36,6 +36,8 @@ LOSS_COLORS = ((0.94, 0.89, 0.26, 0.0), (0.9, 0.62, 0.0, 0.5), (0.84, 0.37, 0.0,
 _BGR_TO_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601-7 section 2.5.1
 # Of the losses that the colours of a heat map span: less is rounding.
 _LEAST_HEAT_RANGE = 0.1
+# For what is written above and below a narrow picture.
+_LEAST_HEAT_INCHES = 4.0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -125,7 +127,8 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
     height, width, _ = heat_map.picture.shape
     sides = np.array([8.0, 8.0 * height / width])
     sides *= min(1, 8 / sides[1])
-    figure = Figure(figsize=(sides[0] + 1.2, sides[1] + 1), dpi=130, layout="constrained")
+    size = (max(sides[0], _LEAST_HEAT_INCHES) + 1.2, sides[1] + 1)
+    figure = Figure(figsize=size, dpi=130, layout="constrained")
     axes = figure.subplots()
     grey = heat_map.picture @ _BGR_TO_LUMA
     # Of this frame: most of a strong encode loses nearly all, and would be of one colour.
@@ -164,7 +167,7 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
         "Colour is where the machine would lose what there is, from the least to the most of this "
         "frame; boxes are the regions scored, with what is kept of them (1 = all)."
     )
-    figure.supxlabel(textwrap.fill(text, int(15 * sides[0])), fontsize=8)
+    figure.supxlabel(textwrap.fill(text, int(15 * (size[0] - 1.2))), fontsize=8)
     save_figure(figure, path)
 
 

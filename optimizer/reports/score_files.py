@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,18 +90,22 @@ def write_regions(score: Score, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     metrics = [one for one in score.metrics if one.num_regions is not None]
-    found = dict[tuple[int, tuple[float, ...], str], dict[str, float]]()
+    found = dict[tuple[int, tuple[float, ...], str, int], dict[str, float]]()
     for one in metrics:
         for frame in one.frames:
+            # Several regions may lie at one place.
+            known = Counter[tuple[tuple[float, ...], str]]()
             for region in frame.regions:
-                place = (frame.frame, region.box, region.class_name)
+                number = known[region.box, region.class_name]
+                known[region.box, region.class_name] += 1
+                place = (frame.frame, region.box, region.class_name, number)
                 found.setdefault(place, {})[one.metric] = region.value
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(
         ["frame", "time_seconds", "x0", "y0", "x1", "y1", "class", *(one.metric for one in metrics)]
     )
-    for (index, box, class_name), values in sorted(found.items(), key=lambda row: row[0][0]):
+    for (index, box, class_name, _), values in sorted(found.items(), key=lambda row: row[0][0]):
         sides = [f"{side:.2f}" for side in box]
         told = [f"{values[one.metric]:.6f}" if one.metric in values else "" for one in metrics]
         time_seconds = f"{float(index / score.frame_rate):.6f}"

@@ -76,12 +76,14 @@ def test_what_lies_beyond_a_cut_clip_is_left_out(file: Path) -> None:
     images = [{"id": n, "frame_index": 10 * n} for n in range(4)]
     write(file, images, [box(n) for n in range(4)])
 
-    assert sorted(load_annotations(file, 20).frames) == [0, 10]
+    assert sorted(load_annotations(file, 20, is_cut=True).frames) == [0, 10]
 
     named = [{"id": n, "file_name": f"{n}.png"} for n in range(4)]
     write(file, named, [box(n) for n in range(4)])
 
-    assert sorted(load_annotations(file, 3).frames) == [0, 1, 2]
+    assert sorted(load_annotations(file, 3, is_cut=True).frames) == [0, 1, 2]
+    with pytest.raises(AnnotationError, match="4 images, 0 with a frame_index, and the clip 3 fr"):
+        load_annotations(file, 3)
 
 
 @pytest.mark.parametrize("index", [-1, 5, 1000])
@@ -96,7 +98,7 @@ def test_too_few_images_cannot_be_matched(file: Path) -> None:
     write(file, [{"id": n, "file_name": f"{n}.png"} for n in range(3)], [])
 
     with pytest.raises(
-        AnnotationError, match=r"one image a frame or a frame_index .* 3 images and .* 4 frames"
+        AnnotationError, match=r"one image a frame or a frame_index .* 3 images, .* 4 frames"
     ):
         load_annotations(file, 4)
 
@@ -104,7 +106,9 @@ def test_too_few_images_cannot_be_matched(file: Path) -> None:
 def test_a_frame_index_on_some_images_only_is_not_enough(file: Path) -> None:
     write(file, [{"id": 0, "file_name": "a", "frame_index": 0}, {"id": 1, "file_name": "b"}], [])
 
-    with pytest.raises(AnnotationError, match="2 images and the clip 4 frames"):
+    with pytest.raises(
+        AnnotationError, match="2 images, 1 with a frame_index, and the clip 4 frames"
+    ):
         load_annotations(file, 4)
 
 
@@ -126,6 +130,26 @@ def test_bytes_that_are_no_text_are_refused(file: Path) -> None:
 
     with pytest.raises(AnnotationError, match="must be COCO JSON"):
         load_annotations(file, 4)
+
+
+def test_a_crowd_is_no_object(file: Path) -> None:
+    write(file, [{"id": 0, "frame_index": 0}], [box(0), {**box(0), "iscrowd": 1}])
+
+    assert load_annotations(file, 1).frames[0].class_names == ("car",)
+
+
+def test_a_box_of_no_image_is_refused(file: Path) -> None:
+    write(file, [{"id": 0, "frame_index": 0}], [box(0), box("0")])
+
+    with pytest.raises(AnnotationError, match="image_id '0' is that of no image"):
+        load_annotations(file, 1)
+
+
+def test_deep_json_is_refused(file: Path) -> None:
+    file.write_text("[" * 100_000)
+
+    with pytest.raises(AnnotationError, match="must be COCO JSON"):
+        load_annotations(file, 1)
 
 
 INDEXED = [{"id": 0, "frame_index": 0}]

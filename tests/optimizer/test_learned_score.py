@@ -187,11 +187,26 @@ def test_no_region_is_no_score(pair: tuple[Path, Path], weights: Path) -> None:
     nothing = ClipRegions(width=640, height=272, frames=((),) * 8)
     with pytest.raises(
         NoObjectsError,
-        match=r"objects must have at least one region .* none \(frames looked at: 2\)",
+        match=r"objects must have at least one region .* none \(frames looked at: 2\).*, or give "
+        r"regions of a weight above 0",
     ):
         score(*pair, metrics=["objects"], regions=nothing)
-    with pytest.raises(NoObjectsError, match="so there is no score"):
+    with pytest.raises(NoObjectsError, match=r"no score; .*, lower --reference-score, or give --r"):
         score(*pair, metrics=["general"], detector=weights, min_score=0.999)
+    with pytest.raises(NoObjectsError, match=r"leave detector out, lower --reference-score$"):
+        score(*pair, metrics=["detector"], detector=weights, min_score=0.999)
+
+
+@pytest.mark.parametrize("shape", [(600, 16, 3), (16, 600, 3)])
+def test_a_heat_map_of_a_narrow_picture_is_drawn(shape: tuple[int, ...], tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    everywhere = Region(x0=0, y0=0, x1=shape[1], y1=shape[0])
+    regions = ClipRegions(width=shape[1], height=shape[0], frames=((everywhere,),))
+    found = score(picture, picture // 2, metrics=["objects"], regions=regions, heat_map=True)
+    assert found.heat_map is not None
+    draw_heat_map(found.heat_map, tmp_path / "heat.png")
+    height, width, _ = cv2.imread(str(tmp_path / "heat.png")).shape
+    assert min(height, width) > 150
 
 
 def test_the_heat_map_is_drawn_over_the_worst_frame(scored: Score, tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ def test_scores_lie_between_0_and_1(name: str, value: float) -> None:
         Thresholds(**{name: value})
 
 
+def test_what_is_an_object_may_match() -> None:
+    with pytest.raises(RequestError, match=r"at most the reference score, 0\.1, got 0\.25"):
+        Thresholds.of_objects(0.1, 0.25)
+    assert Thresholds.of_objects(0.1) == Thresholds(reference=0.1, match=0.1)
+    assert Thresholds.of_objects(0.4) == Thresholds()
+
+
 @pytest.mark.parametrize("codec", ENCODERS)
 def test_the_anchor_is_the_encoder_s_defaults_and_what_the_user_fixed(codec: Codec) -> None:
     encoder = ENCODERS[codec]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,12 @@ def test_arrays_of_another_kind_are_refused(pictures: Any, words: str) -> None:
         ({"max_seconds": float("nan")}, "max_seconds must be above 0 and finite, got nan"),
         ({"frames_per_second": float("inf")}, "frames_per_second must be above 0 and finite"),
         ({"metrics": ["psnr"], "min_score": 1}, "reference score must be between 0 and 1, got 1"),
+        (
+            {"metrics": ["psnr"], "frame_rate": -5},
+            "frame_rate must be between 1/1000 .*, got -5",
+        ),
+        ({"metrics": ["psnr"], "frame_rate": "x"}, "frame_rate must be like 25 or .*, got 'x'"),
+        ({"metrics": ["psnr"], "face_levels": "unit"}, "face_levels is for face-embedder"),
     ],
 )
 def test_requests_without_sense_are_refused(
@@ -296,6 +303,32 @@ def test_another_csv_has_a_row_a_region(scored: Score, tmp_path: Path) -> None:
         told = [float(row[name]) for name in ("time_seconds", "x0", "y0", "x1", "y1", "detector")]
         expected = [frame.time_seconds, *region.box, region.value]
         assert told == pytest.approx(expected, abs=0.0051)
+
+
+def test_regions_at_one_place_have_a_row_each(scored: Score, tmp_path: Path) -> None:
+    first, *others = scored["detector"].frames
+    twice = replace(first, regions=(first.regions[0], replace(first.regions[0], value=0.25)))
+    metric = replace(scored["detector"], frames=(twice, *others))
+    write_regions(replace(scored, metrics=(metric,)), tmp_path / "regions.csv")
+    with (tmp_path / "regions.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["frame"] == str(first.frame)]
+    assert [float(row["detector"]) for row in rows] == pytest.approx(
+        [first.regions[0].value, 0.25], abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("rate", [25, 25.0, 29.97, "30000/1001"])
+def test_a_frame_rate_is_any_number(rate: Any, arrays: tuple[Array, Array]) -> None:
+    found = score(*arrays, metrics=("psnr",), frame_rate=rate)
+    assert float(found.frame_rate) == pytest.approx(25 if rate == 25 else 29.97, abs=1e-4)
+
+
+@pytest.mark.parametrize("lowest", [0.1, 0.24])
+def test_a_clip_against_itself_keeps_everything_at_any_score(
+    lowest: float, pair: tuple[Path, Path], weights: Path
+) -> None:
+    found = score(pair[0], pair[0], metrics=["detector"], detector=weights, min_score=lowest)
+    assert found["detector"].value == 1
 
 
 def test_it_is_one_python_call(arrays: tuple[Array, Array]) -> None:
