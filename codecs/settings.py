@@ -111,13 +111,16 @@ def parse_options(encoder: Encoder, pairs: Iterable[str]) -> dict[str, OptionVal
     """Returns typed options from ``name=value`` texts, as given on a command line.
 
     Raises:
-        SettingsError: A text has no ``=``, the name is unknown, or the value has the wrong type.
+        SettingsError: A text has no ``=``, the name is unknown or comes twice, or the value has the
+            wrong type.
     """
     options: dict[str, OptionValue] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise SettingsError(f"an option is written name=value, got {pair!r}")
+        if name in options:
+            raise SettingsError(f"an option is given once, got {name} twice; leave one of them out")
         options[name] = encoder.option(name).values.parse(name, text)
     return options
 

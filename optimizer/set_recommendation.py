@@ -41,6 +41,7 @@ class SetRecommendation:
             search or by the real one: the settings are the encoder's defaults.
         comparison, real_comparison: BD-rate of what was found against the defaults, clip by clip
             and in the median, by each of them; None where there is none.
+        num_clips: That it was searched for.
         clips: Of what was found, recommended or not; empty where nothing was.
         num_not_saving, real_num_not_saving: Clips on which it saves nothing, by each of them.
         quality_gap: Of what is recommended, where it meets the aim: its verified quality, by the
@@ -60,6 +61,7 @@ class SetRecommendation:
     quality_range: tuple[float, float] | None
     comparison: Comparison | None
     real_comparison: Comparison | None
+    num_clips: int
     clips: tuple[ClipOutcome, ...]
     num_not_saving: int
     real_num_not_saving: int | None

@@ -121,7 +121,11 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             )
         features = clip_features(bench)
         warm = similar_winners(
-            store, bench, features, request.anchor_settings, request.num_warm_starts
+            store,
+            {source.content_sha256},
+            features,
+            request.anchor_settings,
+            request.num_warm_starts,
         )
         if warm:
             names = ", ".join(one.clip for one in warm)

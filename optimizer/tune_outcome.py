@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..codecs.command import ffmpeg_command
 from ..codecs.source import Source
-from .aim import QualityRange, TargetRate
+from .aim import Aim, QualityRange, TargetRate
 from .measuring.bench import Benches, settings_json
 from .measuring.machines import Machines
 from .measuring.measure import Measurer
@@ -106,6 +106,9 @@ def recommend(
         notes=(
             *bench.source.notes,
             *verification.notes,
+            *_short_notes(
+                request, target, winner_examined.quality if real is None else real.quality
+            ),
             *_cut_notes(request, bench.source, has_shots=has_shots),
         ),
         regions=regions_used(request, settings, machines.finder.weights_sha256),
@@ -118,6 +121,16 @@ def recommend(
         shots=None if per_shot is None else per_shot.recommended,
         per_shot=per_shot,
     )
+
+
+def _short_notes(request: TuneRequest, target: Aim, quality: float) -> list[str]:
+    """Returns that a target is missed on the frames of the verification, where it is."""
+    if isinstance(target, TargetRate) or target.quality - quality <= request.tolerance:
+        return []
+    return [
+        f"On the frames of the verification {quality:.3f} is kept, {target.quality - quality:.3f} "
+        f"less than the target {target.quality:g}: encode at a lower CRF to be sure of it."
+    ]
 
 
 def _cut_notes(request: TuneRequest, source: Source, *, has_shots: bool) -> list[str]:

@@ -197,8 +197,9 @@ def _warm_starts(
 ) -> list[dict[str, OptionValue]]:
     """Returns what won on the clip most like each of the set, each once."""
     found: list[dict[str, OptionValue]] = []
-    for one, like in zip(ready, features, strict=True):
-        for winner in similar_winners(store, one.bench, like, request.anchor_settings, 1):
+    clips = {one.bench.source.content_sha256 for one in ready}
+    for like in features:
+        for winner in similar_winners(store, clips, like, request.anchor_settings, 1):
             if winner.options not in found:
                 found.append(winner.options)
     return found[: request.num_warm_starts]
@@ -268,7 +269,10 @@ def _recommend(
     if is_better and machines.real is not None:
         is_better = _is_better(request, real, _real_changes(outcomes))
     if verified and not is_better:
-        notes.append("The best that was found saves nothing on the median clip, on unseen frames.")
+        notes.append(
+            f"The best that was found saves nothing on the median clip, on unseen frames "
+            f"({_median_text(own, [one.change for one in outcomes])})."
+        )
     if is_better:
         slow = too_slow(request, "saves on the median clip", [tuned for _, tuned in verified])
         notes += [] if slow is None else [slow]
@@ -287,7 +291,9 @@ def _recommend(
         for one, pair in zip(ready, verified, strict=False)
     ]
     gap = median(gaps) if gaps else None
-    middle = Crf(value=math.floor(median(crfs) * 2) / 2)
+    # In half steps towards the safe side.
+    halves = math.ceil if isinstance(aim, TargetRate) else math.floor
+    middle = Crf(value=halves(median(crfs) * 2) / 2)
     return SetRecommendation(
         codec=request.codec,
         preset=winner.settings.preset,
@@ -298,6 +304,7 @@ def _recommend(
         quality_range=(aim.low, aim.high) if isinstance(aim, QualityRange) else None,
         comparison=own,
         real_comparison=real,
+        num_clips=len(ready),
         clips=outcomes,
         num_not_saving=sum(not saves(one.change, aim) for one in outcomes),
         real_num_not_saving=(
@@ -320,6 +327,12 @@ def _recommend(
             if name not in _OF_ONE_CLIP
         },
     )
+
+
+def _median_text(comparison: Comparison | None, changes: Sequence[RateChange]) -> str:
+    """Returns the changes that decide, for a note; those of the real machine are in the tables."""
+    bd_rate = "no BD-rate" if comparison is None else f"{comparison.bd_rate_percent:+.1f} % BD-rate"
+    return f"{median(one.percent for one in changes):+.1f} % at the target, {bd_rate}"
 
 
 def _real_changes(outcomes: Sequence[ClipOutcome]) -> list[RateChange]:

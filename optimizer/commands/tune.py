@@ -271,6 +271,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     from ..measuring.store import open_store
     from ..recommendation import write_json
     from ..reports.files import tune_record, write_report
+    from ..reports.output import remove_earlier
     from ..reports.pictures import draw_curves, moved_target_text
     from ..reports.record import keep
     from ..tune import tune_events
@@ -351,6 +352,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     with open_store(request.store) as store:
         keep(record, dataclasses.replace(request, num_jobs=0), store)
     write_report(record, out)
+    remove_earlier(out, "shots.sh", "regions.json")
     if recommendation.shots is not None and recommendation.per_shot is not None:
         write_commands(recommendation.per_shot, out)
     if clip_regions is not None:

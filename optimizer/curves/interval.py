@@ -36,6 +36,7 @@ class RateChange:
             than a quarter of the anchor's range.
         bd_rate_interval_percent: Its 95 % interval; None where there is no number, where too many
             resamples share none, and where fewer than four frames have an object.
+        falls_short: The test never reaches the quality, which the anchor does.
     """
 
     percent: float
@@ -46,6 +47,7 @@ class RateChange:
     is_clamped: bool
     bd_rate: BdRate | None
     bd_rate_interval_percent: tuple[float, float] | None
+    falls_short: bool = False
 
 
 def rate_change(
@@ -82,6 +84,7 @@ def rate_change(
         is_clamped=point.is_floor or point.is_ceiling,
         bd_rate=overall_point,
         bd_rate_interval_percent=None,
+        falls_short=point.falls_short,
     )
     if (curves[0].weights > 0).sum() < FEWEST_FRAMES:
         return found
@@ -177,6 +180,7 @@ class _Change:
     is_floor: bool
     is_ceiling: bool
     is_at_end_of_anchor: bool
+    falls_short: bool
 
     @property
     def percent(self) -> float:
@@ -243,4 +247,5 @@ def _change(curves: Sequence[_Resampled], fitted: Sequence[RdCurve], aim: Aim) -
         is_floor=is_high[1] or is_low[0],
         is_ceiling=is_high[0] or is_low[1],
         is_at_end_of_anchor=at_anchor.end is not None,
+        falls_short=is_high[1] and not is_high[0] and not isinstance(aim, TargetRate),
     )

@@ -7,7 +7,7 @@ import io
 import json
 from pathlib import Path
 
-from ..reports.output import write_whole
+from ..reports.output import make_empty, write_whole
 from .front import FrontMember, ParetoFront
 
 _COLUMNS = (
@@ -30,7 +30,7 @@ def write_front(front: ParetoFront, folder: Path) -> list[Path]:
     for role, members in (("front", front.front), ("defaults", front.defaults)):
         rows.writerows({"role": role, **member_row(member)} for member in members)
     write_whole(text.getvalue(), table)
-    (folder / "front").mkdir(exist_ok=True)
+    make_empty(folder / "front")
     for number, member in enumerate(front.front, 1):
         settings = {"settings": member.settings, "regions": None}
         write_whole(json.dumps(settings, indent=1) + "\n", folder / "front" / f"{number:02d}.json")

@@ -68,7 +68,7 @@ class FrontMember:
         expected: In the search.
         verified: By a fresh encode of the whole clip, on frames that the search did not look at.
         real_quality: As the real machine sees that encode; None where there is none.
-        is_on_front: Nothing verified beats it there too.
+        is_on_front: Nothing verified beats it there too, and it is of use there.
     """
 
     settings: dict[str, Json]
@@ -126,8 +126,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
 
     Raises:
         RequestError: What is asked does not go with a front.
-        UnreachableError: Nothing that was tried is of use, or nothing of it is verified to be as
-            fast as was asked for.
+        UnreachableError: Nothing that was tried is of use, or nothing of it is verified to be.
         The others as of ``tune_events``.
     """
     _check(request)
@@ -195,28 +194,29 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
         }
         looked_at = [*front, *(one for one in defaults.values() if one not in front)]
         verified = list(measurer.pool.map(lambda one: _verify(one, benches, measurer), looked_at))
+        marked = _marked(verified, request.aim.low, request.min_fps)
         of_defaults = [
             member
-            for trial, member in zip(looked_at, verified, strict=True)
+            for trial, member in zip(looked_at, marked, strict=True)
             if trial.settings in defaults
         ]
-        fast = [
-            one
-            for one in verified[: len(front)]
-            if request.min_fps is None or one.verified.encode_fps >= request.min_fps
+        of_use = [
+            one for one in marked[: len(front)] if _is_useful(one, request.aim.low, request.min_fps)
         ]
-        if not fast:
+        if not of_use:
             raise UnreachableError(
-                f"min_fps {request.min_fps:g} is out of reach: none of the {len(front)} settings "
-                f"that seemed that fast was when it was verified; ask for less"
+                f"quality {request.aim.low:g}"
+                + ("" if request.min_fps is None else f" at min_fps {request.min_fps:g}")
+                + f" is out of reach: none of the {len(front)} settings that seemed to keep it did "
+                f"when it was verified; ask for less"
             )
         yield ParetoFront(
             codec=request.codec,
             low_quality=request.aim.low,
             metric_low_quality=None if scale is None else low_quality,
             min_fps=request.min_fps,
-            front=_marked(fast),
-            defaults=tuple(sorted(of_defaults, key=lambda one: one.verified.rate_kbps)),
+            front=_by_rate(of_use),
+            defaults=_by_rate(of_defaults),
             trials=tuple(trials),
             machines=machines_used(request, machines, benches),
             num_encodes=measurer.spent.num_encodes,
@@ -343,11 +343,23 @@ def _verify(trial: ParetoTrial, benches: Benches, measurer: Measurer) -> FrontMe
     )
 
 
-def _marked(members: Sequence[FrontMember]) -> tuple[FrontMember, ...]:
+def _marked(
+    members: Sequence[FrontMember], low_quality: float, min_fps: float | None
+) -> list[FrontMember]:
     """Returns members with what verification says of their being on the front."""
     dominated = is_dominated([one.verified for one in members])
-    marked = [
-        dataclasses.replace(one, is_on_front=not beaten)
+    return [
+        dataclasses.replace(one, is_on_front=not beaten and _is_useful(one, low_quality, min_fps))
         for one, beaten in zip(members, dominated, strict=True)
     ]
-    return tuple(sorted(marked, key=lambda one: one.verified.rate_kbps))
+
+
+def _is_useful(member: FrontMember, low_quality: float, min_fps: float | None) -> bool:
+    """Whether a member keeps the lowest quality, of the real machine, and speed in verification."""
+    own, real = member.verified, member.real_quality
+    is_fast = min_fps is None or own.encode_fps >= min_fps
+    return is_fast and (own.quality if real is None else real) >= low_quality
+
+
+def _by_rate(members: Sequence[FrontMember]) -> tuple[FrontMember, ...]:
+    return tuple(sorted(members, key=lambda one: one.verified.rate_kbps))

@@ -20,3 +20,30 @@ def write_whole(content: str | bytes, path: Path) -> None:
             part.write_bytes(data)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def make_empty(folder: Path) -> None:
+    """Makes a folder for JSON files, without those of an earlier run.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        for earlier in folder.glob("*.json"):
+            earlier.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def remove_earlier(folder: Path, *names: str) -> None:
+    """Removes what only some runs write, so that an earlier run's is not taken for this one's.
+
+    Raises:
+        OutputError: A file cannot be removed.
+    """
+    for name in names:
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder / name} cannot be removed: {error.strerror}") from error

@@ -58,7 +58,7 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
     return SummaryRecord(
         command="tune",
         name=name,
-        title=f"{found.codec} {found.preset} for {len(found.clips)} clips",
+        title=f"{found.codec} {found.preset} for {found.num_clips} clips",
         headline=headline,
         number=number,
         commands=(("Encode a clip with these settings", encode_command),),

@@ -134,6 +134,13 @@ def measure_ladders(
         todo = [(one, crf) for one in verified for crf in _further(one, aim)]
     for one in verified:
         one.crf = _crf_for(aim, one.ladder, one.ladder.curve)
+        while isinstance(aim, TargetRate) and one.crf < one.ladder.search_crf[1]:
+            # What is asked for is a rate that is not exceeded, and a curve is read between points.
+            if one.crf not in one.ladder.measurements:
+                yield _measure_rung(one, one.crf, benches, measurer)
+            if one.ladder.measurements[one.crf].rate_kbps <= aim.rate_kbps:
+                break
+            one.crf += 0.5
 
 
 def _measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measurer) -> PointMeasured:
@@ -227,8 +234,9 @@ def saves(change: RateChange, aim: Aim) -> bool:
     """Returns whether it saves over all qualities, and at the target where there is one."""
     if change.bd_rate is None:
         return False
-    at_target = -math.inf if isinstance(aim, QualityRange) else change.percent
-    return max(change.bd_rate.percent, at_target) < 0
+    if isinstance(aim, QualityRange):
+        return change.bd_rate.percent < 0
+    return max(change.bd_rate.percent, change.percent) < 0 and not change.falls_short
 
 
 def _why_not(one: Contender, aim: Aim) -> str:
@@ -242,7 +250,7 @@ def _why_not(one: Contender, aim: Aim) -> str:
         )
     return (
         f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
-        f"({change_text(one.change)})."
+        f"({'the quality is out of reach' if one.change.falls_short else change_text(one.change)})."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -138,11 +138,19 @@ def remember_winner(
 
 
 def similar_winners(
-    store: Store, bench: Bench, features: ClipFeatures, settings: EncodeSettings, count: int
+    store: Store,
+    clips: Collection[str],
+    features: ClipFeatures,
+    settings: EncodeSettings,
+    count: int,
 ) -> list[Winner]:
     """Returns what won on other clips with the same encoder and preset, most similar clips first.
 
-    What won on the clip itself is left out: a run that is started again must be the same run.
+    Args:
+        clips: SHA-256 of the contents of those that are searched for. What won on them is left out:
+            a run that is started again must be the same run.
+        features: Of the clip that others are to be like.
+        count: At most so many.
     """
     if not count:
         return []
@@ -151,7 +159,7 @@ def similar_winners(
         assert isinstance(key, dict)
         if (key["codec"], key["preset"]) != (settings.codec, settings.preset):
             continue
-        if key["source"] == bench.source.content_sha256:
+        if key["source"] in clips:
             continue
         found.append(_from_json(value))
     near = [one for one in found if one.features.distance(features) <= _FARTHEST]

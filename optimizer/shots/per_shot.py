@@ -231,7 +231,7 @@ def _outcome(
             )
             for shot, crf, rate in zip(shots, chosen.crfs, rates, strict=True)
         ),
-        is_recommended=saves(own, request.aim) and (real is None or saves(real, real_aim)),
+        is_recommended=saves(own, request.aim) and (real is None or saves(real, request.aim)),
         rate_kbps=measured.rate_kbps,
         quality=measured.scores.quality,
         change=own,

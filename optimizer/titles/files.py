@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..curves.bd_rate import percent_text
-from ..errors import OutputError
 from ..measuring.store import Json
-from ..reports.output import write_whole
+from ..reports.output import make_empty, write_whole
 from .ladder import Chosen, FixedRung, PerTitle, Rung, TitleLadder
 
 RUNG_COLUMNS = ("title", "quality", "encoder", "CRF", "kbit/s", "verified", "gap")
@@ -37,12 +36,7 @@ def write_ladders(found: PerTitle, folder: Path) -> None:
         OutputError: The folder cannot be written.
     """
     rungs = folder / "rungs"
-    try:
-        rungs.mkdir(exist_ok=True)
-        for old in rungs.glob("*.json"):  # of other qualities
-            old.unlink()
-    except OSError as error:
-        raise OutputError(f"{rungs} cannot be written: {error.strerror}") from error
+    make_empty(rungs)
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(_CSV_COLUMNS)

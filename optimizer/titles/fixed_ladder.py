@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,19 @@ class FixedChoice:
 
     contestant: str
     crf: float
+
+
+def far_behind(variants: Sequence[str], given_up: Sequence[Collection[str]]) -> tuple[str, ...]:
+    """Returns the variants that were given up on most titles: no setting for all of them.
+
+    Where that would be each of them, those stay that were given up on the fewest.
+
+    Args:
+        given_up: Of each title.
+    """
+    counts = {name: sum(name in some for some in given_up) for name in variants}
+    allowed = max(len(given_up) / 2, min(counts.values()))
+    return tuple(name for name, count in counts.items() if count > allowed)
 
 
 def choose_fixed(
@@ -67,9 +80,10 @@ def _rate(candidate: Candidate, crf: float) -> float:
     points = candidate.points
     crfs = np.array([one.crf for one in points])
     log_rates = np.log([one.rate_kbps for one in points])
-    if crf < crfs[0] and len(crfs) > 1:
-        slope = (log_rates[1] - log_rates[0]) / (crfs[1] - crfs[0])
-        return float(np.exp(log_rates[0] + slope * (crf - crfs[0])))
+    if len(crfs) > 1 and not crfs[0] <= crf <= crfs[-1]:
+        end, inner = (0, 1) if crf < crfs[0] else (-1, -2)
+        slope = (log_rates[inner] - log_rates[end]) / (crfs[inner] - crfs[end])
+        return float(np.exp(log_rates[end] + slope * (crf - crfs[end])))
     return float(np.exp(np.interp(crf, crfs, log_rates)))
 
 

@@ -24,7 +24,7 @@ from ..search.candidate import Candidate
 from ..search.clip_benches import ClipBenches
 from ..search.scale import measure_scale
 from .curves import explore, fit_variant, measure_title
-from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed
+from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed, far_behind
 from .ladder import FixedRung, FixedTitle, Keeps, PerTitle, Rung, TitleLadder
 from .request import PerTitleRequest
 from .rungs import OpenTitle, make_rungs
@@ -89,7 +89,9 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
             def reopen(title: _Title) -> AbstractContextManager[OpenTitle]:
                 return _open(request, title.clip, machines, feature_file, measurer)
 
-            not_fixed = _far_behind(request, titles)
+            not_fixed = far_behind(
+                [one.name for one in request.variants], [one.given_up for one in titles]
+            )
             try:
                 fixed = tuple(_compare_fixed(request, titles, not_fixed, reopen, measurer))
             except _OF_ONE_TITLE as error:
@@ -194,15 +196,6 @@ def _scale_notes(rungs: Sequence[Rung]) -> list[str]:
         if rung.metric_target_quality is not None and rung.chosen is not None
     ]
     return [f"quality as the real machine has it, by the metric: {', '.join(told)}"] if told else []
-
-
-def _far_behind(request: PerTitleRequest, titles: Sequence[_Title]) -> tuple[str, ...]:
-    """Returns the variants that were given up on most titles: no setting for all of them."""
-    return tuple(
-        one.name
-        for one in request.variants
-        if sum(one.name in title.given_up for title in titles) > len(titles) / 2
-    )
 
 
 def _compare_fixed(

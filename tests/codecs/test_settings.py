@@ -114,3 +114,7 @@ class TestParseOptions:
     def test_text_that_does_not_fit_is_refused(self, text, message):
         with pytest.raises(SettingsError, match=message):
             parse_options(ENCODERS["x264"], [text])
+
+    def test_an_option_is_given_once(self):
+        with pytest.raises(SettingsError, match="given once, got aq-mode twice"):
+            parse_options(ENCODERS["x264"], ["aq-mode=0", "qcomp=0.5", "aq-mode=1"])

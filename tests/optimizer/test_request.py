@@ -13,9 +13,11 @@ from ratesight.optimizer.aim import TargetQuality, TargetRate
 from ratesight.optimizer.api import aim_of
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.measuring.bench import Thresholds
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.request import TuneRequest
 
 CLIP = Path("clip.mp4")
+DETECTOR = MachineChoice(detector="yolo11n.pt")
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
@@ -43,6 +45,11 @@ def test_amounts_are_above_0_and_finite(field: str, name: str, value: float) -> 
         ({"seed": -1}, "seed must be in"),
         ({"seed": 2**32}, "seed must be in"),
         ({"codec": "vp9"}, "codec must be one of x264, x265, svtav1, got 'vp9'"),
+        (
+            {"machine": DETECTOR, "regions": "detector", "fixed_options": {"roi": 0}},
+            "roi=0 contradicts regions; leave one of them out",
+        ),
+        ({"per_shot": True, "fixed_options": {"stitchable": 0}}, "stitchable=0 contradicts per_sh"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields: dict[str, object], rule: str) -> None:

@@ -173,6 +173,7 @@ def test_a_second_run_measures_only_the_verification(
     assert isinstance(again[-1], SetRecommended)
     other = again[-1].recommendation
     assert (other.settings, other.clips) == (found.settings, found.clips)
+    assert found.num_clips == 2
 
 
 def test_the_command_line_takes_several_clips(

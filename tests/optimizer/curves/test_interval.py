@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from ratesight.codecs.source import Source
-from ratesight.optimizer.aim import Aim, TargetQuality, TargetRate
+from ratesight.optimizer.aim import Aim, QualityRange, TargetQuality, TargetRate
 from ratesight.optimizer.curves.curve import RdPoint, fit_curve
 from ratesight.optimizer.curves.interval import RateChange, block_frames, rate_change
 from ratesight.optimizer.measuring.bench import Bench, Measurement
@@ -135,10 +135,25 @@ def test_an_end_that_no_curve_reaches_is_open(
     found = change(anchor, test, target)
 
     assert found.is_clamped
+    assert found.falls_short == (open_end == "high")
     assert (found.low_percent is None, found.high_percent is None) == (
         open_end == "low",
         open_end == "high",
     )
+
+
+def test_what_never_reaches_the_target_saves_nothing_at_it(ladder: MakeLadder) -> None:
+    target = TargetQuality(quality=0.88)
+    capped = {crf: one for crf, one in ladder(0, ratio=0.3).items() if crf > 20}
+
+    found = change(ladder(0), capped, target)
+
+    assert found.percent < 0
+    assert found.bd_rate is not None
+    assert found.bd_rate.percent < 0
+    assert not saves(found, target)
+    assert saves(change(ladder(0), ladder(0, ratio=0.3), target), target)
+    assert saves(found, QualityRange(low=0.8, high=0.85, quality=0.82))
 
 
 def test_nothing_lies_below_the_highest_crf(ladder: MakeLadder) -> None:

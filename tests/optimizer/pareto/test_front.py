@@ -6,7 +6,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,8 +112,32 @@ def test_each_member_is_verified_by_an_encode_of_the_same_bytes(front: ParetoFro
         assert one.real_quality is None
     rates = [one.verified.rate_kbps for one in front.front]
     assert rates == sorted(rates)
-    verified = [one.verified for one in front.front]
-    assert [one.is_on_front for one in front.front] == list(~np.asarray(is_dominated(verified)))
+    every = list({id(one): one for one in (*front.front, *front.defaults)}.values())
+    beaten = is_dominated([one.verified for one in every])
+    assert [one.is_on_front for one in every] == [
+        not is_beaten and one.verified.quality >= 0.3
+        for one, is_beaten in zip(every, beaten, strict=True)
+    ]
+
+
+def test_what_keeps_less_when_it_is_verified_is_of_no_use(
+    asked: TuneRequest, front: ParetoFront, tmp_path: Path
+) -> None:
+    # As if the search had seen half of all that is lost.
+    path = tmp_path / "store.sqlite"
+    with open_store(asked.store) as store, open_store(path) as mild:
+        for key, value in store.of_kind("measurement"):
+            assert isinstance(value, dict)
+            deltas = value["deltas"]
+            assert isinstance(deltas, list)
+            mild.put(key, {**value, "deltas": [[one * 0.5 for one in some] for some in deltas]})
+    *_, found = pareto_events(dataclasses.replace(asked, store=path))
+
+    assert isinstance(found, ParetoFront)
+    useful = [one for one in found.trials if one.is_useful]
+    assert len(found.front) < len(useful)
+    assert all(one.verified.quality >= 0.3 for one in found.front)
+    assert not any(one.is_on_front for one in found.defaults if one.verified.quality < 0.3)
 
 
 def test_of_use_is_what_the_real_machine_keeps(asked: TuneRequest, tmp_path: Path) -> None:
@@ -155,7 +178,9 @@ def test_speeds_of_the_store_put_nothing_on_the_front(
             fast.put(key, {**value, "encode_seconds": value["encode_seconds"] / 1e6})
     request = dataclasses.replace(asked, store=path, min_fps=1e6, num_trials=3)
 
-    with pytest.raises(UnreachableError, match=r"min_fps 1e\+06 is out of reach: none of the \d"):
+    with pytest.raises(
+        UnreachableError, match=r"quality 0.3 at min_fps 1e\+06 is out of reach: none of the \d"
+    ):
         list(pareto_events(request))
 
 
@@ -212,6 +237,9 @@ def test_presets_that_ignore_a_fixed_option_are_left_out(tmp_path: Path) -> None
 def test_the_command_writes_files_that_encode_takes(
     asked: TuneRequest, front: ParetoFront, tmp_path: Path
 ) -> None:
+    stale = tmp_path / "front" / "77.json"
+    stale.parent.mkdir()
+    stale.write_text("{}")
     words = [
         "tune", asked.clip, "--aim", "pareto", "--quality-range", 0.3, 0.9, "--detector",
         asked.machine.detector, "--image-size", 192, "--preset", "veryfast",
@@ -224,6 +252,7 @@ def test_the_command_writes_files_that_encode_takes(
     assert result.exit_code == 0, result.output
     written = json.loads((tmp_path / "pareto.json").read_text())
     assert [one["settings"] for one in written["front"]] == [one.settings for one in front.front]
+    assert not stale.exists()
     rows = (tmp_path / "pareto.csv").read_text().splitlines()
     assert len(rows) == 1 + len(front.front) + len(front.defaults)
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")

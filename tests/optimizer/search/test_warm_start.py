@@ -106,18 +106,22 @@ def test_distance_is_zero_to_itself_and_grows() -> None:
     assert CROWD.distance(far) == far.distance(CROWD)
 
 
+def itself(bench: Bench) -> set[str]:
+    return {bench.source.content_sha256}
+
+
 def test_the_most_similar_other_clip_comes_first(bench: Bench, store: Store) -> None:
     for name, sharpness, strength in (("a", 60, 0.5), ("b", 90, 0.6), ("c", 20, 0.7)):
         features = dataclasses.replace(CROWD, spatial_information=float(sharpness))
         remember_winner(store, of_other_clip(bench, name), features, settings(aq_strength=strength))
 
-    found = similar_winners(store, bench, CROWD, PLAIN, 2)
+    found = similar_winners(store, itself(bench), CROWD, PLAIN, 2)
 
     assert [(one.clip, one.options) for one in found] == [
         ("b", {"aq-strength": 0.6}),
         ("a", {"aq-strength": 0.5}),
     ]
-    assert similar_winners(store, bench, CROWD, PLAIN, 0) == []
+    assert similar_winners(store, itself(bench), CROWD, PLAIN, 0) == []
 
 
 def test_the_clip_itself_other_encoders_and_other_kinds_of_clips_are_left_out(
@@ -132,7 +136,17 @@ def test_the_clip_itself_other_encoders_and_other_kinds_of_clips_are_left_out(
     remember_winner(store, other, CROWD, svtav1)
     remember_winner(store, other, another_kind, settings(aq_strength=0.7))
 
-    assert similar_winners(store, bench, CROWD, PLAIN, 5) == []
+    assert similar_winners(store, itself(bench), CROWD, PLAIN, 5) == []
+
+
+def test_what_won_on_any_clip_of_a_set_is_left_out(bench: Bench, store: Store) -> None:
+    other = of_other_clip(bench, "other")
+    remember_winner(store, other, CROWD, settings(aq_strength=0.5))
+
+    clips = {bench.source.content_sha256, other.source.content_sha256}
+
+    assert similar_winners(store, clips, CROWD, PLAIN, 5) == []
+    assert len(similar_winners(store, itself(bench), CROWD, PLAIN, 5)) == 1
 
 
 def test_equal_options_are_tried_once_and_regions_are_not_carried_over(
@@ -142,7 +156,7 @@ def test_equal_options_are_tried_once_and_regions_are_not_carried_over(
     for name in "ab":
         remember_winner(store, of_other_clip(bench, name), CROWD, won)
 
-    (found,) = similar_winners(store, bench, CROWD, PLAIN, 5)
+    (found,) = similar_winners(store, itself(bench), CROWD, PLAIN, 5)
 
     assert found.options == {"aq-strength": 0.5}
 

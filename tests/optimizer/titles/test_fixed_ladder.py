@@ -9,7 +9,12 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import Codec
 from ratesight.optimizer.measuring.bench import Measurement
 from ratesight.optimizer.search.candidate import Candidate
-from ratesight.optimizer.titles.fixed_ladder import FixedChoice, choose_fixed, compare_fixed
+from ratesight.optimizer.titles.fixed_ladder import (
+    FixedChoice,
+    choose_fixed,
+    compare_fixed,
+    far_behind,
+)
 from ratesight.optimizer.titles.ladder import FixedTitle
 
 MakeMeasurement = Callable[..., Measurement]
@@ -92,6 +97,37 @@ def test_below_the_lowest_crf_measured_rates_go_on(candidate: Callable[..., Cand
     found = choose_fixed(curves, (0.95, 0.95), "all titles")
     assert found is not None
     assert found.crf == 20
+
+
+def test_above_the_highest_crf_measured_rates_go_on(candidate: Callable[..., Candidate]) -> None:
+    # The easy title costs half as much every ten CRFs, and was measured up to 20 with x264 only.
+    low = {10: (200, 0.999), 20: (100, 0.99)}
+    curves = {
+        "x264": [candidate("x264", low), candidate("x264", HARD), candidate("x264", HARD)],
+        "x265": [
+            candidate("x265", {20: (100, 0.99), 40: (60, 0.98)}),
+            candidate("x265", HARD),
+            candidate("x265", HARD),
+        ],
+    }
+    found = choose_fixed(curves, (0.5, 0.5, 0.5), "median title")
+    assert found == FixedChoice(contestant="x264", crf=40)
+
+
+@pytest.mark.parametrize(
+    ("given_up", "expected"),
+    [
+        ([{"b"}, {"b"}, {"a"}], ("b",)),
+        ([{"b"}, set(), {"a"}], ()),
+        # Each title is won by another: none can be left out for all.
+        ([{"b", "c"}, {"a", "c"}, {"a", "b"}], ()),
+        ([{"b", "c"}, {"a", "b", "c"}, {"a", "b"}], ("b",)),
+    ],
+)
+def test_what_most_titles_gave_up_is_no_single_setting(
+    given_up: list[set[str]], expected: tuple[str, ...]
+) -> None:
+    assert far_behind(("a", "b", "c"), given_up) == expected
 
 
 def title(clip: str, rate: float, own_rate: float, quality: float = 0.95) -> FixedTitle:
