@@ -275,7 +275,7 @@ class FrameReader:
         elif duration_seconds is not None and last is not None and self.time_base is not None:
             own_rate = stream_frame_rate(self.stream, self.path)
             promised = f"{float(duration_seconds):.2f} s"
-            end = max(self._end, last + 1 / (own_rate * self.time_base))
+            end = max(Fraction(self._end), last + 1 / (own_rate * self.time_base))
             num_missing = (duration_seconds - end * self.time_base) * own_rate
         else:
             return

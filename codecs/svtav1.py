@@ -16,7 +16,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from .encoder import VideoPacket, describe, ffmpeg_options, nearest_crf
+from .container import VideoPacket
+from .encoder import describe, ffmpeg_options, nearest_crf
 from .errors import EncodeError, RegionError
 from .frames import FrameFormat
 from .settings import Bitrate, Crf, EncodeSettings, Qp
