@@ -231,8 +231,11 @@ def _change(curves: Sequence[_Resampled], fitted: Sequence[RdCurve], aim: Aim) -
     anchor, test = fitted
     at_test = aim.rate_on(test)
     if isinstance(aim, TargetRate):
-        # At equal rates: what the anchor spends for the quality that the test has there.
-        at_anchor = anchor.rate_at(test.quality_at(at_test.value).value)
+        # At equal rates: what the anchor spends for the quality that the test has there, and the
+        # test itself where its quality no longer rises.
+        quality = test.quality_at(at_test.value).value
+        at_test = replace(at_test, value=min(at_test.value, test.rate_at(quality).value))
+        at_anchor = anchor.rate_at(quality)
     else:
         at_anchor = aim.rate_on(anchor)
     # The lowest rate of an encoder's whole CRF range is no clamp: there is none below it.

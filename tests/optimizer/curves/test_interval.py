@@ -142,6 +142,24 @@ def test_an_end_that_no_curve_reaches_is_open(
     )
 
 
+def test_at_a_rate_beyond_saturation_a_curve_costs_what_it_costs(
+    measurement: MakeMeasurement,
+) -> None:
+    def saturated(ratio: float) -> Ladder:
+        losses = {20.0: 0.0, 24.0: 0.0, 28.0: 0.1, 32.0: 0.2}
+        return {
+            crf: measurement(ratio * 1500 * 0.84 ** (crf - 20), np.full(NUM_FRAMES, loss))
+            for crf, loss in losses.items()
+        }
+
+    target = TargetRate(rate_kbps=1400)
+    itself = change(saturated(1.0), saturated(1.0), target)
+    cheaper = change(saturated(1.0), saturated(0.9), target)
+
+    assert (itself.percent, itself.rate_kbps) == (0, itself.anchor_rate_kbps)
+    assert cheaper.percent == pytest.approx(-10)
+
+
 def test_what_never_reaches_the_target_saves_nothing_at_it(ladder: MakeLadder) -> None:
     target = TargetQuality(quality=0.88)
     capped = {crf: one for crf, one in ladder(0, ratio=0.3).items() if crf > 20}
