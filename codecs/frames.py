@@ -14,6 +14,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
@@ -32,6 +33,8 @@ _MISSING_FRAMES_ALWAYS_ALLOWED = 2
 
 # Matroska has no frame count; its muxers tag each stream with when its last frame ends.
 _TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+
+_HDR10 = (SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL)
 
 # So many frames that are all interlaced spare decoding the rest.
 _SURELY_INTERLACED = 100
@@ -170,6 +173,16 @@ class FrameReader:
     def is_converted(self) -> bool:
         """Whether the clip is not limited-range 4:2:0."""
         return self._first is not None and is_converted(self._first)
+
+    @property
+    def has_hdr10_levels(self) -> bool:
+        """Whether the clip says what display it was mastered on, or how bright it gets."""
+        if self._first is None:
+            return False
+        try:
+            return any(self._first.side_data.get(one) is not None for one in _HDR10)
+        except ValueError:  # there is something else that PyAV does not know, such as Exif
+            return False
 
     @property
     def is_cut(self) -> bool:

@@ -131,6 +131,7 @@ def transcode(
             *file.notes,
             *(sound.notes if sound else ()),
             *left_out,
+            *(["HDR10 levels left out"] if reader.has_hdr10_levels else []),
         ),
     )
 

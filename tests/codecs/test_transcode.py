@@ -185,6 +185,26 @@ def test_what_does_not_come_along_is_told(talking, ffmpeg, tmp_path):
     assert slow.notes[-3:] == (sound, *left_out)
 
 
+def test_a_photo_with_exif_is_encoded(clips, tmp_path):
+    from PIL import ExifTags, Image
+
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 1
+    with Image.open(clips / PICTURES / "f001.png") as picture:
+        picture.convert("RGB").save(tmp_path / "photo.jpg", exif=exif)
+    done = transcode(settings("x264"), tmp_path / "photo.jpg", tmp_path / "o.mp4")
+    assert done.num_frames == 1
+
+
+def test_hdr10_levels_do_not_come_along(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "hdr.mkv"
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    levels = f"log-level=none:hdr10=1:master-display={display}:max-cll=1000,400"
+    words = ("-frames:v", 5, "-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-x265-params", levels)
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *words, clip)
+    assert transcode(settings("x264"), clip, tmp_path / "o.mp4").notes == ("HDR10 levels left out",)
+
+
 @pytest.mark.parametrize(("codec", "ending"), [("libopus", "mov"), ("flac", "mov")])
 def test_sound_that_only_the_header_refuses_is_left_out(codec, ending, talking, ffmpeg, tmp_path):
     clip = tmp_path / "clip.mkv"
