@@ -46,6 +46,7 @@ def main() -> int:
             "per shot summary": _shot_medians(_load("per_shot")["runs"]),
             "search replay": search_replay_table.summary(_load("search_replay")),
             "unseen clips": unseen_table.table(_load("unseen_clips")),
+            "steering": _steering(_load("tuning"), _load("tuning_objects")),
             "correlation": metric_tables.correlations(correlation),
             "another machine": metric_tables.another_machine(correlation),
             "generalisation": metric_tables.generalisation(correlation),
@@ -128,6 +129,49 @@ def _tuning_cells(run: dict[str, Any]) -> str:
         f"{_percent(run['bd_rate_percent'], run['bd_rate_interval_percent'])} | "
         f"{anchor['map50_95']:.2f}, {winner['map50_95']:.2f} | "
         f"{anchor['psnr_db']:.1f}, {winner['psnr_db']:.1f}"
+    )
+
+
+def _steering(by_detector: dict[str, Any], by_metric: dict[str, Any]) -> str:
+    """Returns what each of two that steer saves on each clip, as each machine sees it."""
+    detector_runs = {(run["clip"], run["codec"]): run for run in by_detector["runs"]}
+    pairs = [
+        (detector_runs[run["clip"], run["codec"]], run)
+        for run in _in_order(by_metric["runs"])
+        if "error" not in run and "error" not in detector_runs[run["clip"], run["codec"]]
+    ]
+    lines = [
+        "| clip | encoder | YOLOv8n steers: BD-rate as it sees it, as YOLOv5n does where it was "
+        "asked | `objects` steers: BD-rate as it says, as YOLOv8n sees it, as YOLOv5n does |",
+        "|---|---|---|---|",
+    ]
+    for runs in pairs:
+        cells = " | ".join(_bd_rates_seen(run) for run in runs)
+        lines.append(f"| {Path(runs[0]['clip']).stem} | {runs[0]['codec']} | {cells} |")
+    sentences = []
+    for name, runs in zip(("YOLOv8n", "`objects`"), zip(*pairs, strict=True), strict=True):
+        own, outside = (
+            [value for run in runs if (value := seen(run)) is not None]
+            for seen in (_real_bd_rate, _second_bd_rate)
+        )
+        kept = sum(not run["settings"]["options"] for run in runs)
+        sentences.append(
+            f"Where {name} steers YOLOv8n sees {_median(own)} in the median of {len(own)} runs, "
+            f"YOLOv5n, which took no part, {_median(outside)} of {len(outside)}, a loss on "
+            f"{sum(value > 0 for value in outside)}; defaults kept on {kept}."
+        )
+    return "\n".join([*lines, "", " ".join(sentences)]) + "\n"
+
+
+def _bd_rates_seen(run: dict[str, Any]) -> str:
+    """Returns the BD-rates of what is recommended: by who steered, verified, and took no part."""
+    if not run["settings"]["options"]:
+        return "defaults kept"
+    (options,) = (one for one in run["contenders"] if one["role"] == "options")
+    return ", ".join(
+        "n/a" if change["bd_rate"] is None else f"{change['bd_rate']['percent']:+.1f} %"
+        for change in (options["change"], options["real_change"], options["second_change"])
+        if change is not None
     )
 
 
@@ -251,6 +295,17 @@ def _second_bd_rate(run: dict[str, Any]) -> float | None:
         return 0.0
     change = next(one["second_change"] for one in run["contenders"] if one["role"] == what)
     return change and change["bd_rate"] and float(change["bd_rate"]["percent"])
+
+
+def _real_bd_rate(run: dict[str, Any]) -> float | None:
+    """Returns the BD-rate of what is recommended, by the detector that steered or verified."""
+    if not run["settings"]["options"]:
+        return 0.0
+    if run["real"] is None:
+        found: float | None = run["bd_rate_percent"]
+        return found
+    overall = run["real"]["change"]["bd_rate"]
+    return overall and float(overall["percent"])
 
 
 def _median(values: Iterable[float | None]) -> str:

@@ -156,3 +156,43 @@ class TestAnotherMachine:
         assert lines[3].startswith("| yolox_nano | mean of the other two machines | 0.700 (0.65")
         # Machines that agree by 0.5: the root of 1.5 / 2.
         assert lines[4].endswith("| mean of all three | 0.87 | 0.87 | 0.87 |")
+
+
+class TestSteering:
+    def test_both_ways_stand_side_by_side_as_each_machine_sees_them(
+        self, benchmark: Benchmark
+    ) -> None:
+        def run(clip: str, **seen: float | None) -> dict[str, Any]:
+            change = {
+                name: None if value is None else {"bd_rate": {"percent": value}}
+                for name, value in {"real_change": None, "second_change": None, **seen}.items()
+            }
+            return {
+                "clip": clip,
+                "codec": "x264",
+                "settings": {"options": {"psy-rd": 0.2} if seen else {}},
+                "contenders": [{"role": "options", **change}] if seen else [],
+                "bd_rate_percent": seen.get("change", 0.0),
+                "real": change["real_change"] and {"change": change["real_change"]},
+            }
+
+        by_detector = {"runs": [run("a.mp4", change=-10.0, second_change=4.0), run("b.mp4")]}
+        by_metric = {
+            "runs": [
+                run("a.mp4", change=-20.0, real_change=-12.0, second_change=-8.0),
+                run("b.mp4", change=-6.0, real_change=-4.0, second_change=2.0),
+            ]
+        }
+
+        lines = benchmark("tables")._steering(by_detector, by_metric).splitlines()
+
+        assert lines[2:4] == [
+            "| a | x264 | -10.0 %, +4.0 % | -20.0 %, -12.0 %, -8.0 % |",
+            "| b | x264 | defaults kept | -6.0 %, -4.0 %, +2.0 % |",
+        ]
+        assert lines[-1] == (
+            "Where YOLOv8n steers YOLOv8n sees -5.0 % in the median of 2 runs, YOLOv5n, which took "
+            "no part, +2.0 % of 2, a loss on 1; defaults kept on 1. Where `objects` steers YOLOv8n "
+            "sees -8.0 % in the median of 2 runs, YOLOv5n, which took no part, -3.0 % of 2, a loss "
+            "on 1; defaults kept on 0."
+        )
