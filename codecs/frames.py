@@ -179,8 +179,8 @@ class FrameReader:
         """Whether the clip says what display it was mastered on, or how bright it gets."""
         if self._first is None:
             return False
-        known = self._first.side_data
         try:
+            known = self._first.side_data
             return any(known.get(one) is not None for one in _HDR10)  # type: ignore[call-overload]
         except ValueError:  # there is something else that PyAV does not know, such as Exif
             return False
