@@ -198,11 +198,7 @@ def _left_out(container: InputContainer, *, has_sound: bool) -> Iterator[str]:
 
 
 class _Clock:
-    """Gives the evenly spaced frames that the encoder sees the clip's own times back.
-
-    Attributes:
-        notes: What was made up, in words.
-    """
+    """Gives the evenly spaced frames that the encoder sees the clip's own times back."""
 
     def __init__(self, reader: FrameReader, start_seconds: Fraction) -> None:
         """Begins.
@@ -214,8 +210,8 @@ class _Clock:
         self.time_base = own or 1 / reader.frame_rate
         self._has_own_times = own is not None
         self.frame_units = max(1, round(1 / (reader.frame_rate * self.time_base)))
-        self.notes: list[str] = []
         self._times: list[int] = []
+        self._jumps: list[int] = []
         self._offset = -round(start_seconds / self.time_base)
 
     def add(self, timestamp: int | None) -> None:
@@ -231,9 +227,18 @@ class _Clock:
         time = timestamp + self._offset
         if self._times and time < self._times[-1] - self.frame_units:
             self._offset += following - time
-            self.notes.append(f"times jump back at frame {len(self._times)}; they go on from there")
+            self._jumps.append(len(self._times))
             time = following
         self._times.append(max(time, self._times[-1] + 1) if self._times else time)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was made up, in words."""
+        if not self._jumps:
+            return []
+        first, *others = self._jumps
+        more = f" and {len(others)} more" if others else ""
+        return [f"times jump back at frame {first}{more}; they go on from there"]
 
     def time(self, index: int) -> int:
         """Returns when a frame is shown; decoding starts some frames before the first one."""
