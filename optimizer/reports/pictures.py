@@ -156,12 +156,11 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
             bbox={"facecolor": WINNER_COLOR, "edgecolor": "none", "pad": 1},
         )
     axes.set_axis_off()
-    axes.set_title(
+    title = (
         f"{heat_map.metric} {heat_map.score.value:.3f}, frame {heat_map.score.frame} "
-        f"({heat_map.score.time_seconds:.2f} s), the worst of those looked at",
-        fontsize=10,
-        loc="left",
+        f"({heat_map.score.time_seconds:.2f} s), the worst of those looked at"
     )
+    figure.suptitle(textwrap.fill(title, int(12 * size[0])), fontsize=10)
     figure.colorbar(shown, ax=axes, label="predicted loss (0 nothing, 1 all)", shrink=0.9)
     text = (
         "Colour is where the machine would lose what there is, from the least to the most of this "
