@@ -168,11 +168,8 @@ def _bd_rates_seen(run: dict[str, Any]) -> str:
     if not run["settings"]["options"]:
         return "defaults kept"
     (options,) = (one for one in run["contenders"] if one["role"] == "options")
-    return ", ".join(
-        "n/a" if change["bd_rate"] is None else f"{change['bd_rate']['percent']:+.1f} %"
-        for change in (options["change"], options["real_change"], options["second_change"])
-        if change is not None
-    )
+    changes = (options["change"], options["real_change"], options["second_change"])
+    return _bd_rates([change for change in changes if change is not None])
 
 
 def _regions(results: dict[str, Any]) -> str:
@@ -205,10 +202,15 @@ def _region_cells(run: dict[str, Any]) -> str:
 
 def _pair(contender: dict[str, Any], name: str) -> str:
     """Returns the BD-rates that the two detectors see."""
+    return _bd_rates([contender[name], contender[f"second_{name}"]])
+
+
+def _bd_rates(changes: Iterable[dict[str, Any] | None]) -> str:
+    """Returns the BD-rate of each change, with its interval."""
     return ", ".join(
         "n/a" if change is None or change["bd_rate"] is None
         else _percent(change["bd_rate"]["percent"], change["bd_rate_interval_percent"])
-        for change in (contender[name], contender[f"second_{name}"])
+        for change in changes
     )  # fmt: skip
 
 

@@ -164,7 +164,8 @@ class TestSteering:
     ) -> None:
         def run(clip: str, **seen: float | None) -> dict[str, Any]:
             change = {
-                name: None if value is None else {"bd_rate": {"percent": value}}
+                name: value
+                and {"bd_rate": {"percent": value}, "bd_rate_interval_percent": [value - 5, 1]}
                 for name, value in {"real_change": None, "second_change": None, **seen}.items()
             }
             return {
@@ -187,8 +188,10 @@ class TestSteering:
         lines = benchmark("tables")._steering(by_detector, by_metric).splitlines()
 
         assert lines[2:4] == [
-            "| a | x264 | -10.0 %, +4.0 % | -20.0 %, -12.0 %, -8.0 % |",
-            "| b | x264 | defaults kept | -6.0 %, -4.0 %, +2.0 % |",
+            "| a | x264 | -10.0 % (-15 to +1), +4.0 % (-1 to +1) | -20.0 % (-25 to +1), "
+            "-12.0 % (-17 to +1), -8.0 % (-13 to +1) |",
+            "| b | x264 | defaults kept | -6.0 % (-11 to +1), -4.0 % (-9 to +1), "
+            "+2.0 % (-3 to +1) |",
         ]
         assert lines[-1] == (
             "Where YOLOv8n steers YOLOv8n sees -5.0 % in the median of 2 runs, YOLOv5n, which took "
