@@ -244,9 +244,9 @@ class FrameReader:
                     f"clip must be at least 2x2 pixels, {self.path} is {frame.width}x{frame.height}"
                 )
             self.pix_fmt = "yuv420p10le" if is_deep(frame) else "yuv420p"
-            is_rgb = frame.format.is_rgb or frame.format.has_palette
-            is_rgb = is_rgb or int(frame.colorspace) == _RGB_MATRIX
-            self.color_space = _MATRIX_OF_CONVERTED_RGB if is_rgb else int(frame.colorspace)
+            matrix = int(frame.colorspace)
+            is_rgb = frame.format.is_rgb or frame.format.has_palette or matrix == _RGB_MATRIX
+            self.color_space = _MATRIX_OF_CONVERTED_RGB if is_rgb else matrix
             self.color_primaries = int(frame.color_primaries)
             self.color_transfer = int(frame.color_trc)
             return

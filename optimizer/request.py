@@ -157,11 +157,14 @@ class TuneRequest:
         if self.second_detector is not None and task in ("faces", "plates"):
             raise RequestError(f"second_detector judges detections, got metric {metric}")
 
-        for option, given in (("roi", self.regions is not None), ("stitchable", self.per_shot)):
+        for option, what, given in (
+            ("roi", "regions", self.regions is not None),
+            ("stitchable", "per_shot", self.per_shot),
+        ):
             if given and self.fixed_options.get(option, 1) != 1:
                 raise RequestError(
-                    f"{option}={self.fixed_options[option]} contradicts "
-                    f"{'regions' if option == 'roi' else 'per_shot'}; leave one of them out"
+                    f"{option}={self.fixed_options[option]} contradicts {what}; leave one of them "
+                    f"out"
                 )
         if self.per_shot and self.needs_regions:
             raise RequestError(
