@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from .address import network_address
@@ -62,6 +63,22 @@ def ffmpeg_command(
     for name, value in ffmpeg_options(settings).items():
         words += [f"-{_NAMES.get(name, name)}", value]
     return shell_join([*words, "-pix_fmt", source.pix_fmt, _file(output_name)])
+
+
+def command_notes(source: Source, *, has_ffmpeg: bool) -> Iterator[str]:
+    """Yields what a reader must know of printed commands that encode a clip.
+
+    Args:
+        has_ffmpeg: One of them is ``ffmpeg_command``'s.
+    """
+    if source.is_shortened:
+        yield "the printed command encodes the whole clip, what max_seconds cut off too"
+    if has_ffmpeg and source.is_uneven and source.given_frame_rate is None:
+        yield (
+            f"ffmpeg tells the encoder the frames' own times, ratesight their mean rate of "
+            f"{float(source.frame_rate):.4g} fps: the encode of the printed ffmpeg command is some "
+            f"percent larger or smaller; 'ratesight encode' makes the one that was measured"
+        )
 
 
 def _is_turned_last(source: Source) -> bool:

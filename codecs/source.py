@@ -50,6 +50,7 @@ class Source:
         is_converted: The clip is not limited-range 4:2:0.
         orientation: How the clip's frames were stood upright.
         is_cut: An odd last row or column was cut off.
+        is_shortened: ``max_seconds`` ended it; a clip of just that length counts as well.
         decode_seconds: Time that decoding took.
         notes: What was changed on the way in, in words.
     """
@@ -70,6 +71,7 @@ class Source:
     is_converted: bool
     orientation: Orientation
     is_cut: bool
+    is_shortened: bool
     decode_seconds: float
     notes: tuple[str, ...]
     scratch: FileIO
@@ -194,6 +196,8 @@ def load_source(
         form = f"{reader.width}x{reader.height} {reader.pix_fmt} {reader.frame_rate} {colour}"
         digest.update(form.encode())
         cleanup.pop_all()
+        num_frames = len(reader.timestamps)
+        is_shortened = num_frames == reader.max_frames
         return Source(
             path=path,
             width=reader.width,
@@ -203,7 +207,7 @@ def load_source(
             color_space=reader.color_space,
             color_primaries=reader.color_primaries,
             color_transfer=reader.color_transfer,
-            num_frames=len(reader.timestamps),
+            num_frames=num_frames,
             content_sha256=digest.hexdigest(),
             given_frame_rate=frame_rate,
             is_uneven=reader.is_uneven,
@@ -211,8 +215,12 @@ def load_source(
             is_converted=reader.is_converted,
             orientation=reader.orientation,
             is_cut=reader.is_cut,
+            is_shortened=is_shortened,
             decode_seconds=time.perf_counter() - started,
-            notes=tuple(reader.notes()),
+            notes=(
+                *reader.notes(),
+                *([f"max_seconds cut it to its first {num_frames} frames"] if is_shortened else ()),
+            ),
             scratch=scratch,
         )
 

@@ -111,10 +111,10 @@ def aim_of(
 
 
 def recommend(
-    clips: Iterable[Path | str],
+    clips: Iterable[Path | str] | Path | str,
     *,
     qualities: Iterable[float] = (0.99, 0.97, 0.95, 0.90),
-    codecs: Iterable[Codec] = ("x264", "x265", "svtav1"),
+    codecs: Iterable[Codec] | Codec = ("x264", "x265", "svtav1"),
     settings: Iterable[Path | str] = (),
     heights: Iterable[int | None] = (None, 720, 540),
     metric: MetricName | None = None,
@@ -141,8 +141,11 @@ def recommend(
         WeightsError and the others of ``recommend_events``.
     """
     request = PerTitleRequest(
-        clips=tuple(Path(clip) for clip in clips),
-        contestants=contestants_of(list(codecs), [Path(file) for file in settings]),
+        clips=tuple(Path(clip) for clip in ([clips] if isinstance(clips, Path | str) else clips)),
+        contestants=contestants_of(
+            [codecs] if isinstance(codecs, str) else list(codecs),
+            [Path(file) for file in settings],
+        ),
         qualities=tuple(qualities),
         heights=tuple(heights),
         machine=MachineChoice(

@@ -29,7 +29,7 @@ from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
 from .measuring.store import open_store
-from .recommendation import read_settings
+from .recommendation import read_settings, read_shots
 from .request import DEFAULT_STORE, num_jobs_here
 from .search.candidate import Candidate, next_crfs
 
@@ -51,8 +51,12 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
 
     Raises:
         RecommendationError: A file is not a recommendation.
-        RequestError: Its regions come from a user's file, which fits one clip only.
+        RequestError: A codec is unknown; or the regions of a file come from a user's own, which
+            fits one clip only, or it has a CRF for each shot of one clip.
     """
+    for codec in codecs:
+        if codec not in ENCODERS:
+            raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {codec!r}")
     defaults = [
         Contestant(
             name=codec,
@@ -71,10 +75,33 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
             raise RequestError(
                 f"compare finds regions on each clip, {file} goes by {used.file}; leave it out"
             )
+        if read_shots(file) is not None:
+            raise RequestError(
+                f"settings must be for any clip, {file} has a CRF for each shot of its own; leave "
+                f"it out, or tune without per_shot"
+            )
         # ratesight tune names its folder after clip and codec, and its files all alike.
         name = file.parent.name if file.name == "recommendation.json" else file.stem
         given.append(Contestant(name=name or file.stem, settings=settings))
     return (*defaults, *given)
+
+
+def check_clips(clips: Sequence[Path]) -> None:
+    """Refuses clips that tables could not tell apart.
+
+    Raises:
+        RequestError: There is none, or two have one name.
+    """
+    if not clips:
+        raise RequestError("there must be a clip, got none")
+    by_name: dict[str, Path] = {}
+    for clip in clips:
+        if clip.stem in by_name:
+            raise RequestError(
+                f"clips must differ in their names without folder and suffix, "
+                f"{by_name[clip.stem]} and {clip} do not; rename one, or make a link to it"
+            )
+        by_name[clip.stem] = clip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +138,7 @@ class CompareRequest:
             raise RequestError(
                 f"compare needs two contestants of different names at least, got {names}"
             )
-        stems = [clip.stem for clip in self.clips]
-        if not stems or len(set(stems)) < len(stems):
-            raise RequestError(f"compare needs clips of different names, got {stems}")
+        check_clips(self.clips)
         for name, value in (
             ("frames_per_second", self.frames_per_second),
             ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
@@ -168,13 +193,18 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """The outcome: every curve, and every ordered pair of contestants."""
+    """The outcome: every curve, and every ordered pair of contestants.
+
+    Attributes:
+        notes: What a reader should know of the clips; older records have none.
+    """
 
     skipped: tuple[ClipSkipped, ...]
     curves: tuple[CurveMeasured, ...]
     pairs: tuple[Pair, ...]
     num_encodes: int
     num_from_store: int
+    notes: tuple[str, ...] = ()
 
 
 def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkipped | Compared]:
@@ -189,6 +219,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
     """
     skipped: list[ClipSkipped] = []
     curves: list[CurveMeasured] = []
+    notes: list[str] = []
     qualities: dict[str, dict[str, FrameQualities]] = {one.name: {} for one in request.contestants}
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
@@ -206,6 +237,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                 skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
                 yield skipped[-1]
                 continue
+            notes += [f"{clip.stem}: {note}" for note in bench.source.notes]
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
                 qualities[contestant.name][clip.stem] = frame_qualities(bench, measured)
@@ -225,6 +257,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
             pairs=tuple(_pairs(request, qualities)),
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
+            notes=tuple(notes),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from ..codecs.command import ffmpeg_command
+from ..codecs.command import command_notes, ffmpeg_command
 from ..codecs.source import Source
 from .aim import Aim, QualityRange, TargetRate
 from .measuring.bench import Benches, settings_json
@@ -69,6 +69,7 @@ def recommend(
         metric_target = aim.quality
     overall = change.bd_rate
     has_shots = per_shot is not None and per_shot.is_recommended
+    has_ffmpeg = settings.regions is None and not has_shots
     return Recommendation(
         codec=request.codec,
         preset=settings.preset,
@@ -109,14 +110,18 @@ def recommend(
             *_short_notes(
                 request, target, winner_examined.quality if real is None else real.quality
             ),
-            *_cut_notes(request, bench.source, has_shots=has_shots),
+            *(
+                _cut_shots_notes(bench.source)
+                if has_shots
+                else command_notes(bench.source, has_ffmpeg=has_ffmpeg)
+            ),
         ),
         regions=regions_used(request, settings, machines.finder.weights_sha256),
-        ffmpeg_command=None
-        if settings.regions is not None or has_shots
-        else ffmpeg_command(
+        ffmpeg_command=ffmpeg_command(
             settings, bench.source, input_name=str(request.clip), output_name="OUTPUT.mkv"
-        ),
+        )
+        if has_ffmpeg
+        else None,
         provenance=provenance(request, bench, measurer),
         shots=None if per_shot is None else per_shot.recommended,
         per_shot=per_shot,
@@ -133,22 +138,14 @@ def _short_notes(request: TuneRequest, target: Aim, quality: float) -> list[str]
     ]
 
 
-def _cut_notes(request: TuneRequest, source: Source, *, has_shots: bool) -> list[str]:
-    """Returns what the printed commands encode, where the run saw the beginning of the clip only.
-
-    Whoever tunes on a cut wants to encode all of it; a plan of shots knows the cut alone.
-    """
-    # As load_source cuts: a shorter clip is whole.
-    if request.max_seconds is None or source.num_frames < request.max_seconds * source.frame_rate:
+def _cut_shots_notes(source: Source) -> list[str]:
+    """Returns that a plan of shots knows the beginning alone, where the run saw no more."""
+    if not source.is_shortened:
         return []
-    if has_shots:
-        commands = (
-            "the CRF of each shot and shots.sh are for these only; 'ratesight encode' with "
-            "--one-crf encodes the whole clip"
-        )
-    else:
-        commands = "the printed command encodes the whole clip"
-    return [f"max_seconds cut the clip to its first {source.num_frames} frames: {commands}."]
+    return [
+        f"the CRF of each shot and shots.sh are for the first {source.num_frames} frames only; "
+        f"'ratesight encode' with --one-crf encodes the whole clip"
+    ]
 
 
 def _seconds(

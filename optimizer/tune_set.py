@@ -17,7 +17,7 @@ from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from .aim import Aim, QualityRange, TargetRate
-from .compare import ClipSkipped, frame_qualities
+from .compare import ClipSkipped, check_clips, frame_qualities
 from .curves.bd_comparison import Comparison, Rules, compare
 from .curves.interval import RateChange, block_frames
 from .errors import CurveError, RequestError, UnreachableError
@@ -158,9 +158,7 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
 
 
 def _check(request: TuneRequest, clips: Sequence[Path]) -> None:
-    names = [clip.stem for clip in clips]
-    if len(set(names)) < len(names):
-        raise RequestError(f"clips must have different names, got {', '.join(names)}")
+    check_clips(clips)
     for name, given in (
         ("annotations", request.annotations),
         ("regions", request.regions),
@@ -189,7 +187,12 @@ def _set_up(
     to_search = set_up.to_search()
     to_verify = set_up.to_verify(to_search)
     searched = yield from measure_anchor(request, to_search, measurer)
-    return _OnClip(name=clip.stem, searched=searched, benches=to_verify, notes=tuple(set_up.notes))
+    return _OnClip(
+        name=clip.stem,
+        searched=searched,
+        benches=to_verify,
+        notes=(*source.notes, *set_up.notes),
+    )
 
 
 def _warm_starts(

@@ -47,6 +47,7 @@ def bdrate(
     """BD-rate of curves measured anywhere; columns clip and frame give medians and intervals."""
     with one_line_errors(debug):
         from ..curves.bd_comparison import Rules, compare, comparison_lines, read_curves
+        from ..errors import RequestError
 
         rules = Rules(
             method=method.value,
@@ -56,6 +57,12 @@ def bdrate(
             block_frames=block_frames,
         )
         curves = read_curves(anchor, anchor_contestant), read_curves(test, test_contestant)
+        has_frames = any(len(one.qualities[0]) > 1 for some in curves for one in some.values())
+        if block_frames != 1 and not has_frames:
+            raise RequestError(
+                f"block_frames is for curves with a column frame, got {block_frames} and none; "
+                f"leave it out"
+            )
         found = compare(*curves, rules)
         if json_lines:
             print_json("bd_rate", dataclasses.asdict(found))

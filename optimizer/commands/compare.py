@@ -104,7 +104,12 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     from ..compare import Compared, CurveMeasured, compare_events
     from ..errors import CurveError
     from ..measuring.store import open_store
-    from ..reports.comparison_files import clip_rows, matrix_rows, write_comparison
+    from ..reports.comparison_files import (
+        clip_rows,
+        comparison_notes,
+        matrix_rows,
+        write_comparison,
+    )
     from ..reports.files import compare_record, write_report
     from ..reports.pictures import draw_comparison
     from ..reports.record import keep
@@ -150,4 +155,6 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     for row in clip_rows(compared, names):
         table.add_row(*row)
     console.print(table)
+    for note in comparison_notes(compared):
+        console.print(f"note: {note}")
     say(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'report.html'}")

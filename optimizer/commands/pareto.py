@@ -40,6 +40,8 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
                         f"{request.clip.name}: {event.num_frames} frames, looking for "
                         f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
                     )
+                    for note in event.notes:
+                        console.print(f"note: {note}")
                     if json_lines:
                         print_json("clip_loaded", dataclasses.asdict(event))
                 case ParetoTrial():
@@ -115,6 +117,9 @@ def _print(front: ParetoFront) -> None:
             add("defaults", member)
     console = open_console()
     console.print(table)
-    if not all(member.is_on_front for member in front.front):
-        console.print("* beaten by another one on the frames of the verification")
+    if not all(member.is_on_front for member in (*front.front, *front.defaults)):
+        console.print(
+            "* on the frames of the verification beaten by another one, or not of use: below the "
+            "least quality or speed"
+        )
     console.print("fps: frames a second of one encode on one thread, beside the others of this run")

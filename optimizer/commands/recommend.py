@@ -135,7 +135,14 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
     from ..reports.files import read_picture, write_report
     from ..reports.record import keep
     from ..reports.summaries import ladder_record
-    from ..titles.files import FIXED_COLUMNS, RUNG_COLUMNS, fixed_rows, rung_rows, write_ladders
+    from ..titles.files import (
+        FIXED_COLUMNS,
+        RUNG_COLUMNS,
+        fixed_rows,
+        rung_rows,
+        summary_notes,
+        write_ladders,
+    )
     from ..titles.ladder import PerTitle
     from ..titles.per_title import recommend_events
     from ..titles.picture import draw_ladders
@@ -179,6 +186,8 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
     with open_store(request.store) as store:
         keep(record, dataclasses.replace(request, num_jobs=0), store)
     write_report(record, out)
+    for note in summary_notes(found):
+        console.print(f"note: {note}")
     if not json_lines:
         console = open_console()
         table = Table(title="The cheapest of each title (95 % interval over frames)")
@@ -202,10 +211,6 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
             for row in fixed_rows(found):
                 table.add_row(*row)
             console.print(table)
-        if found.not_compared is not None:
-            say(f"not compared with one setting for all: {found.not_compared}")
-        if found.not_fixed:
-            say(f"behind on most titles, no setting for all: {', '.join(found.not_fixed)}")
         say(f"{found.num_encodes} encodes, {found.num_from_store} found in the store")
         names = ("report.html", "ladder.csv", "recommendations.json", "rungs")
         say("\n".join(["", *(str(out / name) for name in names)]))

@@ -30,7 +30,8 @@ def report(
     with one_line_errors(debug):
         from ..errors import RequestError, StoreError
         from ..measuring.store import open_store
-        from ..reports.files import folder_names, write_report
+        from ..reports.files import write_report
+        from ..reports.output import safe_names
         from ..reports.record import record_schema, require_records
 
         if schema:
@@ -42,7 +43,7 @@ def report(
             raise StoreError(f"store must be a file that a run left, {store} is none")
         with open_store(store) as opened:
             records = require_records(opened)
-        for record, name in zip(records, folder_names([one.name for one in records]), strict=True):
+        for record, name in zip(records, safe_names([one.name for one in records]), strict=True):
             folder = out / name
             make_folder(folder)
             page = write_report(record, folder)

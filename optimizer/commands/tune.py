@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 
 def tune(
+    ctx: typer.Context,
     clips: Annotated[
         list[Path],
         typer.Argument(
@@ -190,6 +191,7 @@ def tune(
         from ..measuring.machine_choice import MachineChoice
         from ..request import TuneRequest
 
+        _check_given(ctx, is_pareto=aim is AimName.PARETO, has_regions=regions is not None)
         num_segments, segment_seconds = parse_segments(segments)
         request = TuneRequest(
             clip=clips[0],
@@ -251,6 +253,24 @@ def tune(
             is_verified = _show(request, folder, json_lines=json_lines, verbose=verbose).is_verified
     if not is_verified:
         raise typer.Exit(NOT_VERIFIED)
+
+
+def _check_given(ctx: typer.Context, *, is_pareto: bool, has_regions: bool) -> None:
+    """Refuses options with a default that were given where nothing goes by them.
+
+    Raises:
+        RequestError: One was.
+    """
+    from ..errors import RequestError
+
+    for name, is_used, rule in (
+        ("warm_starts", not is_pareto, "does not go with aim pareto"),
+        ("tolerance", not is_pareto, "does not go with aim pareto"),
+        ("region_trials", has_regions, "goes with --regions only"),
+    ):
+        source = ctx.get_parameter_source(name)
+        if not is_used and source is not None and source.name == "COMMANDLINE":
+            raise RequestError(f"--{name.replace('_', '-')} {rule}; leave it out")
 
 
 def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> Recommendation:

@@ -77,7 +77,7 @@ def _print(found: SetRecommendation) -> None:
     from rich.table import Table
 
     from ..curves.bd_rate import saving_text
-    from ..reports.summaries import set_columns, set_rows
+    from ..reports.summaries import counted_clips, set_columns, set_rows
 
     console = open_console()
     if found.clips:
@@ -94,8 +94,8 @@ def _print(found: SetRecommendation) -> None:
         if comparison is not None:
             median = saving_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
-                f"{name}median BD-rate {median} on {len(found.clips)} clips, "
-                f"{num_not_saving} of them not saving",
+                f"{name}median BD-rate {median} on {counted_clips(comparison)}, "
+                f"{num_not_saving} of {len(found.clips)} not saving",
                 style="bold",
             )
     if found.quality_gap is not None:

@@ -187,7 +187,7 @@ def _compare_clip(
         if result is None or overlap < rules.min_overlap:
             raise CurveError(
                 f"curves must share at least {rules.min_overlap:g} of the anchor's quality range, "
-                f"they share {overlap:.2f}; measure more points"
+                f"they share {overlap:.2f}; measure more points, or over other qualities"
             )
     except CurveError as error:
         return ClipComparison(
@@ -283,7 +283,9 @@ def _rows(path: Path, contestant: str | None) -> list[tuple[int, dict[str, str |
             missing = {"rate", "quality"} - set(rows.fieldnames or ())
             if missing:
                 raise CurveError(
-                    f"curves need columns rate and quality, {path} has no {sorted(missing)[0]}"
+                    f"curves need columns rate and quality, {path} has no {sorted(missing)[0]} in "
+                    f"its first line, {','.join(rows.fieldnames or ())!r}; part columns by commas "
+                    f"and name them in small letters"
                 )
             numbered = [(rows.line_num, row) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,13 +54,22 @@ def measured_curve(
     """
     if len(rates) < _LEAST_POINTS:
         raise CurveError(f"a curve needs at least {_LEAST_POINTS} points, got {len(rates)}")
-    if not (np.isfinite(rates).all() and np.isfinite(qualities).all() and (rates > 0).all()):
-        raise CurveError("rates must be above 0, and rates and qualities finite")
+    for rate, quality in zip(rates.tolist(), qualities.tolist(), strict=True):
+        if not (math.isfinite(rate) and math.isfinite(quality) and rate > 0):
+            raise CurveError(
+                f"rates must be above 0, and rates and qualities finite, got rate {rate:g} with "
+                f"quality {quality:g}"
+            )
     order = np.argsort(rates)
     rates, qualities = rates[order], qualities[order]
     if (np.diff(rates) == 0).any():
         same = rates[:-1][np.diff(rates) == 0][0]
         raise CurveError(f"each rate must be there once, {same:g} is there more than once")
+    if len(qualities) > 1 and (np.diff(qualities) < 0).all():
+        raise CurveError(
+            f"quality must be the higher the better, it falls from {qualities[0]:g} to "
+            f"{qualities[-1]:g} as the rate rises; turn its sign"
+        )
     rates, qualities, notes = _rising(rates, qualities, policy)
     num_kept = _before_saturation(qualities, saturation)
     if num_kept < len(rates):

@@ -113,7 +113,7 @@ def _sqlite_errors(path: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         raise StoreError(
             f"store must be a writable SQLite file of ours, {path}: {error}; "
-            f"what it holds is kept, give another one with --store"
+            f"what it holds is kept, give another one"
         ) from error
 
 

@@ -89,6 +89,7 @@ class ParetoFront:
         front: From the lowest rate to the highest.
         defaults: The encoder's defaults at the asked preset, from the lowest rate up, verified too;
             those on the front among them.
+        notes: What a reader should know of the clip and of how it was looked at.
     """
 
     codec: str
@@ -102,6 +103,7 @@ class ParetoFront:
     num_encodes: int
     num_from_store: int
     wall_seconds: float
+    notes: tuple[str, ...]
     provenance: dict[str, Json]
 
     def to_json(self) -> dict[str, Json]:
@@ -148,7 +150,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
         set_up = ClipBenches(looks=request, source=source, machines=machines, measurer=measurer)
         searched = set_up.to_search()
         benches = set_up.to_verify(searched)
-        bench = searched.own
+        bench, notes = searched.own, (*source.notes, *set_up.notes)
         yield ClipLoaded(
             width=source.width,
             height=source.height,
@@ -156,7 +158,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             num_frames=source.num_frames,
             num_frames_looked_at=len(bench.frames),
             num_objects=bench.num_objects,
-            notes=(*source.notes, *set_up.notes),
+            notes=notes,
         )
         anchor = request.anchor_settings
         ladder = anchor_ladder(anchor)
@@ -222,6 +224,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
             wall_seconds=time.perf_counter() - started,
+            notes=notes,
             provenance={
                 **provenance(request, benches.own, measurer),
                 "sampler": request.sampler or _SAMPLER,

@@ -53,6 +53,18 @@ def clip_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:
         yield [clip, *(_of_clip(pairs[test].comparison, clip) for test in names[1:])]
 
 
+def comparison_notes(compared: Compared) -> Iterator[str]:
+    """Yields what a reader should know: of clips, and why there is no number."""
+    yield from compared.notes
+    for pair in compared.pairs:
+        if pair.comparison is None:
+            yield f"{pair.test} against {pair.anchor}: {pair.reason}"
+            continue
+        for one in pair.comparison.clips:
+            if one.reason is not None:
+                yield f"{pair.test} against {pair.anchor} on {one.clip}: {one.reason}"
+
+
 def _median(comparison: Comparison | None) -> str:
     if comparison is None:
         return "-"

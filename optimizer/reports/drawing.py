@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 from .output import write_whole
 from .pictures import ANCHOR_COLOR, WINNER_COLOR, lay_out
+from .plain_text import picture_text
 
 # Inches: a desk's column, and a phone of 360 pixels.
 WIDE, NARROW = 7.4, 3.5
@@ -94,7 +95,7 @@ class Drawing:
         return text.replace("<svg ", '<svg role="img" ', 1)
 
     def write_png(self, folder: Path) -> None:
-        """Writes it as PNG.
+        """Writes it as PNG, with its title, which the page has as text.
 
         Raises:
             OutputError: The folder cannot be written.
@@ -102,6 +103,7 @@ class Drawing:
         path = folder / f"{self.name}.png"
         with _style({}):
             figure = self.draw(WIDE)
+            figure.suptitle(picture_text(self.title), x=0.01, ha="left", fontsize=10)
             figure.set_dpi(_PNG_DPI)
             FigureCanvasAgg(figure)
             lay_out(figure)

@@ -16,8 +16,8 @@ from .drawing import INK, WIDE, Draw, empty_axes
 from .pictures import (
     ANCHOR_COLOR,
     COLORS,
-    MARKERS,
     WINNER_COLOR,
+    color_and_marker,
     draw_curve,
     rate_axis,
 )
@@ -81,13 +81,11 @@ def contestants(
     def draw(width: float) -> Figure:
         figure, axes = empty_axes(width, 0.62)
         for name, number, points, intervals in lines:
-            color = COLORS[number % len(COLORS)]
+            color, marker = color_and_marker(number)
             for point, interval in zip(points, intervals, strict=False):
                 if interval is not None:
                     axes.plot([point.rate_kbps] * 2, interval, color=color, alpha=0.45)
-            draw_curve(
-                axes, points, color, MARKERS[number % len(MARKERS)], name, names_crf=width >= WIDE
-            )
+            draw_curve(axes, points, color, marker, name, names_crf=width >= WIDE)
         rate_axis(axes)
         axes.set_ylabel("task quality")
         axes.legend(loc="lower right", frameon=False)

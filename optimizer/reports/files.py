@@ -6,11 +6,9 @@ import base64
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ...codecs.encoder import encoder_version
 from ..compare import Compared, CompareRequest
 from ..events import (
     ClipLoaded,
@@ -22,7 +20,7 @@ from ..events import (
 )
 from ..measuring.bench import settings_json
 from .comparison_files import curves_csv
-from .output import write_whole
+from .output import remove_earlier, safe_names, write_whole
 from .page import (
     compare_drawings,
     compare_html,
@@ -31,7 +29,7 @@ from .page import (
     tune_drawings,
     tune_html,
 )
-from .provenance import software
+from .provenance import encoder_versions, software
 from .record import (
     CompareRecord,
     Picture,
@@ -87,10 +85,7 @@ def compare_record(request: CompareRequest, compared: Compared, *, name: str) ->
             "metric": choice.metric,
             "regions_by": choice.finder or "built-in proposals",
             "image_size": choice.image_size,
-            "encoders": [
-                encoder_version(codec)
-                for codec in dict.fromkeys(one.settings.codec for one in request.contestants)
-            ],
+            "encoders": encoder_versions(request.contestants),
             **software(),
         },
     )
@@ -128,8 +123,9 @@ def write_report(record: Record, folder: Path) -> Path:
             downloads = {"curves.csv": curves_csv(record.compared)}
             page = compare_html(record, {**downloads, "report.json": report})
             drawings = compare_drawings(record)
+            remove_earlier(folder, "curves-*.png")
         case SummaryRecord():
-            names = folder_names([one.title for one in record.tables])
+            names = safe_names([one.title for one in record.tables])
             downloads = {
                 f"{name}.csv": _csv(table.columns, table.rows)
                 for name, table in zip(names, record.tables, strict=True)
@@ -144,19 +140,6 @@ def write_report(record: Record, folder: Path) -> Path:
         drawing.write_png(folder)
     write_whole(page, folder / PAGE)
     return folder / PAGE
-
-
-def folder_names(titles: Sequence[str]) -> list[str]:
-    """Returns a file name for each title, all different; never a path."""
-    names: list[str] = []
-    for title in titles:
-        plain = re.sub(r"[^\w.-]+", "_", title).strip("._") or "report"
-        name, number = plain, 1
-        while name in names:
-            number += 1
-            name = f"{plain}-{number}"
-        names.append(name)
-    return names
 
 
 def _trials_csv(record: TuneRecord) -> str:

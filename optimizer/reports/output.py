@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...codecs.whole_file import whole_file
@@ -39,11 +41,27 @@ def make_empty(folder: Path) -> None:
 def remove_earlier(folder: Path, *names: str) -> None:
     """Removes what only some runs write, so that an earlier run's is not taken for this one's.
 
+    Args:
+        names: Of files, or patterns of them.
+
     Raises:
         OutputError: A file cannot be removed.
     """
-    for name in names:
+    for path in (path for name in names for path in folder.glob(name)):
         try:
-            (folder / name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder / name} cannot be removed: {error.strerror}") from error
+            raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def safe_names(titles: Sequence[str]) -> list[str]:
+    """Returns a name of a file or folder for each title, all different; never a path."""
+    names: list[str] = []
+    for title in titles:
+        plain = re.sub(r"[^\w.-]+", "_", title).strip("._") or "report"
+        name, number = plain, 1
+        while name in names:
+            number += 1
+            name = f"{plain}-{number}"
+        names.append(name)
+    return names

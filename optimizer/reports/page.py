@@ -20,7 +20,7 @@ from matplotlib.image import imsave
 from ..curves.bd_rate import may_be_chance, percent_text
 from ..recommendation import Recommendation
 from . import close_figures, figures
-from .comparison_files import matrix_rows
+from .comparison_files import comparison_notes, matrix_rows
 from .drawing import NARROW, WIDE, Drawing
 from .moment import LossMap, Moment
 from .pictures import (
@@ -170,7 +170,7 @@ def compare_html(record: CompareRecord, downloads: Mapping[str, str]) -> str:
         clip_rows=[(clip, [_of_clip(record, clip, name) for name in names[1:]]) for clip in clips],
         drawings=[_figure(one) for one in compare_drawings(record)],
         settings=list(zip(names, record.settings, strict=True)),
-        notes=list(_comparison_notes(record)),
+        notes=list(comparison_notes(compared)),
         provenance=_flat(
             {
                 **record.provenance,
@@ -411,16 +411,6 @@ def _of_clip(record: CompareRecord, clip: str, test: str) -> tuple[str, str]:
                 text = percent_text(one.result.percent, one.interval_percent)
                 return text, f"{one.result.percent:.4f}"
     return "n/a", ""
-
-
-def _comparison_notes(record: CompareRecord) -> Iterator[str]:
-    for pair in record.compared.pairs:
-        if pair.comparison is None:
-            yield f"{pair.test} against {pair.anchor}: {pair.reason}"
-            continue
-        for one in pair.comparison.clips:
-            if one.reason is not None:
-                yield f"{pair.test} against {pair.anchor} on {one.clip}: {one.reason}"
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..compare import Compared
 from ..curves.bd_rate import saving_text
@@ -38,7 +38,9 @@ _BGR_TO_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601-7 section 2.5.1
 _LEAST_HEAT_RANGE = 0.1
 # For what is written above and below a narrow picture.
 _LEAST_HEAT_INCHES = 4.0
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Highest over lowest rate from which on an axis is labelled at 1, 2 and 5 of each decade.
+_WIDE_RATES = 8
 
 
 def draw_curves(recommendation: Recommendation, path: Path) -> None:
@@ -90,6 +92,12 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
     save_figure(figure, path)
 
 
+def color_and_marker(number: int) -> tuple[str, str]:
+    """Returns how the contestant of a number is drawn: one of 49 ways."""
+    turn = number // len(COLORS)
+    return COLORS[number % len(COLORS)], _MARKERS[(number + turn) % len(_MARKERS)]
+
+
 def draw_comparison(compared: Compared, path: Path) -> None:
     """Writes a PNG of all curves, one field a clip.
 
@@ -105,9 +113,7 @@ def draw_comparison(compared: Compared, path: Path) -> None:
     for axes, clip in zip(fields, clips, strict=False):
         for curve in compared.curves:
             if curve.clip == clip:
-                number = names.index(curve.contestant)
-                color = COLORS[number % len(COLORS)]
-                marker = MARKERS[number % len(MARKERS)]
+                color, marker = color_and_marker(names.index(curve.contestant))
                 draw_curve(axes, curve.points, color, marker, curve.contestant)
         rate_axis(axes)
         axes.set_title(picture_text(clip), fontsize=9, loc="left")
@@ -329,7 +335,11 @@ def _bd_rate(change: RateChange) -> str:
 def rate_axis(axes: Axes) -> None:
     """Makes the axis of rates logarithmic, with plain numbers."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    low, high = axes.get_xlim()
+    # Of even steps those at the low end would be decades apart, of round ones hardly any be there.
+    is_wide = high > _WIDE_RATES * low
+    steps = LogLocator(subs=(1, 2, 5)) if is_wide else MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
+    axes.xaxis.set_major_locator(steps)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("rate in kbit/s")

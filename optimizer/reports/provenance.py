@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ...codecs.address import clip_text
 from ...codecs.encoder import encoder_version
 from ...codecs.settings import EncodeSettings
+from ..compare import Contestant
 from ..measuring.bench import Bench, Benches
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer
@@ -89,6 +91,12 @@ def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[s
         "num_jobs": measurer.num_jobs,
         **software(),
     }
+
+
+def encoder_versions(contestants: Sequence[Contestant]) -> list[Json]:
+    """Returns the version of each encoder among contestants, once."""
+    codecs = dict.fromkeys(one.settings.codec for one in contestants)
+    return [encoder_version(codec) for codec in codecs]
 
 
 def software() -> dict[str, Json]:

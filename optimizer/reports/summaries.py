@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..curves.bd_comparison import Comparison
 from ..curves.bd_rate import percent_text, saving_text
 from ..curves.interval import RateChange
 from ..pareto.files import member_row
 from ..pareto.front import ParetoFront
 from ..set_recommendation import SetRecommendation
-from ..titles.files import FIXED_COLUMNS, RUNG_COLUMNS, fixed_rows, rung_rows
+from ..titles.files import (
+    FIXED_COLUMNS,
+    FIXED_TITLE,
+    RUNG_COLUMNS,
+    fixed_rows,
+    rung_rows,
+    summary_notes,
+)
 from ..titles.ladder import PerTitle
 from ..titles.request import PerTitleRequest
-from .provenance import software
+from .provenance import encoder_versions, software
 from .record import Picture, SummaryRecord, Table
 
 
@@ -35,6 +43,13 @@ def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
         yield row if found.real_comparison is None else (*row, _bd_rate(one.real_change))
 
 
+def counted_clips(comparison: Comparison) -> str:
+    """Returns how many clips a median is over, and how many have no number."""
+    num_without = comparison.num_not_available
+    text = f"{len(comparison.clips) - num_without} clips"
+    return f"{text} ({num_without} without one)" if num_without else text
+
+
 def _bd_rate(change: RateChange | None) -> str:
     if change is None or change.bd_rate is None:
         return "-"
@@ -49,8 +64,8 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
         interval = found.comparison.interval_percent
         text = saving_text(found.comparison.bd_rate_percent, interval)
         headline = (
-            f"median BD-rate on {len(found.clips)} clips, {text}; {found.num_not_saving} of them "
-            f"save nothing"
+            f"median BD-rate on {counted_clips(found.comparison)}, {text}; {found.num_not_saving} "
+            f"of {len(found.clips)} save nothing"
         )
     options = found.settings["options"]
     assert isinstance(options, dict)
@@ -108,13 +123,14 @@ def front_record(
                 title="The front",
                 columns=tuple(one.replace("_", " ") for one in columns),
                 rows=tuple(rows),
-                read="a row a setting, verified on frames that the search did not see; what is not "
-                "on the front any more was beaten there. Speed is of one encode on one thread, "
-                "beside the others of the run.",
+                read="a row a setting, verified by a fresh encode of the whole clip, on frames "
+                "that the search did not see where the clip has others; what is not on the front "
+                "any more was beaten there, or is not of use. Speed is of one encode on one "
+                "thread, beside the others of the run.",
             ),
         ),
         pictures=tuple(pictures),
-        notes=(),
+        notes=front.notes,
         provenance=front.provenance,
     )
 
@@ -140,7 +156,7 @@ def ladder_record(
     if found.fixed:
         tables.append(
             Table(
-                title="Against one setting for all",
+                title=FIXED_TITLE,
                 columns=FIXED_COLUMNS,
                 rows=tuple(tuple(row) for row in fixed_rows(found)),
                 read="kept on all titles, or on the median one; change: of each title's rate, "
@@ -166,8 +182,7 @@ def ladder_record(
     ]
     notes = [f"{title.clip}: {note}" for title in found.titles for note in title.notes]
     notes += [f"{one.clip} was skipped: {one.reason}" for one in found.skipped]
-    if found.not_compared is not None:
-        notes.append(f"Not compared with one setting for all: {found.not_compared}.")
+    notes += list(summary_notes(found))
     return SummaryRecord(
         command="recommend",
         name=name,
@@ -180,8 +195,15 @@ def ladder_record(
         notes=tuple(notes),
         provenance={
             "clips": [str(clip) for clip in request.clips],
+            "max_seconds": request.max_seconds,
+            "num_segments": request.num_segments,
+            "segment_seconds": request.segment_seconds,
+            "frames_per_second": request.frames_per_second,
+            "tolerance": request.tolerance,
             "metric": request.machine.metric,
             "regions_by": request.machine.finder or "built-in proposals",
+            "image_size": request.machine.image_size,
+            "encoders": encoder_versions(request.contestants),
             "num_encodes": found.num_encodes,
             "num_from_store": found.num_from_store,
             **software(),

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from ..curves.bd_rate import percent_text
 from ..measuring.store import Json
-from ..reports.output import make_empty, write_whole
+from ..reports.output import make_empty, remove_earlier, safe_names, write_whole
 from .ladder import Chosen, FixedRung, PerTitle, Rung, TitleLadder
 
 RUNG_COLUMNS = ("title", "quality", "encoder", "CRF", "kbit/s", "verified", "gap")
+FIXED_TITLE = "Against one setting for all"
 FIXED_COLUMNS = (
     "quality", "kept on", "setting for all", "change", "quartiles", "sum", "worse", "short",
 )  # fmt: skip
@@ -37,6 +38,7 @@ def write_ladders(found: PerTitle, folder: Path) -> None:
     """
     rungs = folder / "rungs"
     make_empty(rungs)
+    remove_earlier(folder, *(f"{name}.csv" for name in safe_names([FIXED_TITLE])))
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(_CSV_COLUMNS)
@@ -129,6 +131,21 @@ def fixed_rows(found: PerTitle) -> Iterator[list[str]]:
     for rung in found.fixed:
         kept_on = rung.keeps.partition(" ")[0]
         yield [f"{rung.target_quality:g}", kept_on, *_fixed_cells(rung)]
+
+
+def summary_notes(found: PerTitle) -> Iterator[str]:
+    """Yields what a reader should know of all titles together."""
+    rungs = [one.chosen for title in found.titles for one in title.rungs if one.chosen is not None]
+    num_short = sum(not one.is_verified for one in rungs)
+    if num_short:
+        yield (
+            f"{num_short} of {len(rungs)} rungs keep less than was expected of them by more than "
+            f"the tolerance {found.tolerance:g} on the frames of the verification"
+        )
+    if found.not_fixed:
+        yield f"behind on most titles, no setting for all: {', '.join(found.not_fixed)}"
+    if found.not_compared is not None:
+        yield f"not compared with one setting for all: {found.not_compared}"
 
 
 def _fixed_cells(rung: FixedRung) -> list[str]:

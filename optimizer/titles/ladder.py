@@ -108,8 +108,9 @@ class FixedTitle:
 
     Attributes:
         enough_quality: What measures less is short of the quality by more than the tolerance.
-        rate_kbps, quality: Measured, of the single setting, as in Chosen.
-        own_rate_kbps, own_quality: Of the title's own rung.
+        rate_kbps, quality: Measured, of the single setting, on frames that no choice saw; by the
+            real machine where there is one.
+        own_rate_kbps, own_quality: Of the title's own rung, by the same machine.
         change_percent: Of the own rate against that of the single setting; negative is saved.
     """
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from ...codecs.command import command_notes
 from ...codecs.errors import ClipError, EncodeError, SettingsError
 from ...codecs.source import load_source
 from ...metrics.errors import NoObjectsError
@@ -183,7 +184,11 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
                 for point in curve.points
             ),
             rungs=tuple(rungs),
-            notes=(*opened.notes, *_scale_notes(rungs)),
+            notes=(
+                *opened.notes,
+                *_scale_notes(rungs),
+                *command_notes(opened.source, has_ffmpeg=True),
+            ),
         ),
     )
 
@@ -240,14 +245,16 @@ def _compare_fixed(
         for title, rung in _reaching(titles, quality):
             one, own = measured[title.clip.stem][choice], rung.chosen
             assert own is not None
+            is_real = own.real_quality is not None
+            wanted = rung.target_quality if is_real else rung.choice_quality
             rows.append(
                 FixedTitle(
                     clip=title.clip.stem,
-                    enough_quality=rung.choice_quality - request.tolerance,
+                    enough_quality=wanted - request.tolerance,
                     rate_kbps=one.rate_kbps,
                     quality=one.scores.quality,
                     own_rate_kbps=own.rate_kbps,
-                    own_quality=own.quality,
+                    own_quality=own.quality if own.real_quality is None else own.real_quality,
                     change_percent=(own.rate_kbps / one.rate_kbps - 1) * 100,
                 )
             )
@@ -275,11 +282,20 @@ def _measure_fixed(
     opened: OpenTitle,
     measurer: Measurer,
 ) -> dict[FixedChoice, Measurement]:
-    """Measures the single settings on a title as its own rungs are verified."""
+    """Measures the single settings on a title as its own rungs are verified.
+
+    By the real machine where that verifies the rungs.
+    """
     wanted = {one for one in choices if one is not None}
+    is_real = any(
+        rung.chosen is not None and rung.chosen.real_quality is not None
+        for rung in title.ladder.rungs
+    )
+    bench = opened.verified.real if is_real else opened.verified.own
+    assert bench is not None
 
     def measure(one: FixedChoice) -> Measurement:
         settings = title.candidates[one.contestant].at(one.crf)
-        return measurer.measure(opened.verified.own, settings)[0]
+        return measurer.measure(bench, settings)[0]
 
     return dict(zip(wanted, measurer.pool.map(measure, wanted), strict=True))

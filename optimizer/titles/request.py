@@ -11,7 +11,7 @@ from pathlib import Path
 from ...codecs.limits import ClipLimits
 from ...codecs.settings import Crf, EncodeSettings
 from ...codecs.table import ENCODERS
-from ..compare import Contestant, contestants_of
+from ..compare import Contestant, check_clips, contestants_of
 from ..errors import RequestError
 from ..measuring.machine_choice import MachineChoice
 from ..request import DEFAULT_STORE
@@ -48,9 +48,7 @@ class PerTitleRequest:
     store: Path = DEFAULT_STORE
 
     def __post_init__(self) -> None:
-        stems = [clip.stem for clip in self.clips]
-        if not stems or len(set(stems)) < len(stems):
-            raise RequestError(f"recommend needs clips of different names, got {stems}")
+        check_clips(self.clips)
         names = [one.name for one in self.contestants]
         if not names or len(set(names)) < len(names):
             raise RequestError(f"recommend needs contestants of different names, got {names}")

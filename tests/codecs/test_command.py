@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import av
 import pytest
-from ratesight.codecs.command import ffmpeg_command
+from ratesight.codecs.command import command_notes, ffmpeg_command
 from ratesight.codecs.encode import encode
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.source import load_source
@@ -142,6 +142,14 @@ def test_uneven_frames_are_neither_doubled_nor_dropped(clips, ffmpeg, tmp_path):
         )
         assert "-fps_mode passthrough" in command
         assert len(run(command, ffmpeg)[1]) == source.num_frames
+        (note,) = command_notes(source, has_ffmpeg=True)
+        assert "their mean rate of 24.8 fps" in note
+        assert not list(command_notes(source, has_ffmpeg=False))
+    with load_source(clip, frame_rate=Fraction(6)) as source:
+        assert not list(command_notes(source, has_ffmpeg=True))
+    with load_source(clip, max_seconds=0.5, frame_rate=Fraction(6)) as source:
+        (note,) = command_notes(source, has_ffmpeg=True)
+        assert "max_seconds" in note
 
 
 def test_odd_size_is_cut(clips, ffmpeg, tmp_path):

@@ -79,6 +79,7 @@ class TestWhatIsRead:
         with load_source(carphone) as source:
             assert source.num_frames == 120
             assert source.notes == ()
+            assert not source.is_shortened
             assert contents(source) == decoded(carphone, "yuv420p")
 
     def test_surveillance_recording_whose_header_is_off_by_two(self, clips):
@@ -149,7 +150,10 @@ class TestWhatIsRead:
         with load_source(clips / PICTURES, max_seconds=0.1, frame_rate=Fraction(50)) as source:
             assert source.frame_rate == 50
             assert source.num_frames == 5
-            assert source.notes == ("converted from rgb24 to limited-range 4:2:0",)
+            assert source.notes == (
+                "converted from rgb24 to limited-range 4:2:0",
+                "max_seconds cut it to its first 5 frames",
+            )
 
     def test_palette_pictures_look_like_full_colour_ones(self, clips, ffmpeg, tmp_path):
         for name, words in (

@@ -204,13 +204,30 @@ def test_regions_of_one_clip_are_not_compared_on_others(tmp_path: Path) -> None:
         contestants_of([], [path])
 
 
+def test_a_plan_of_shots_is_not_compared_as_one_crf(tmp_path: Path) -> None:
+    settings = {"codec": "x264", "preset": "veryfast", "rate_control": {"crf": 30},
+                "options": {}, "num_threads": 1}  # fmt: skip
+    shots = [{"start_frame": 0, "num_frames": 10, "crf": 20.0}]
+    path = tmp_path / "recommendation.json"
+    path.write_text(json.dumps({"settings": settings, "regions": None, "shots": shots}))
+
+    with pytest.raises(RequestError, match=r"recommendation\.json has a CRF for each shot"):
+        contestants_of([], [path])
+
+
+def test_an_unknown_codec_is_misuse() -> None:
+    with pytest.raises(RequestError, match="among x264, x265, svtav1, got 'h264'"):
+        contestants_of(["h264"], [])  # type: ignore[list-item]  # as Python passes it on
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"low_quality": 0.9, "high_quality": 0.8}, "quality range"),
         ({"contestants": (contestant("x264", "medium"),)}, "two contestants"),
         ({"contestants": (contestant("x264", "medium"),) * 2}, "different names"),
-        ({"clips": ()}, "clips of different names"),
+        ({"clips": ()}, "there must be a clip"),
+        ({"clips": (Path("a/one.mp4"), Path("b/one.mkv"))}, "a/one.mp4 and b/one.mkv do not"),
         ({"frames_per_second": 0}, "frames_per_second"),
         ({"max_seconds": float("inf")}, "max_seconds"),
         ({"num_jobs": -1}, "jobs must not be negative"),

@@ -214,7 +214,7 @@ def test_what_is_for_one_clip_is_misuse(
 
 
 def test_names_must_differ(asked: TuneRequest, paths: list[Path]) -> None:
-    with pytest.raises(RequestError, match="clips must have different names"):
+    with pytest.raises(RequestError, match="clips must differ in their names"):
         list(tune_set_events(asked, [paths[0], paths[0]]))
 
 

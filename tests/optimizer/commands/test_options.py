@@ -1,11 +1,13 @@
-"""How the texts of options are read."""
+"""How the texts of options are read, and which do not go together."""
 
 from __future__ import annotations
 
 import pytest
 from ratesight.optimizer.aim import Aim, QualityRange, TargetQuality, TargetRate
+from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.commands.options import AimName, parse_aim
 from ratesight.optimizer.errors import RequestError
+from typer.testing import CliRunner
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,20 @@ def test_targets_that_do_not_go_with_the_aim_are_refused(
 ) -> None:
     with pytest.raises(RequestError, match=rule):
         parse_aim(name, *targets)
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--aim", "pareto", "--warm-starts", "2"), "--warm-starts does not go with aim pareto"),
+        (("--aim", "pareto", "--tolerance", "0.03"), "--tolerance does not go with aim pareto"),
+        (("--region-trials", "12"), "--region-trials goes with --regions only"),
+    ],
+)
+def test_an_option_that_nothing_goes_by_is_refused_even_at_its_default(
+    words: tuple[str, ...], rule: str
+) -> None:
+    done = CliRunner().invoke(app, ["tune", "missing.mp4", *words])
+
+    assert done.exit_code == 2
+    assert rule in done.stderr

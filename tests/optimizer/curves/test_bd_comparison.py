@@ -227,6 +227,8 @@ def test_a_clip_may_have_blocks_of_its_own() -> None:
         ("rate,quality\n1,2\n1,3\n", "1 again in line 3"),
         ("rate,quality\n1,1\n2,2\n3,3\n", "at least 4 points"),
         ("rate,quality\n1,1\n2,2\n3,3\n4,3\n", "choose policy"),
+        ("rate;quality\n1;1\n", "has no quality in its first line, 'rate;quality'; part columns"),
+        ("Rate,Quality\n1,1\n", "'Rate,Quality'; part columns by commas and name them in small"),
         ("rate,quality\n1,11\n2,12\n3,13\n4,14\n", "share 0.00"),
         ("rate,quality,clip\n1,.5,x\n2,.6,x\n3,.7,x\n4,.8,x\n", "same clips"),
     ],
@@ -277,6 +279,13 @@ def test_other_frames_are_not_paired() -> None:
 
     with pytest.raises(CurveError, match="the same frames"):
         compare({"": anchor}, {"": test}, Rules())
+
+
+def test_blocks_of_frames_need_frames(anchor: Path, cheaper: Path) -> None:
+    done = CliRunner().invoke(app, ["bdrate", str(anchor), str(cheaper), "--block-frames", "5"])
+
+    assert done.exit_code == 2
+    assert "block_frames is for curves with a column frame, got 5" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,9 @@ def test_many_points_are_no_saturation() -> None:
         ([0, 1, 2, 3], [1, 2, 3, 4], "rates must be above 0"),
         ([1, 2, 3, 4], [1, 2, np.nan, 4], "finite"),
         ([1, 2, 3, np.inf], [1, 2, 3, 4], "finite"),
-        ([1, 2, 3, 4], [4, 3, 2, 1], "choose policy"),
+        ([1, 2, 3, 4], [1, 2, 2, 3], "choose policy"),
+        ([1, 2, 3, 4], [4, 3, 2, 1], "it falls from 4 to 1 as the rate rises; turn its sign"),
+        ([1, 2, 3, 4], [1, 2, np.nan, 4], "got rate 3 with quality nan"),
     ],
 )
 def test_what_is_no_curve_is_refused(

@@ -221,6 +221,10 @@ def test_limits_hold(asked: TuneRequest) -> None:
         list(pareto_events(dataclasses.replace(asked, limits=ClipLimits(frames=3))))
 
 
+def test_the_front_says_what_a_reader_must_know(front: ParetoFront) -> None:
+    assert "max_seconds cut it to its first 15 frames" in front.notes
+
+
 def test_the_front_says_who_proposed_it(front: ParetoFront) -> None:
     assert (front.provenance["sampler"], front.provenance["num_warm_starts"]) == ("tpe", 0)
 

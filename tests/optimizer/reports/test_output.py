@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from ratesight.optimizer.errors import OutputError
-from ratesight.optimizer.reports.output import write_whole
+from ratesight.optimizer.reports.output import remove_earlier, write_whole
 from ratesight.optimizer.reports.pictures import save_figure
 
 
@@ -30,6 +30,15 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["taken"]
     with pytest.raises(OutputError, match=r"missing/x cannot be written: No such file"):
         write_whole("x", tmp_path / "missing" / "x")
+
+
+def test_what_an_earlier_run_left_goes_by_name_or_pattern(tmp_path: Path) -> None:
+    for name in ("curves.png", "curves-0.png", "curves-1.png", "shots.sh"):
+        (tmp_path / name).touch()
+
+    remove_earlier(tmp_path, "curves-*.png", "shots.sh", "never.csv")
+
+    assert [one.name for one in tmp_path.iterdir()] == ["curves.png"]
 
 
 def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:

@@ -9,14 +9,17 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from matplotlib.figure import Figure
 from ratesight.optimizer.curves.bd_rate import BdRate
 from ratesight.optimizer.curves.interval import RateChange
 from ratesight.optimizer.errors import OutputError
 from ratesight.optimizer.recommendation import PerShot, Recommendation
 from ratesight.optimizer.reports.pictures import (
     bd_rate_text,
+    color_and_marker,
     draw_curves,
     headline,
+    rate_axis,
     rate_change_text,
     shot_lines,
 )
@@ -51,6 +54,26 @@ def test_the_curves_are_drawn_as_png(
     shown = picture(path)
     assert shown.shape == (690, 1050, 3)
     assert share_of(shown, BLUE) > 0.002
+
+
+def test_a_dozen_contestants_are_told_apart() -> None:
+    assert len({color_and_marker(number) for number in range(12)}) == 12
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [((36, 995), [50, 100, 200, 500, 1000]), ((310, 390), [320, 340, 360, 380])],
+    ids=["wide", "narrow"],
+)
+def test_rates_are_labelled_all_along_their_axis(
+    ends: tuple[float, float], labels: list[float]
+) -> None:
+    axes = Figure().subplots()
+    axes.plot(ends, (0, 1))
+    rate_axis(axes)
+    low, high = axes.get_xlim()
+
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == pytest.approx(labels)
 
 
 def test_a_winner_that_is_the_default_is_not_drawn_twice(

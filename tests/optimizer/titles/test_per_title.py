@@ -297,12 +297,19 @@ def test_a_learned_metric_keeps_what_is_asked_of_its_machine(
         assert one.expected_real_quality == pytest.approx(0.8, abs=0.05)
         own, real = one.quality - one.expected_quality, one.real_quality - one.expected_real_quality
         assert one.quality_gap == pytest.approx(min(own, real))
-    # Each title has a scale of its own; what is short is so on that scale.
+    # What is short is so to the real machine, on its own scale.
     fixed = found.fixed[1].found
     assert fixed is not None
-    assert [one.enough_quality for one in fixed.titles] == [
-        pytest.approx(title.rungs[1].choice_quality - found.tolerance) for title in found.titles
-    ]
+    for one, title in zip(fixed.titles, found.titles, strict=True):
+        own = title.rungs[1].chosen
+        assert own is not None
+        assert one.enough_quality == pytest.approx(0.8 - found.tolerance)
+        assert one.own_quality == own.real_quality
+        assert own.real_quality is not None
+        assert (one.quality > own.real_quality) == (fixed.crf < own.crf)
+    for title, num_frames in zip(found.titles, (15, 13), strict=True):
+        assert f"max_seconds cut it to its first {num_frames} frames" in title.notes
+        assert any("the printed command encodes the whole clip" in note for note in title.notes)
     write_ladders(found, tmp_path)
     with (tmp_path / "ladder.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -326,7 +333,7 @@ def test_without_a_clip_it_fails_in_one_line(weights: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"clips": ()}, "clips of different names"),
+        ({"clips": ()}, "there must be a clip"),
         ({"contestants": ()}, "contestants of different names"),
         ({"contestants": (contestant("x264", "medium"),) * 2}, "contestants of different names"),
         ({"contestants": (contestant("x264", "medium", options=(("roi", 1),)),)}, "no regions"),
