@@ -8,6 +8,7 @@ from pathlib import Path
 from .address import network_address
 from .container import picture_pattern
 from .encoder import ffmpeg_options
+from .frames import MATRIX_OF_CONVERTED_RGB
 from .orientation import Orientation
 from .scaling import FLAGS, scaled_size
 from .settings import EncodeSettings
@@ -62,6 +63,9 @@ def ffmpeg_command(
     words += ["-c:v", encoder.ffmpeg_name]
     for name, value in ffmpeg_options(settings).items():
         words += [f"-{_NAMES.get(name, name)}", value]
+    if source.is_converted and source.color_space == MATRIX_OF_CONVERTED_RGB:
+        # What was RGB has no matrix that ffmpeg could pass on; players would take another one.
+        words += ["-colorspace", "smpte170m"]
     return shell_join([*words, "-pix_fmt", source.pix_fmt, _file(output_name)])
 
 

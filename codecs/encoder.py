@@ -23,6 +23,9 @@ from .scheduling import kept_scheduling
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .table import ENCODERS, Codec, Encoder, OptionValue
 
+# Frames that may be decoded before one that is shown first: the most of any codec, and x265's.
+_MOST_REORDERED, _USUALLY_REORDERED = 16, 2
+
 
 class RunningEncoder:
     """One encoder at work, which fails as soon as it says that it ignores what it was told."""
@@ -81,7 +84,21 @@ class RunningEncoder:
         if ignored is not None:
             message = f"{name} did not take its settings: {ignored}; {asked}"
             raise EncodeError(message, self._settings, self._log)
+        for packet in packets:
+            _mend_decoding_time(packet)
         return packets
+
+
+def _mend_decoding_time(packet: VideoPacket) -> None:
+    """Gives a packet a time to be decoded at where x265 had none.
+
+    It hands out what it never set until it has seen as many frames as it reorders: a stream of one
+    or two frames has no other, and these come in the order they are shown.
+    """
+    if packet.pts is None:
+        return
+    if packet.dts is None or not packet.pts - _MOST_REORDERED <= packet.dts <= packet.pts:
+        packet.dts = packet.pts - _USUALLY_REORDERED
 
 
 def video_context(codec_name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
@@ -91,15 +108,20 @@ def video_context(codec_name: str, mode: Literal["r", "w"]) -> VideoCodecContext
     return context
 
 
-@cache
 def _x264_uses_avx512() -> bool:
-    """Returns whether x264 finds AVX-512 here, in its own words."""
+    return "AVX512" in _x264_processor()
+
+
+@cache
+def _x264_processor() -> str:
+    """Returns what x264 finds that the processor can do, in its own words."""
     context = video_context("libx264", "w")
     context.width = context.height = 16
     context.pix_fmt, context.time_base = "yuv420p", Fraction(1, 25)
     with encoder_log(av.logging.INFO) as log:
         context.open()
-    return any("AVX512" in line for line in log_lines(log, av.logging.INFO))
+    lines = log_lines(log, av.logging.INFO)
+    return " ".join(line for line in lines if "cpu capabilities" in line)
 
 
 def ffmpeg_options(settings: EncodeSettings) -> dict[str, str]:
@@ -166,10 +188,18 @@ def describe(settings: EncodeSettings) -> str:
 def encoder_version(codec: Codec) -> str:
     """Returns library, version and build, such as ``libx264 d6533a8d.so.165``.
 
-    The wheel names each library after a hash of its content, which is the most exact version
-    there is. A PyAV built from source has no such files; then FFmpeg's version stands in.
+    x264 makes other streams on a processor without AVX2; then that is part of it. The wheel names
+    each library after a hash of its content, which is the most exact version there is. A PyAV built
+    from source has no such files; then FFmpeg's version stands in.
     """
     stem = ENCODERS[codec].library
+    version = _library_version(stem)
+    if ENCODERS[codec].avx512_params is not None and "AVX2" not in _x264_processor():
+        version += " without AVX2"
+    return version
+
+
+def _library_version(stem: str) -> str:
     libraries = Path(av.__file__).parent.parent / "av.libs"
     for file in sorted(libraries.glob(f"{stem}*")):
         return f"{stem} {file.name.removeprefix(stem).lstrip('-')}"

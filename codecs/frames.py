@@ -43,7 +43,7 @@ _SURELY_INTERLACED = 100
 # What is RGB becomes Y'CbCr with BT.601's matrix, so that is what the encode is tagged with (SMPTE
 # 170M in ITU-T H.273, table 4), grey PNGs too, which FFmpeg tags as RGB. That tag fits 4:4:4 only:
 # SVT-AV1 refuses it, x264 and x265 write a stream that players show in false colours.
-_RGB_MATRIX, _MATRIX_OF_CONVERTED_RGB = 0, 6
+_RGB_MATRIX, MATRIX_OF_CONVERTED_RGB = 0, 6
 
 
 class FrameFormat(Protocol):
@@ -246,7 +246,7 @@ class FrameReader:
             self.pix_fmt = "yuv420p10le" if is_deep(frame) else "yuv420p"
             matrix = int(frame.colorspace)
             is_rgb = frame.format.is_rgb or frame.format.has_palette or matrix == _RGB_MATRIX
-            self.color_space = _MATRIX_OF_CONVERTED_RGB if is_rgb else matrix
+            self.color_space = MATRIX_OF_CONVERTED_RGB if is_rgb else matrix
             self.color_primaries = int(frame.color_primaries)
             self.color_transfer = int(frame.color_trc)
             return

@@ -41,6 +41,9 @@ class Bitrate:
 
 RateControl = Crf | Qp | Bitrate
 
+# x265 takes no more frame threads, and says nothing of those it does not.
+_MOST_THREADS = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
@@ -76,8 +79,11 @@ class EncodeSettings:
                 f"preset must be one of {', '.join(encoder.presets)} for {self.codec}, "
                 f"got {self.preset!r}"
             )
-        if self.num_threads < 1:
-            raise SettingsError(f"num_threads must be at least 1, got {self.num_threads}")
+        if type(self.num_threads) is not int or not 1 <= self.num_threads <= _MOST_THREADS:
+            raise SettingsError(
+                f"num_threads must be a whole number in [1, {_MOST_THREADS}], got "
+                f"{self.num_threads}"
+            )
         if list(self.options) != sorted(dict(self.options).items()):
             raise SettingsError("options must be sorted by name and each given once")
         _check_rate_control(encoder, self.rate_control)
@@ -170,8 +176,8 @@ def _check_rate_control(encoder: Encoder, rate_control: RateControl) -> None:
                     f"qp must be in [{low_qp}, {high_qp}] for {encoder.ffmpeg_name}, got {qp}"
                 )
         case Bitrate(rate_kbps=rate_kbps):
-            if not (math.isfinite(rate_kbps) and rate_kbps > 0):
-                raise SettingsError(f"rate_kbps must be a positive number, got {rate_kbps:g}")
+            if not 1 <= rate_kbps < math.inf:
+                raise SettingsError(f"rate_kbps must be at least 1 and finite, got {rate_kbps:g}")
 
 
 def _check_height(height: int) -> None:

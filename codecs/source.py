@@ -253,7 +253,7 @@ def _check_room(needed_bytes: int, path: Path) -> None:
     free_bytes = shutil.disk_usage(tempfile.gettempdir()).free
     if needed_bytes > free_bytes:
         raise ScratchError(
-            f"the decoded frames of {path} need {needed_bytes / 1e9:.1f} GB, "
-            f"{tempfile.gettempdir()} has {free_bytes / 1e9:.1f} GB free; set TMPDIR to a larger "
+            f"the decoded frames of {path} need {needed_bytes / 1e6:,.0f} MB, "
+            f"{tempfile.gettempdir()} has {free_bytes / 1e6:,.0f} MB free; set TMPDIR to a larger "
             f"disk or give --max-seconds"
         )

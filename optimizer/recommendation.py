@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -320,8 +320,11 @@ def read_settings(path: Path) -> tuple[EncodeSettings, RegionsUsed | None]:
     with _errors(path):
         data: Any = json.loads(path.read_bytes())
         settings = settings_from_json(data["settings"])
-        regions = RegionsUsed(**data["regions"]) if settings.regions is not None else None
-        return settings, regions
+        if settings.regions is None:
+            return settings, None
+        if not data.get("regions"):
+            raise ValueError("options with roi=1 need an entry regions, which says where they are")
+        return settings, RegionsUsed(**data["regions"])
 
 
 @contextmanager
@@ -362,6 +365,9 @@ def settings_from_json(data: dict[str, Any]) -> EncodeSettings:
     """
     if data["codec"] not in ENCODERS:
         raise ValueError(f"unknown codec {data['codec']!r}")
+    unknown = set(data) - {field.name for field in fields(EncodeSettings)}
+    if unknown:
+        raise ValueError(f"settings have no {', '.join(sorted(unknown))}")
     return EncodeSettings(
         codec=data["codec"],
         preset=data["preset"],
@@ -373,11 +379,14 @@ def settings_from_json(data: dict[str, Any]) -> EncodeSettings:
 
 
 def _rate_control(data: dict[str, Any]) -> RateControl:
-    match data:
-        case {"crf": value}:
-            return Crf(value=float(value))
-        case {"qp": value}:
-            return Qp(value=int(value))
-        case {"bitrate": value}:
-            return Bitrate(rate_kbps=float(value))
-    raise ValueError(f"rate_control must be crf, qp or bitrate, got {data}")
+    if len(data) == 1:
+        match data:
+            case {"crf": value}:
+                return Crf(value=float(value))
+            case {"qp": int(value)}:
+                return Qp(value=value)
+            case {"bitrate": value}:
+                return Bitrate(rate_kbps=float(value))
+    raise ValueError(
+        f"rate_control must be one of crf, qp (a whole number) and bitrate (in kbit/s), got {data}"
+    )

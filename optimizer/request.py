@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -140,6 +140,13 @@ class TuneRequest:
         ):
             if count < 0:
                 raise RequestError(f"{name} must not be negative, got {count}")
+        if self.worker_paths and self.scheduler is None:
+            raise RequestError(
+                "worker_paths are for the workers of a scheduler; give scheduler, or leave them out"
+            )
+        for name, address in (("scheduler", self.scheduler), ("study_storage", self.study_storage)):
+            if address == "":
+                raise RequestError(f"{name} must be an address, got nothing; leave it out")
         if not 0 <= self.seed < _SEEDS:
             raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
@@ -170,6 +177,11 @@ class TuneRequest:
             raise RequestError(
                 "per_shot and regions of interest exclude each other; leave one of them out"
             )
+
+    @property
+    def asked(self) -> TuneRequest:
+        """What was asked for, without where it runs, which may name a password."""
+        return replace(self, num_jobs=0, scheduler=None, worker_paths={}, study_storage=None)
 
     @property
     def verified_frames_per_second(self) -> float:

@@ -29,6 +29,7 @@ from .measuring.store import Json, key_sha256, open_store
 from .reports.close_look import Looked, look_at, look_at_equal_rate
 from .reports.moment import Version
 from .reports.moments import close_look
+from .reports.plain_text import printable
 from .request import TuneRequest
 from .search.anchor import measure_anchor, target_text
 from .search.clip_benches import ClipBenches
@@ -281,7 +282,7 @@ def _study_name(
         **({} if regions is None else {"regions": regions.key, "trials": request.num_trials}),
     }
     what = request.codec if part == "encoder" else f"{request.codec} regions"
-    return f"{request.clip.stem} {what} {key_sha256(search_key)[:12]}"
+    return f"{printable(request.clip.stem)} {what} {key_sha256(search_key)[:12]}"
 
 
 def _looks(

@@ -79,7 +79,7 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
         pictures=[picture],
     )
     with open_store(request.store) as store:
-        keep(record, dataclasses.replace(request, num_jobs=0), store)
+        keep(record, request.asked, store)
     page = write_report(record, out)
     if json_lines:
         print_json("pareto_front", front.to_json())

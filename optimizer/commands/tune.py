@@ -370,7 +370,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     command = _encode_command(recommendation, out)
     record = tune_record(events, name=out.name, encode_command=command)
     with open_store(request.store) as store:
-        keep(record, dataclasses.replace(request, num_jobs=0), store)
+        keep(record, request.asked, store)
     write_report(record, out)
     remove_earlier(out, "shots.sh", "regions.json")
     if recommendation.shots is not None and recommendation.per_shot is not None:
@@ -433,7 +433,9 @@ def _encode_command(recommendation: Recommendation, out: Path) -> str:
     from ...codecs.shell import shell_join
 
     clip, frame_rate = (recommendation.provenance[name] for name in ("clip", "frame_rate"))
-    words = ["ratesight", "encode", str(out / "recommendation.json"), str(clip), "OUTPUT.mkv"]
+    # A name that begins with a dash would be taken for an option.
+    name = f"./{clip}" if str(clip).startswith("-") else str(clip)
+    words = ["ratesight", "encode", str(out / "recommendation.json"), name, "OUTPUT.mkv"]
     if frame_rate is not None:
         words += ["--frame-rate", str(frame_rate)]
     return shell_join(words)

@@ -63,7 +63,7 @@ def show_set(
     command = shell_join(["ratesight", "encode", str(path), "CLIP", "OUTPUT.mkv"])
     record = set_record(found, name=out.name, encode_command=command)
     with open_store(request.store) as store:
-        keep(record, (tuple(clips), dataclasses.replace(request, num_jobs=0)), store)
+        keep(record, (tuple(clips), request.asked), store)
     page = write_report(record, out)
     if json_lines:
         print_json("set_recommendation", found.to_json())

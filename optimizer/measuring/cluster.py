@@ -19,6 +19,7 @@ from typing import Any
 
 import dask
 from distributed import Client, Future, KilledWorker, get_worker
+from distributed.comm import get_address_host_port
 
 from ...codecs.address import clip_text, network_address
 from ...codecs.encoder import describe
@@ -258,6 +259,8 @@ def open_cluster(
     # What matters is raised anyway; Dask would log every lost connection with a traceback.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
+        # Else a client would wait for a port that nobody named, and complain when it is gone.
+        get_address_host_port(address)
         # Orders of long clips are megabytes, on purpose.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GiB"}):
             patience = min(_CONNECT_SECONDS, patience_seconds)

@@ -7,10 +7,14 @@ encoder are an error, never a number.
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
+import tempfile
 import threading
 import weakref
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -37,9 +41,9 @@ from .regions import RegionSource
 from .set_up import Originals
 from .store import Json
 
-# A worker serves two runs in turns without decoding their clips again and again. More would fill
-# its disk.
-_MOST_PLACES = 2
+# A worker serves two runs in turns without decoding their clips again and again, and more while
+# they leave its disk at least as much room as they take.
+_FEWEST_PLACES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,7 @@ class _Station:
 
 
 _opening = threading.Lock()
+open_stations: OrderedDict[Place, _Station] = OrderedDict()  # the one used last is last
 
 
 def measure_order(
@@ -120,9 +125,12 @@ def measure_order(
         ClipError, WeightsError: It cannot read what it needs.
     """
     order: Order = pickle.loads(zlib.decompress(packed))
-    with _opening:
-        station = _open_station(order.place)
-    benches = _benches(station, digest, order)
+    station = _station_at(order.place)
+    try:
+        benches = _benches(station, digest, order)
+    except ClusterError:
+        # The file may be another one since it was opened.
+        benches = _benches(_station_at(order.place, instead_of=station), digest, order)
     for bench, key in zip(benches, keys, strict=True):
         own = bench.measurement_key(settings)
         assert isinstance(own, dict)
@@ -169,7 +177,25 @@ def _benches(station: _Station, digest: str, order: Order) -> list[Bench]:
         return station.benches[digest]
 
 
-@lru_cache(maxsize=_MOST_PLACES)
+def _station_at(place: Place, *, instead_of: _Station | None = None) -> _Station:
+    """Returns the station of a place, opened if it is not, or if it is another one's successor."""
+    with _opening:
+        station = open_stations.get(place)
+        if station is None or station is instead_of:
+            open_stations.pop(place, None)
+            station = open_stations[place] = _open_station(place)
+        open_stations.move_to_end(place)
+        while len(open_stations) > _FEWEST_PLACES and _fills_the_disk():
+            open_stations.popitem(last=False)
+        return station
+
+
+def _fills_the_disk() -> bool:
+    """Whether the decoded clips take more room than they leave."""
+    taken = sum(os.fstat(one.source.scratch.fileno()).st_size for one in open_stations.values())
+    return taken > shutil.disk_usage(tempfile.gettempdir()).free
+
+
 def _open_station(place: Place) -> _Station:
     # Half a frame short, which is rounded up: a sum of seconds would be off by one at times.
     seconds = float((place.num_frames - Fraction(1, 2)) / place.frame_rate)

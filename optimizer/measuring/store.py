@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,10 +94,7 @@ def open_store(path: Path) -> Iterator[Store]:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, check_same_thread=False)
         try:
-            # A reader never waits for a writer, and a commit survives kill -9.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(_SCHEMA)
-            connection.commit()
+            _prepare(connection)
         except sqlite3.Error:
             connection.close()
             raise
@@ -104,6 +102,25 @@ def open_store(path: Path) -> Iterator[Store]:
         yield Store(path=path, connection=connection, lock=threading.Lock())
     finally:
         connection.close()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Makes a new file a store; one that is a store already stays as it is.
+
+    SQLite does not wait by itself where another process does the same at the same moment.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            # A reader never waits for a writer, and a commit survives kill -9.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(_SCHEMA)
+            connection.commit()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @contextmanager

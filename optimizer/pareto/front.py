@@ -28,6 +28,7 @@ from ..measuring.measure import Measurer, open_measurer_of
 from ..measuring.pool import result_of
 from ..measuring.store import Json, key_sha256, open_store
 from ..recommendation import MachinesUsed
+from ..reports.plain_text import printable
 from ..reports.provenance import machines_used, provenance
 from ..request import TuneRequest
 from ..search.candidate import Candidate, anchor_ladder
@@ -259,7 +260,7 @@ def _study_name(request: TuneRequest, bench: Bench, low_quality: float) -> str:
         "under_way": request.num_under_way,
         "min_fps": request.min_fps,
     }
-    return f"{request.clip.stem} {request.codec} pareto {key_sha256(search_key)[:12]}"
+    return f"{printable(request.clip.stem)} {request.codec} pareto {key_sha256(search_key)[:12]}"
 
 
 def _run_trials(

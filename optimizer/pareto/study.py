@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import optuna
 
-from ...codecs.settings import Crf, EncodeSettings, sorted_options
+from ...codecs.errors import SettingsError
+from ...codecs.settings import Crf, EncodeSettings, check_options, sorted_options
 from ...codecs.table import Encoder, OptionValue
 from ..errors import RequestError
 from ..search.option_space import OptionSpace
@@ -143,11 +144,9 @@ def open_pareto_study(
     for crf in ladder:
         live.enqueue_trial({_PRESET: default_preset, _CRF: int(crf), _OWN: False})
     slowest = max(0, encoder.presets.index(default_preset) - 1)
-    # A preset that ignores what the user fixed is none to try.
-    ignoring = {preset for name in fixed for preset in encoder.option(name).not_presets}
     return ParetoStudy(
         encoder=encoder,
-        presets=[one for one in encoder.presets[slowest:] if one not in ignoring],
+        presets=[one for one in encoder.presets[slowest:] if _takes(encoder, one, fixed)],
         fixed=fixed,
         low_quality=low_quality,
         min_fps=min_fps,
@@ -155,3 +154,12 @@ def open_pareto_study(
         kept=storage.study(name, live.directions),
         storage=storage,
     )
+
+
+def _takes(encoder: Encoder, preset: str, fixed: Mapping[str, OptionValue]) -> bool:
+    """Whether a preset takes what the user fixed: others ignore it, or lack what it needs."""
+    try:
+        check_options(encoder, preset, fixed)
+    except SettingsError:
+        return False
+    return True

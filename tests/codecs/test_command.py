@@ -152,6 +152,22 @@ def test_uneven_frames_are_neither_doubled_nor_dropped(clips, ffmpeg, tmp_path):
         assert "max_seconds" in note
 
 
+@pytest.mark.parametrize("codec", ["x264", "x265", "svtav1"])
+def test_what_was_rgb_is_tagged_as_it_was_converted(codec, clips, ffmpeg, tmp_path):
+    clip, out = tmp_path / "rgb.mkv", tmp_path / "out.mkv"
+    words = ["-i", clips / "carphone_qcif.mp4", "-frames:v", 5, "-pix_fmt", "gbrp"]
+    ffmpeg(*words, "-c:v", "ffv1", clip)
+    with load_source(clip) as source:
+        command = ffmpeg_command(
+            settings(codec), source, input_name=str(clip), output_name=str(out)
+        )
+        encoding = encode(source, settings(codec))
+    sizes = run(command, ffmpeg)[1]
+    assert sum(sizes) == pytest.approx(encoding.size_bytes, rel=0.1)
+    with av.open(str(out)) as container:
+        assert int(next(container.decode(video=0)).colorspace) == 6  # SMPTE 170M
+
+
 def test_odd_size_is_cut(clips, ffmpeg, tmp_path):
     clip = tmp_path / "odd.mkv"
     words = ["-i", clips / "carphone_qcif.mp4", "-frames:v", 5, "-vf", "scale=175:143"]

@@ -87,6 +87,18 @@ def test_file_holds_the_encode_of_a_trial(codec, ending, clips, tmp_path):
         assert abs(time - original) <= tolerance
 
 
+@pytest.mark.parametrize("num_frames", [1, 2, 3])
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+@pytest.mark.parametrize("codec", ENCODERS)
+def test_fewer_frames_than_are_reordered(codec, ending, num_frames, clips, ffmpeg, tmp_path):
+    clip, target = tmp_path / "short.mkv", tmp_path / f"out.{ending}"
+    words = ["-i", clips / "carphone_qcif.mp4", "-frames:v", num_frames, "-c:v", "ffv1"]
+    ffmpeg(*words, clip)
+    assert transcode(settings(codec), clip, target).num_frames == num_frames
+    times, _ = frames_of(target)
+    assert times == pytest.approx([frame * 1001 / 30000 for frame in range(num_frames)], abs=0.001)
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_sound_is_copied(ending, talking, tmp_path):
     target = tmp_path / f"out.{ending}"

@@ -50,7 +50,7 @@ def orders(draw: st.DrawFn) -> EncodeSettings:
     )
     others = (
         st.integers(*encoder.qp_range).map(lambda qp: Qp(value=qp)),
-        st.floats(0.1, 1e6).map(lambda rate: Bitrate(rate_kbps=rate)),
+        st.floats(1, 1e6).map(lambda rate: Bitrate(rate_kbps=rate)),
     )
     regions = region_coding(options)
     has_offsets = regions is not None and regions.has_qp_offsets
@@ -59,7 +59,7 @@ def orders(draw: st.DrawFn) -> EncodeSettings:
         preset=preset,
         rate_control=draw(crfs if has_offsets else st.one_of(crfs, *others)),
         options=sorted_options(options),
-        num_threads=draw(st.integers(1, 64)),
+        num_threads=draw(st.integers(1, 16)),
         height=None if regions is not None else draw(st.none() | st.sampled_from([64, 540, 2160])),
     )
 
@@ -180,7 +180,10 @@ def broken(**changes: object) -> dict[str, Any]:
         broken(rate_control={"qp": float("nan")}),
         broken(options=None),
         broken(options=[1]),
-        broken(num_threads="1"),
+        broken(rate_control={"crf": 30, "bitrate": 500}),
+        broken(rate_control={"qp": 30.7}),
+        broken(heigth=360),
+        broken(options={"roi": 1}),
     ],
 )
 def test_what_is_no_recommendation_is_refused(tmp_path: Path, content: object) -> None:
@@ -212,7 +215,10 @@ def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
         ({"options": {"made-up": 7}}, "no option 'made-up'"),
         ({"options": {"aq-mode": [1]}}, "aq-mode must be"),
         ({"options": {"deadzone-inter": 20}}, "deadzone-inter needs trellis=0"),
-        ({"num_threads": 0}, "num_threads must be at least 1"),
+        ({"num_threads": 0}, r"num_threads must be a whole number in \[1, 16\], got 0"),
+        ({"num_threads": "1"}, "num_threads must be a whole number"),
+        ({"num_threads": 17}, "num_threads must be a whole number"),
+        ({"rate_control": {"bitrate": 0.4}}, "rate_kbps must be at least 1"),
     ],
 )
 def test_settings_that_no_encoder_takes_are_refused(

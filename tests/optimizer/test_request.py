@@ -50,6 +50,9 @@ def test_amounts_are_above_0_and_finite(field: str, name: str, value: float) -> 
             "roi=0 contradicts regions; leave one of them out",
         ),
         ({"per_shot": True, "fixed_options": {"stitchable": 0}}, "stitchable=0 contradicts per_sh"),
+        ({"worker_paths": {"/a": "/b"}}, "worker_paths are for the workers of a scheduler"),
+        ({"scheduler": ""}, "scheduler must be an address, got nothing"),
+        ({"study_storage": ""}, "study_storage must be an address, got nothing"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields: dict[str, object], rule: str) -> None:
@@ -120,3 +123,16 @@ def test_one_target_is_asked_for() -> None:
     assert aim_of(None, 300) == TargetRate(rate_kbps=300)
     with pytest.raises(RequestError, match="target_quality or target_rate, not both"):
         aim_of(0.8, 300)
+
+
+def test_what_is_asked_for_names_no_password() -> None:
+    request = TuneRequest(
+        clip=CLIP,
+        num_jobs=3,
+        scheduler="tls://host:8786",
+        worker_paths={"/a": "/b"},
+        study_storage="postgresql://me:secret@host/studies",
+    )
+
+    assert "secret" in repr(request)
+    assert request.asked == TuneRequest(clip=CLIP)

@@ -328,6 +328,20 @@ def test_without_workers_or_scheduler_it_ends_in_one_line(
         pass
 
 
+def test_an_address_without_a_port_is_one_line(clips: Path, tmp_path: Path) -> None:
+    words = ["tune", str(clips / "carphone_qcif.mp4"), "--scheduler", "tcp://127.0.0.1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ratesight", *words, "--store", str(tmp_path / "s.sqlite")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "such as tcp://host:8786, got tcp://127.0.0.1: " in done.stderr
+    assert "\n" not in done.stderr.strip()
+
+
 def test_paths_on_the_workers_are_read() -> None:
     assert parse_worker_paths(["/mnt/clips=https://host/clips?a=b", "weights=/w"]) == {
         "/mnt/clips": "https://host/clips?a=b",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from ratesight.optimizer.measuring.station import (
     Place,
     check_same,
     measure_order,
+    open_stations,
     versions,
 )
 from ratesight.optimizer.measuring.store import open_store
@@ -162,6 +164,40 @@ def test_another_content_is_refused(
 
     with pytest.raises(ClusterError, match=r"same content .*bikes.* 13 frames .* there, 15 with"):
         measured(bench, "another content", order)
+
+
+def test_a_clip_that_was_written_anew_is_read_anew(
+    clips: Path, ffmpeg: Callable[..., str], metric: TaskMachine[Any], measurer: Measurer,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    clip = tmp_path / "clip.mkv"
+    for turn in ("null", "hflip"):
+        words = ["-i", clips / "carphone_qcif.mp4", "-frames:v", 15, "-vf", turn]
+        ffmpeg(*words, "-c:v", "ffv1", clip)
+        with load_source(clip) as source:
+            bench = bench_on(source, metric, measurer)
+            assert measured(bench, turn, order_of(bench)) == own(bench)
+
+
+def test_clips_of_a_set_are_decoded_once_each(
+    clips: Path, metric: TaskMachine[Any], measurer: Measurer
+) -> None:
+    with ExitStack() as stack:
+        benches = [
+            bench_on(
+                stack.enter_context(load_source(clips / "carphone_qcif.mp4", max_seconds=seconds)),
+                metric,
+                measurer,
+            )
+            for seconds in (0.5, 0.6, 0.7, 0.8)
+        ]
+        orders = [order_of(bench) for bench in benches]
+        for number, bench in enumerate(benches):
+            measured(bench, f"of a set {number}", orders[number])
+        stations = [open_stations[order.place] for order in orders]
+        for number, bench in enumerate(benches):
+            measured(bench, f"of a set {number}", orders[number])
+        assert [open_stations[order.place] for order in orders] == stations
 
 
 def test_another_machine_is_refused(

@@ -25,6 +25,28 @@ json_values: st.SearchStrategy[Json] = st.recursive(
     max_leaves=8,
 )
 
+# Without the fix four stores in a hundred were locked.
+MAKERS = """
+import multiprocessing
+import pathlib
+import sys
+from ratesight.optimizer.measuring.store import open_store
+
+def make(barrier):
+    for number in range(300):
+        barrier.wait()
+        with open_store(pathlib.Path(sys.argv[1]) / str(number)):
+            pass
+
+fork = multiprocessing.get_context("fork")
+barrier = fork.Barrier(4, timeout=60)
+makers = [fork.Process(target=make, args=(barrier,)) for _ in range(4)]
+for one in makers:
+    one.start()
+for one in makers:
+    one.join()
+sys.exit(any(one.exitcode for one in makers))
+"""
 WRITER = """
 import sys
 from pathlib import Path
@@ -165,6 +187,14 @@ def test_a_write_waits_for_another_writer(path: Path) -> None:
         assert store.get("key") == 1
 
 
+def test_processes_make_a_store_at_the_same_moment(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MAKERS, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_row_is_there_before_the_store_is_closed(path: Path) -> None:
     with open_store(path) as store:
         store.put("key", 1)
@@ -177,7 +207,7 @@ def test_a_file_that_is_no_store_is_refused_and_kept(path: Path, content: bytes)
     path.write_bytes(content)
 
     with (
-        pytest.raises(StoreError, match=r"SQLite file of ours, .*store\.sqlite: .*--store"),
+        pytest.raises(StoreError, match=r"file of ours, .*store\.sqlite: .*give another one"),
         open_store(path),
     ):
         pass
