@@ -26,16 +26,19 @@ class TestEncodeSettings:
         [
             ({"codec": "vp9"}, r"codec must be one of x264, x265, svtav1, got 'vp9'"),
             ({"preset": "fastest"}, r"preset must be one of placebo.* for x264, got 'fastest'"),
-            ({"num_threads": 0}, r"num_threads must be at least 1, got 0"),
+            ({"num_threads": 0}, r"num_threads must be a whole number in \[1, 16\], got 0"),
             ({"rate_control": Crf(value=60)}, r"crf must be in \[0, 51\] for libx264, got 60; see"),
             ({"rate_control": Crf(value=-1)}, r"crf must be in \[0, 51\] for libx264, got -1"),
             ({"rate_control": Crf(value=math.nan)}, r"crf must be in \[0, 51\].* got nan"),
             ({"rate_control": Crf(value=20.05)}, r"crf must be a multiple of 0.1 .* got 20.05"),
             ({"rate_control": Qp(value=70)}, r"qp must be in \[0, 51\] for libx264, got 70"),
-            ({"rate_control": Bitrate(rate_kbps=0)}, r"rate_kbps must be a positive number, got 0"),
+            (
+                {"rate_control": Bitrate(rate_kbps=0)},
+                r"rate_kbps must be at least 1 and finite, got 0",
+            ),
             (
                 {"rate_control": Bitrate(rate_kbps=math.inf)},
-                r"rate_kbps must be a positive number, got inf",
+                r"rate_kbps must be at least 1 and finite, got inf",
             ),
             ({"options": (("aq-mod", 1),)}, r"x264 has no option 'aq-mod'; see"),
             (

@@ -467,7 +467,7 @@ class TestDiskFull:
         content[place : place + 4] = struct.pack("<I", 2**31 - 1)
         path.write_bytes(content)
         with pytest.raises(
-            ScratchError, match=r"need 816\d\d.\d GB, .* free; set TMPDIR to a larger"
+            ScratchError, match=r"need 81,6\d\d,\d\d\d MB, .* free; set TMPDIR to a larger"
         ):
             load_source(path)
 
