@@ -81,9 +81,11 @@ class ClipRegions:
             RegionError: It has another size, or another number of frames.
         """
         if (self.width, self.height, len(self.frames)) != (width, height, num_frames):
+            is_odd = (self.width // 2 * 2, self.height // 2 * 2) == (width, height)
+            cut = ", without the odd last row or column, which no encode has" if is_odd else ""
             raise RegionError(
                 f"regions must be for {num_frames} frames of {width}x{height}, got "
-                f"{len(self.frames)} of {self.width}x{self.height}; make them for this clip"
+                f"{len(self.frames)} of {self.width}x{self.height}; make them for this clip{cut}"
             )
 
     @property

@@ -50,7 +50,7 @@ class Source:
         is_converted: The clip is not limited-range 4:2:0.
         orientation: How the clip's frames were stood upright.
         is_cut: An odd last row or column was cut off.
-        is_shortened: ``max_seconds`` ended it; a clip of just that length counts as well.
+        is_shortened: It was cut as asked; a clip of just that length counts as well.
         decode_seconds: Time that decoding took.
         notes: What was changed on the way in, in words.
     """
@@ -75,6 +75,14 @@ class Source:
     decode_seconds: float
     notes: tuple[str, ...]
     scratch: FileIO
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Widths and heights that the clip may be said to have: its own, and before it was cut."""
+        sizes = [(self.width, self.height)]
+        if self.is_cut:
+            sizes += [(self.width + x, self.height + y) for x, y in ((1, 0), (0, 1), (1, 1))]
+        return sizes
 
     @property
     def whole(self) -> tuple[Segment, ...]:
@@ -150,6 +158,7 @@ def load_source(
     path: Path | str,
     *,
     max_seconds: float | None = None,
+    max_frames: int | None = None,
     frame_rate: Fraction | None = None,
     limits: ClipLimits = USUAL_LIMITS,
     stop: threading.Event | None = None,
@@ -162,6 +171,7 @@ def load_source(
     Args:
         path: A video file, a y4m, or a folder of numbered pictures.
         max_seconds: Cuts the clip; what comes later is not looked at.
+        max_frames: The same by their number.
         frame_rate: Overrides the clip's own.
         limits: What the clip may cost.
         stop: Ends the decoding from another thread, once it is set.
@@ -176,7 +186,9 @@ def load_source(
         raise ClipError(f"max_seconds must be above 0 and finite, got {max_seconds:g}")
     started = time.perf_counter()
     with ExitStack() as cleanup, open_container(path, frame_rate, limits) as container:
-        reader = FrameReader(container, path, frame_rate=frame_rate, limits=limits)
+        reader = FrameReader(
+            container, path, frame_rate=frame_rate, max_frames=max_frames, limits=limits
+        )
         if max_seconds is not None:
             reader.max_frames = max(1, math.ceil(max_seconds * reader.frame_rate))
         scratch = cleanup.enter_context(_new_scratch())
@@ -219,7 +231,7 @@ def load_source(
             decode_seconds=time.perf_counter() - started,
             notes=(
                 *reader.notes(),
-                *([f"max_seconds cut it to its first {num_frames} frames"] if is_shortened else ()),
+                *([f"cut to its first {num_frames} frames, as asked"] if is_shortened else ()),
             ),
             scratch=scratch,
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,13 @@ class Annotations:
         return self.texts.get(frame, (None,) * len(self.frames[frame].class_names))
 
 
-def load_annotations(path: Path, num_frames: int, *, is_cut: bool = False) -> Annotations:
+def load_annotations(
+    path: Path,
+    num_frames: int,
+    *,
+    is_cut: bool = False,
+    sizes: Collection[tuple[int, int]] | None = None,
+) -> Annotations:
     """Reads COCO JSON as annotations of a clip.
 
     The images are matched to frames by a field ``frame_index`` (from 0) on each; without it there
@@ -50,6 +57,7 @@ def load_annotations(path: Path, num_frames: int, *, is_cut: bool = False) -> An
         path: COCO JSON with ``images``, ``annotations`` and ``categories``.
         num_frames: Frames of the clip.
         is_cut: It is the beginning of one; images may be of what comes later too.
+        sizes: Width and height in pixels that images may have, where they say so; any where None.
 
     Raises:
         AnnotationError: The file is not COCO JSON, or does not fit the clip.
@@ -65,6 +73,7 @@ def load_annotations(path: Path, num_frames: int, *, is_cut: bool = False) -> An
         names = {category["id"]: str(category["name"]) for category in coco["categories"]}
         frame_of = _frame_indices(coco["images"], num_frames, path, is_cut=is_cut)
         images = {image["id"] for image in coco["images"]}
+        _check_sizes(coco["images"], sizes)
         boxes: dict[int, list[list[float]]] = defaultdict(list)
         class_names: dict[int, list[str]] = defaultdict(list)
         texts: dict[int, list[str | None]] = defaultdict(list)
@@ -76,6 +85,8 @@ def load_annotations(path: Path, num_frames: int, *, is_cut: bool = False) -> An
             x, y, width, height = (float(value) for value in annotation["bbox"])
             if not np.isfinite([x, y, width, height]).all():
                 raise ValueError(f"bbox {annotation['bbox']} is not finite")
+            if width <= 0 or height <= 0:
+                raise ValueError(f"bbox {annotation['bbox']} has no area")
             frame = frame_of[annotation["image_id"]]
             boxes[frame].append([x, y, x + width, y + height])
             class_names[frame].append(names[annotation["category_id"]])
@@ -103,6 +114,20 @@ def load_annotations(path: Path, num_frames: int, *, is_cut: bool = False) -> An
     )
 
 
+def _check_sizes(
+    images: Iterable[dict[str, Any]], sizes: Collection[tuple[int, int]] | None
+) -> None:
+    """Refuses images of another size: their boxes would lie elsewhere."""
+    for image in images if sizes is not None else ():
+        said = (image.get("width"), image.get("height"))
+        if None not in said and said not in sizes:
+            wanted = " or ".join(f"{width}x{height}" for width, height in sizes)
+            raise ValueError(
+                f"image {image['id']!r} is of {said[0]}x{said[1]} pixels, the clip of {wanted}; "
+                f"scale its boxes"
+            )
+
+
 def _text(annotation: dict[str, Any]) -> str | None:
     """Returns what is written on an object, None where nobody says."""
     attributes = annotation.get("attributes")  # a list of adjectives in other people's files
@@ -117,11 +142,22 @@ def _frame_indices(
 ) -> dict[Any, int]:
     num_with_index = sum("frame_index" in image for image in images)
     if num_with_index == len(images):
+        indices = [image["frame_index"] for image in images]
+        counts = Counter(map(repr, indices))
+        for index in indices:
+            if type(index) is not int or index < 0 or counts[repr(index)] > 1:
+                raise ValueError(f"frame_index {index!r} is no whole number that is there once")
+        beyond = [index for index in indices if index >= num_frames]
+        if beyond and (len(beyond) == len(indices) or not is_cut):
+            raise AnnotationError(
+                f"annotations must lie on the clip's {num_frames} frames, {path} has a "
+                f"frame_index of {beyond[0]}"
+            )
         return {
-            image["id"]: int(image["frame_index"])
-            for image in images
-            if 0 <= int(image["frame_index"]) < num_frames
-        } or _no_frame(path, num_frames)
+            image["id"]: index
+            for image, index in zip(images, indices, strict=True)
+            if index < num_frames
+        }
     if num_with_index or len(images) < num_frames or (len(images) > num_frames and not is_cut):
         raise AnnotationError(
             f"annotations must have one image a frame or a frame_index on each image, {path} has "
@@ -136,9 +172,3 @@ def _by_number(file_name: str) -> list[str | int]:
     """Returns a name as texts and numbers in turn, which sort as a folder of pictures plays."""
     parts = re.split(r"([0-9]+)", file_name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]
-
-
-def _no_frame(path: Path, num_frames: int) -> dict[Any, int]:
-    raise AnnotationError(
-        f"annotations must lie on the clip's {num_frames} frames, none of {path} does"
-    )

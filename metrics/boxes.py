@@ -32,7 +32,10 @@ class Detections:
 
     def at_least(self, score: float) -> Detections:
         """Returns the objects with that score or a higher one."""
-        keep = self.scores >= score
+        return self.where(self.scores >= score)
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Detections:
+        """Returns the objects for which (n,) is true."""
         return Detections(
             boxes=self.boxes[keep],
             scores=self.scores[keep],

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .boxes import Detections
 from .errors import WeightsError
-from .libraries import library_versions
+from .libraries import library_versions, onnx_errors
 from .weights_file import check_weights
 
 Picture = npt.NDArray[np.uint8]
@@ -142,10 +142,18 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         libraries=library_versions(*libraries),
     )
     detector.models.model = model
+    errors = _LOAD_ERRORS + (onnx_errors() if file.suffix == ".onnx" else ())
     try:
         detector.detect([np.zeros((64, 64, 3), np.uint8)], min_score=0.9)
-    except _LOAD_ERRORS as error:
+    except errors as error:
         raise WeightsError(f"detector {weights} does not run: {_one_line(error)}") from error
+    seen = np.max(model.predictor.args.imgsz)
+    if seen != image_size:
+        # An export of one size takes no other, and ultralytics does not say so.
+        raise WeightsError(
+            f"image_size must be {seen} for {weights}, got {image_size}: it was exported for that "
+            f"size only; export it with dynamic=True for any"
+        )
     return detector
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .boxes import Floats
 from .errors import WeightsError
+from .libraries import onnx_errors
 
 # (n, 112, 112, 3) BGR.
 AlignedFaces = npt.NDArray[np.uint8]
@@ -150,7 +151,7 @@ def load_face_embedder(
         embedder.embed(np.full((1, SIDE_PIXELS, SIDE_PIXELS, 3), 128, np.uint8))
     except WeightsError:
         raise
-    except _run_errors() as error:
+    except (IndexError, RuntimeError, TypeError, ValueError, *onnx_errors()) as error:
         raise WeightsError(f"face embedder {weights} embeds no aligned faces; {_REMEDY}") from error
     return embedder
 
@@ -169,17 +170,6 @@ def _load_onnx(content: bytes, levels: Levels | None) -> OnnxFaceEmbedder:
             content, sess_options=options, providers=["CPUExecutionProvider"]
         ),
     )
-
-
-def _run_errors() -> tuple[type[Exception], ...]:
-    """Returns what foreign files raise; ONNX Runtime's errors have no common root but Exception."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return (
-        IndexError, RuntimeError, TypeError, ValueError,
-        state.EPFail, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,
-        state.NoModel, state.NotImplemented, state.RuntimeException,
-    )  # fmt: skip
 
 
 def _load_litert(content: bytes, levels: Levels | None) -> LiteRtFaceEmbedder:

@@ -126,6 +126,6 @@ def require_objects(reference: Sequence[Reference]) -> None:
     if not any(frame.objects.class_names for frame in reference):
         raise NoObjectsError(
             f"the machine must see at least one object on the original, it sees none on "
-            f"{len(reference)} frames; look at another part of the clip, or tune with a lower "
-            f"reference score or with annotations"
+            f"{len(reference)} frames; look at another part of the clip, or tune it with a lower "
+            f"--reference-score or with --annotations"
         )

@@ -24,7 +24,7 @@ from .detector import Detector
 from .plate_reader import PlateReader, Reading, normalized
 from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
 
-VERSION = "plate-jaro 1"
+VERSION = "plate-jaro 2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,8 @@ class PlateMachine:
         Args:
             plates: Boxes that fit the plates on each picture.
             texts: The true text of each plate, None for one that is read here; None where all are.
-                A plate of the latter kind that cannot be read has nothing to lose, and is left out.
+                A plate that cannot be read, or of whose true text nothing is read, has nothing to
+                lose, and is left out.
 
         Raises:
             ValueError: Texts do not fit the plates, or one has no letter and no digit.
@@ -149,16 +150,18 @@ class PlateMachine:
         pairs = list(zip(told, readings, strict=True))
         # Nobody doubts a text that is told.
         scores = np.array([reading.score if text is None else 1.0 for text, reading in pairs])
-        keep = [int(index) for index in np.flatnonzero(scores >= self.min_reading_score)]
-        texts = tuple(pairs[index][0] or pairs[index][1].text for index in keep)
+        every = [text or reading.text for text, reading in pairs]
+        similarities = _similarities(every, readings)
+        is_read = (scores >= self.min_reading_score) & (similarities > 0)
+        keep = [int(index) for index in np.flatnonzero(is_read)]
         return PlateReference(
             objects=Detections(
                 boxes=known.boxes[keep],
                 scores=known.scores[keep] * scores[keep],
                 class_names=tuple(known.class_names[index] for index in keep),
             ),
-            texts=texts,
-            similarities=_similarities(texts, [readings[index] for index in keep]),
+            texts=tuple(every[index] for index in keep),
+            similarities=similarities[keep],
         )
 
 

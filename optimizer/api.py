@@ -29,6 +29,9 @@ def tune(
     preset: str | None = None,
     metric: MetricName | None = None,
     detector: Path | str | None = None,
+    face_detector: Path | str | None = None,
+    face_embedder: Path | str | None = None,
+    plate_detector: Path | str | None = None,
     annotations: Path | str | None = None,
     target_quality: float | None = None,
     target_rate: float | None = None,
@@ -49,6 +52,8 @@ def tune(
     Args:
         metric: What the search goes by, a real machine or a learned metric: ``detector`` where None
             and there is one, else ``objects``, which needs no weights but our own.
+        detector, face_detector, face_embedder, plate_detector: Files of weights; as in
+            MachineChoice.
         target_quality: Lowest rate that keeps this, in (0, 1); 0.95 where no target is given.
         target_rate: Best quality within this rate in kbit/s.
         quality_range: Lowest BD-rate over these qualities.
@@ -63,9 +68,7 @@ def tune(
         codec=codec,
         preset=preset,
         aim=aim_of(target_quality, target_rate, quality_range),
-        machine=MachineChoice(
-            asked_metric=metric, detector=None if detector is None else str(detector)
-        ),
+        machine=_choice(metric, detector, face_detector, face_embedder, plate_detector),
         annotations=None if annotations is None else Path(annotations),
         num_trials=num_trials,
         max_seconds=max_seconds,
@@ -110,6 +113,22 @@ def aim_of(
     return TargetQuality(quality=target_quality)
 
 
+def _choice(
+    metric: MetricName | None,
+    detector: Path | str | None,
+    face_detector: Path | str | None,
+    face_embedder: Path | str | None,
+    plate_detector: Path | str | None,
+) -> MachineChoice:
+    return MachineChoice(
+        asked_metric=metric,
+        detector=None if detector is None else str(detector),
+        face_detector=None if face_detector is None else str(face_detector),
+        face_embedder=None if face_embedder is None else Path(face_embedder),
+        plate_detector=None if plate_detector is None else str(plate_detector),
+    )
+
+
 def recommend(
     clips: Iterable[Path | str] | Path | str,
     *,
@@ -119,6 +138,9 @@ def recommend(
     heights: Iterable[int | None] = (None, 720, 540),
     metric: MetricName | None = None,
     detector: Path | str | None = None,
+    face_detector: Path | str | None = None,
+    face_embedder: Path | str | None = None,
+    plate_detector: Path | str | None = None,
     limits: ClipLimits = USUAL_LIMITS,
     max_seconds: float | None = None,
     num_segments: int = 0,
@@ -134,6 +156,7 @@ def recommend(
         codecs: At their usual presets, with their defaults.
         settings: Files of recommendations, which are tried too.
         heights: Frame heights, None for the clip's own.
+        metric, detector, face_detector, face_embedder, plate_detector: As of ``tune``.
 
     Raises:
         RequestError, SettingsError: What is asked makes no sense.
@@ -148,9 +171,7 @@ def recommend(
         ),
         qualities=tuple(qualities),
         heights=tuple(heights),
-        machine=MachineChoice(
-            asked_metric=metric, detector=None if detector is None else str(detector)
-        ),
+        machine=_choice(metric, detector, face_detector, face_embedder, plate_detector),
         limits=limits,
         max_seconds=max_seconds,
         num_segments=num_segments,

@@ -102,7 +102,7 @@ def score(
         NoObjectsError: A machine has no region to look at on any frame: that is no score.
         ScratchError: There is no room for the decoded frames.
     """
-    names = tuple(dict.fromkeys(metrics))
+    names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
     _check(names, frames_per_second, max_seconds, heat_map)
     for option, given, of in (
         ("detector", detector, METRICS_OF["detector"]),
@@ -212,7 +212,7 @@ def frames_looked_at(clip: Footage, frames_per_second: float) -> list[int]:
     """Returns the indices of evenly spaced frames, each in the middle of its interval."""
     step = max(1.0, float(clip.frame_rate) / frames_per_second)
     number = max(1, round(clip.num_frames / step))
-    return sorted({min(math.floor((at + 0.5) * step), clip.num_frames - 1) for at in range(number)})
+    return [math.floor((at + 0.5) * clip.num_frames / number) for at in range(number)]
 
 
 def _signal_scores(
@@ -326,10 +326,10 @@ def _region_values(objects: Detections, losses: Floats) -> tuple[RegionScore, ..
 def _check(
     names: Sequence[str], frames_per_second: float, max_seconds: float | None, heat_map: bool
 ) -> None:
-    if not names or not set(names) <= set(METRICS):
-        raise RequestError(
-            f"metrics must be some of {', '.join(METRICS)}, got {', '.join(names) or 'none'}"
-        )
+    unknown = [name for name in names if name not in METRICS]
+    if not names or unknown:
+        told = ", ".join(map(repr, unknown)) or "none"
+        raise RequestError(f"metrics must be some of {', '.join(METRICS)}, got {told}")
     for what, value in (("frames_per_second", frames_per_second), ("max_seconds", max_seconds)):
         if value is not None and not 0 < value < math.inf:
             raise RequestError(f"{what} must be above 0 and finite, got {value:g}")

@@ -89,7 +89,10 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         annotations = None
         if request.annotations is not None:
             annotations = load_annotations(
-                request.annotations, source.num_frames, is_cut=request.max_seconds is not None
+                request.annotations,
+                source.num_frames,
+                is_cut=source.is_shortened,
+                sizes=source.sizes,
             )
 
         regions = None

@@ -207,7 +207,7 @@ def test_clip_without_objects_is_one_line(
     blank: Path, weights: Path, store: Path, tmp_path: Path
 ) -> None:
     result = run("tune", blank, "--detector", weights, "--store", store, "--out", tmp_path / "o")
-    assert_one_line(result, FAILED, "at least one object", "--reference-score")
+    assert_one_line(result, FAILED, "at least one object", "tune it with a lower --reference-score")
     assert_intact(store)
 
 
@@ -236,7 +236,7 @@ def test_store_that_is_no_store_is_kept(blank: Path, weights: Path, tmp_path: Pa
     store.write_text("my notes, not a database\n" * 100)
     before = store.read_bytes()
     result = run("tune", blank, "--detector", weights, "--store", store, "--out", tmp_path / "o")
-    assert_one_line(result, FAILED, "store must be a writable SQLite file", "--store")
+    assert_one_line(result, FAILED, "store must be a writable SQLite file", "give another one")
     assert store.read_bytes() == before
 
 

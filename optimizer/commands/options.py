@@ -217,3 +217,20 @@ def parse_worker_paths(texts: Sequence[str]) -> dict[str, str]:
         if not (here and there):
             raise RequestError(f"worker_path must be like /here=/there, got {text!r}")
     return {here: there for here, _, there in pairs}
+
+
+def refuse_unused(ctx: typer.Context, *rules: tuple[str, bool, str]) -> None:
+    """Refuses options that have a default, given where nothing goes by them.
+
+    Args:
+        rules: Name of an option's parameter, whether something goes by it, and why not if not.
+
+    Raises:
+        RequestError: One was given in vain.
+    """
+    from ..errors import RequestError
+
+    for name, is_used, why in rules:
+        source = ctx.get_parameter_source(name)
+        if not is_used and source is not None and source.name == "COMMANDLINE":
+            raise RequestError(f"--{name.replace('_', '-')} {why}; leave it out")

@@ -20,6 +20,7 @@ from .options import (
     JsonOption,
     LimitOption,
     parse_frame_rate,
+    refuse_unused,
 )
 from .output import make_folder, open_console, print_json, say
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 def score(
+    ctx: typer.Context,
     reference: ClipArgument,
     distorted: Annotated[Path, typer.Argument(help="The same clip after compression.")],
     metric: Annotated[
@@ -91,10 +93,26 @@ def score(
         for written in (csv, regions_csv, heat_map):
             if written is None:
                 continue
+            if written.is_dir():
+                raise RequestError(f"{written} is a folder; give the name of a file to write")
             if written.resolve() in taken:
                 raise RequestError(f"{written} is read or written already; write to another file")
             taken.add(written.resolve())
-        names = [name for name in metric.split(",") if name]
+        refuse_unused(
+            ctx,
+            (
+                "image_size",
+                detector is not None or plate_detector is not None,
+                "is what a detector sees",
+            ),
+        )
+        names = [name.strip() for name in metric.split(",") if name.strip()]
+        has_regions = not set(names) <= set(SIGNALS)
+        refuse_unused(
+            ctx,
+            ("reference_score", has_regions, "is of machines' regions"),
+            ("frames_per_second", has_regions, "is what machines look at"),
+        )
         if regions_csv is not None and set(names) <= set(SIGNALS):
             raise RequestError(
                 f"regions_csv needs a metric other than {', '.join(SIGNALS)}, got "

@@ -34,6 +34,7 @@ from .options import (
     parse_regions,
     parse_segments,
     parse_worker_paths,
+    refuse_unused,
 )
 from .output import event_type, make_folder, open_console, print_json, say
 
@@ -191,7 +192,16 @@ def tune(
         from ..measuring.machine_choice import MachineChoice
         from ..request import TuneRequest
 
-        _check_given(ctx, is_pareto=aim is AimName.PARETO, has_regions=regions is not None)
+        is_pareto = aim is AimName.PARETO
+        sees = detector is not None or second_detector is not None
+        refuse_unused(
+            ctx,
+            ("warm_starts", not is_pareto, "does not go with aim pareto"),
+            ("tolerance", not is_pareto, "does not go with aim pareto"),
+            ("region_trials", regions is not None, "goes with --regions only"),
+            ("image_size", sees or plate_detector is not None, "is what a detector sees"),
+            ("match_score", sees, "is a detector's"),
+        )
         num_segments, segment_seconds = parse_segments(segments)
         request = TuneRequest(
             clip=clips[0],
@@ -253,24 +263,6 @@ def tune(
             is_verified = _show(request, folder, json_lines=json_lines, verbose=verbose).is_verified
     if not is_verified:
         raise typer.Exit(NOT_VERIFIED)
-
-
-def _check_given(ctx: typer.Context, *, is_pareto: bool, has_regions: bool) -> None:
-    """Refuses options with a default that were given where nothing goes by them.
-
-    Raises:
-        RequestError: One was.
-    """
-    from ..errors import RequestError
-
-    for name, is_used, rule in (
-        ("warm_starts", not is_pareto, "does not go with aim pareto"),
-        ("tolerance", not is_pareto, "does not go with aim pareto"),
-        ("region_trials", has_regions, "goes with --regions only"),
-    ):
-        source = ctx.get_parameter_source(name)
-        if not is_used and source is not None and source.name == "COMMANDLINE":
-            raise RequestError(f"--{name.replace('_', '-')} {rule}; leave it out")
 
 
 def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> Recommendation:

@@ -17,7 +17,7 @@ from ...codecs.errors import ClipError
 from ...codecs.frames import FrameFormat, Planes
 from ...codecs.limits import USUAL_LIMITS, ClipLimits
 from ...codecs.pictures import Pictures
-from ...codecs.source import Source, load_source
+from ...codecs.source import load_source
 from ..errors import RequestError
 
 # The rates of two containers that round differently are closer than this; 24 and 23.976 are not.
@@ -72,15 +72,22 @@ def open_pair(
         )
         _check_pair(first, "reference", second, "distorted")
         return first, second, ()
-    if isinstance(reference, np.ndarray) or isinstance(distorted, np.ndarray):
-        raise RequestError("reference and distorted must both be files, or both arrays")
-    opened, notes = list[Source](), list[str]()
-    for path in (reference, distorted):
-        source = load_source(path, max_seconds=max_seconds, frame_rate=frame_rate, limits=limits)
-        opened.append(cleanup.enter_context(source))
-        notes += [f"{source.path.name}: {note}" for note in source.notes]
-    _check_pair(opened[0], str(reference), opened[1], str(distorted))
-    return opened[0], replace(opened[1], color_space=opened[0].color_space), tuple(notes)
+    if not (isinstance(reference, str | Path) and isinstance(distorted, str | Path)):
+        raise RequestError(
+            "reference and distorted must both be paths, or both arrays of (frames, height, width, "
+            f"3), got {type(reference).__name__} and {type(distorted).__name__}"
+        )
+    first = cleanup.enter_context(
+        load_source(reference, max_seconds=max_seconds, frame_rate=frame_rate, limits=limits)
+    )
+    # By the same number of frames: their rates may differ by a rounding.
+    max_frames = None if max_seconds is None else first.num_frames
+    second = cleanup.enter_context(
+        load_source(distorted, max_frames=max_frames, frame_rate=frame_rate, limits=limits)
+    )
+    notes = [f"{one.path.name}: {note}" for one in (first, second) for note in one.notes]
+    _check_pair(first, str(reference), second, str(distorted))
+    return first, replace(second, color_space=first.color_space), tuple(notes)
 
 
 def _in_memory(array: Array, frame_rate: Fraction, max_seconds: float | None) -> Pictures:

@@ -73,6 +73,7 @@ class MachineChoice:
                 "needs none"
             )
         for name, metrics in METRICS_OF.items():
+            check_named(name, getattr(self, name))
             if getattr(self, name) is not None and metric not in metrics:
                 raise RequestError(
                     f"{name} is for metric {' or '.join(metrics)}, got metric {metric}"
@@ -84,6 +85,9 @@ class MachineChoice:
             )
         if self.face_levels is not None and self.face_embedder is None:
             raise RequestError("face_levels says how a face_embedder wants its pictures, give one")
+        if self.face_levels is not None and self.face_levels not in get_args(Levels):
+            known = ", ".join(get_args(Levels))
+            raise RequestError(f"face_levels must be one of {known}, got {self.face_levels!r}")
 
     @property
     def metric(self) -> MetricName:
@@ -103,6 +107,16 @@ class MachineChoice:
     def finder(self) -> str | None:
         """Weights of who finds the regions; None for the built-in proposals."""
         return self.detector or self.face_detector or self.plate_detector
+
+
+def check_named(what: str, weights: Path | str | None) -> None:
+    """Refuses an empty name, as of a variable that is not set in a script.
+
+    Raises:
+        RequestError: It is one.
+    """
+    if weights is not None and str(weights) in ("", "."):
+        raise RequestError(f"{what} must be a file, or the name of one, got nothing; leave it out")
 
 
 def task_of(metric: MetricName) -> LearnedTask:

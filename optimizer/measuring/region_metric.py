@@ -17,6 +17,7 @@ from ...metrics.learned import LearnedMetric, LearnedReference, LearnedTask, loa
 from ...metrics.region_proposals import PROPOSED, Proposed, load_proposal_detector
 from ...metrics.task import TaskMachine
 from ..errors import RequestError
+from .machine_choice import check_named
 
 # What the built-in proposals look for where no other finder was given.
 _PROPOSED: dict[LearnedTask, tuple[Proposed, ...]] = {
@@ -155,6 +156,8 @@ class Finders:
     def __post_init__(self) -> None:
         if not 0 < self.min_score < 1:
             raise RequestError(f"reference score must be between 0 and 1, got {self.min_score:g}")
+        for name in ("detector", "face_detector", "plate_detector"):
+            check_named(name, getattr(self, name))
 
 
 def load_region_metrics(

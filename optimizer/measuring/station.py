@@ -197,8 +197,6 @@ def _fills_the_disk() -> bool:
 
 
 def _open_station(place: Place) -> _Station:
-    # Half a frame short, which is rounded up: a sum of seconds would be off by one at times.
-    seconds = float((place.num_frames - Fraction(1, 2)) / place.frame_rate)
     with ExitStack() as stack:
         feature_file = stack.enter_context(open_feature_file())
         machines = load_machines(place.choice, feature_file)
@@ -211,7 +209,7 @@ def _open_station(place: Place) -> _Station:
         source = stack.enter_context(
             load_source(
                 place.clip,
-                max_seconds=seconds,
+                max_frames=place.num_frames,
                 frame_rate=place.given_frame_rate,
                 limits=place.limits,
             )

@@ -83,8 +83,10 @@ class ClipBenches:
                 "The verification looked at the frames of the search: the clip has no others."
             )
         sample = unseen or sample
+        own = self._bench(self.machines.own, whole, sample)
+        self._note_unseen(own)
         return Benches(
-            own=self._bench(self.machines.own, whole, sample),
+            own=own,
             real=self._bench_if_seen(
                 self.machines.real,
                 whole,
@@ -96,6 +98,17 @@ class ClipBenches:
                 self.machines.second, whole, sample, "No opinion of the second detector"
             ),
         )
+
+    def _note_unseen(self, bench: Bench) -> None:
+        """Notes how much of what is annotated the machine does not see on the original."""
+        if self.annotations is None:
+            return
+        there = sum(len(self.annotations.frames[frame].class_names) for frame in bench.frames)
+        if bench.num_objects < there:
+            self.notes.append(
+                f"{there - bench.num_objects} of {there} annotated objects are not seen on the "
+                f"original: they have nothing to lose, and do not count."
+            )
 
     def _sample(
         self, segments: tuple[Segment, ...], frames_per_second: float, *, phase: float

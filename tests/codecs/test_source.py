@@ -152,7 +152,7 @@ class TestWhatIsRead:
             assert source.num_frames == 5
             assert source.notes == (
                 "converted from rgb24 to limited-range 4:2:0",
-                "max_seconds cut it to its first 5 frames",
+                "cut to its first 5 frames, as asked",
             )
 
     def test_palette_pictures_look_like_full_colour_ones(self, clips, ffmpeg, tmp_path):

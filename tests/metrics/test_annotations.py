@@ -86,12 +86,47 @@ def test_what_lies_beyond_a_cut_clip_is_left_out(file: Path) -> None:
         load_annotations(file, 3)
 
 
-@pytest.mark.parametrize("index", [-1, 5, 1000])
-def test_at_least_one_image_must_lie_on_the_clip(file: Path, index: int) -> None:
-    write(file, [{"id": 1, "frame_index": index}], [box(1)])
+@pytest.mark.parametrize("index", [5, 1000])
+@pytest.mark.parametrize("others", [[], [{"id": 0, "frame_index": 0}]])
+def test_images_must_lie_on_the_clip(
+    file: Path, index: int, others: list[dict[str, object]]
+) -> None:
+    write(file, [*others, {"id": 1, "frame_index": index}], [box(1)])
 
-    with pytest.raises(AnnotationError, match="must lie on the clip's 5 frames, none of"):
+    with pytest.raises(AnnotationError, match=rf"on the clip's 5 frames, .*frame_index of {index}"):
         load_annotations(file, 5)
+    if others:
+        assert sorted(load_annotations(file, 5, is_cut=True).frames) == [0]
+    else:
+        with pytest.raises(AnnotationError, match="on the clip's 5 frames"):
+            load_annotations(file, 5, is_cut=True)
+
+
+@pytest.mark.parametrize("indices", [(0, 0), (0, -1), (0, 1.0), (0, True), (0, "1")])
+def test_a_frame_index_is_a_whole_number_that_is_there_once(
+    file: Path, indices: tuple[object, object]
+) -> None:
+    write(file, [{"id": n, "frame_index": index} for n, index in enumerate(indices)], [box(1)])
+
+    with pytest.raises(AnnotationError, match=r"frame_index .* is no whole number"):
+        load_annotations(file, 5)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, 0), (-2, 4)])
+def test_a_box_has_an_area(file: Path, size: tuple[int, int]) -> None:
+    write(file, [{"id": 0, "frame_index": 0}], [box(0, (1, 2, *size))])
+
+    with pytest.raises(AnnotationError, match=r"bbox .* has no area"):
+        load_annotations(file, 5)
+
+
+def test_images_of_another_size_are_refused(file: Path) -> None:
+    images = [{"id": 0, "frame_index": 0, "width": 416, "height": 312}]
+    write(file, images, [box(0)])
+
+    assert load_annotations(file, 5, sizes=[(416, 312)]).frames[0].class_names == ("car",)
+    with pytest.raises(AnnotationError, match=r"416x312 pixels, the clip of 320x240; scale its"):
+        load_annotations(file, 5, sizes=[(320, 240)])
 
 
 def test_too_few_images_cannot_be_matched(file: Path) -> None:

@@ -177,7 +177,7 @@ def write_checkpoint(path: Path) -> None:
     torch.save({"epoch": 1}, path)
 
 
-@pytest.mark.parametrize("suffix", ["pt", "txt", "yaml", "pth", "zip"])
+@pytest.mark.parametrize("suffix", ["pt", "onnx", "txt", "yaml", "pth", "zip"])
 @pytest.mark.parametrize(
     "write",
     [write_random, write_text, write_nothing, write_pickle, write_zip, write_checkpoint],
@@ -198,6 +198,12 @@ def test_a_file_that_is_no_model_is_refused_in_one_line(
 
     assert "\n" not in str(raised.value)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet.onnx", "face_detection_yunet.onnx"])
+def test_another_network_is_refused(weights: Path, name: str) -> None:
+    with pytest.raises(WeightsError, match=rf"detector .*{name} does not run: "):
+        load_detector(str(weights.with_name(name)))
 
 
 def test_weights_cut_short_are_refused(tmp_path: Path, weights: Path) -> None:

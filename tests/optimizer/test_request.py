@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ratesight.codecs.errors import SettingsError
@@ -14,6 +15,7 @@ from ratesight.optimizer.api import aim_of
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.measuring.bench import Thresholds
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
+from ratesight.optimizer.measuring.region_metric import Finders
 from ratesight.optimizer.request import TuneRequest
 
 CLIP = Path("clip.mp4")
@@ -136,3 +138,29 @@ def test_what_is_asked_for_names_no_password() -> None:
 
     assert "secret" in repr(request)
     assert request.asked == TuneRequest(clip=CLIP)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"detector": ""}, "detector must be a file, or the name of one, got nothing"),
+        ({"asked_metric": "plates", "plate_detector": ""}, "plate_detector must be a file"),
+        (
+            {"asked_metric": "faces", "face_detector": "y", "face_embedder": Path()},
+            "face_embedder must be a file",
+        ),
+        (
+            {"asked_metric": "faces", "face_detector": "y", "face_embedder": Path("e"),
+             "face_levels": "loud"},
+            "face_levels must be one of .*, got 'loud'",
+        ),
+    ],
+)  # fmt: skip
+def test_machines_have_names(fields: dict[str, Any], rule: str) -> None:
+    with pytest.raises(RequestError, match=rule):
+        MachineChoice(**fields)
+
+
+def test_a_finder_has_a_name() -> None:
+    with pytest.raises(RequestError, match=r"detector must be a file, .* got nothing"):
+        Finders(detector="")

@@ -147,6 +147,17 @@ def test_clips_that_do_not_pair_are_refused(
         score(pair[0], tmp_path / "other.mp4", metrics=SIGNALS)
 
 
+def test_both_are_cut_to_one_number_of_frames(
+    pair: tuple[Path, Path], ffmpeg: RunFfmpeg, tmp_path: Path
+) -> None:
+    faster = tmp_path / "faster.mkv"  # by a rounding, so that 0.2 s are a frame more
+    ffmpeg("-r", "25.01", "-i", pair[0], "-c:v", "ffv1", faster)
+    with load_source(faster, max_seconds=0.2) as source:
+        assert source.num_frames == 6
+
+    assert score(pair[0], faster, metrics=SIGNALS, max_seconds=0.2).num_frames == 5
+
+
 def test_the_remedies_help(pair: tuple[Path, Path], ffmpeg: RunFfmpeg, tmp_path: Path) -> None:
     fewer_frames(ffmpeg, pair[0], tmp_path / "fewer.mp4")
     assert score(pair[0], tmp_path / "fewer.mp4", metrics=SIGNALS, max_seconds=0.2).num_frames == 5
@@ -175,7 +186,8 @@ def test_arrays_of_another_kind_are_refused(pictures: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"metrics": ["vmaf"]}, "metrics must be some of detector, .*, xpsnr, got vmaf"),
+        ({"metrics": ["vmaf"]}, "metrics must be some of detector, .*, xpsnr, got 'vmaf'"),
+        ({"metrics": "psnr, ssim"}, "metrics must be some of detector, .*, got 'psnr, ssim'"),
         ({"metrics": []}, "got none"),
         ({"detector": "a.pt", "metrics": ["psnr"]}, "detector is for .*, got metrics psnr"),
         ({"metrics": ["faces"], "face_embedder": "a.onnx"}, "face_embedder is for face-embedder"),
@@ -226,13 +238,23 @@ def test_a_finder_of_regions_that_are_given_is_refused(
 def test_a_file_and_an_array_do_not_mix(
     pair: tuple[Path, Path], arrays: tuple[Array, Array]
 ) -> None:
-    with pytest.raises(RequestError, match="both be files, or both arrays"):
+    with pytest.raises(
+        RequestError, match=r"both be paths, or both arrays of .*, got PosixPath and ndarray"
+    ):
         score(pair[0], arrays[1], metrics=SIGNALS)
 
 
 @pytest.mark.parametrize(
     ("num_frames", "rate", "wanted"),
-    [(25, 5, [2, 7, 12, 17, 22]), (1, 5, [0]), (3, 25, [0, 1, 2]), (3, 100, [0, 1, 2])],
+    [
+        (25, 5, [2, 7, 12, 17, 22]),
+        (1, 5, [0]),
+        (3, 25, [0, 1, 2]),
+        (3, 100, [0, 1, 2]),
+        (20, 0.5, [10]),
+        (13, 1, [6]),
+        (24, 5, [2, 7, 12, 16, 21]),
+    ],
 )
 def test_frames_looked_at_are_spread(num_frames: int, rate: float, wanted: list[int]) -> None:
     clip = Pictures(pictures=np.zeros((num_frames, 2, 2, 3), np.uint8), frame_rate=Fraction(25))

@@ -320,7 +320,7 @@ def test_annotations_of_the_detector_s_own_view_change_little(
     with load_source(plain.clip, max_seconds=plain.max_seconds) as source:
         detector = load_detector(plain.machine.detector, image_size=IMAGE_SIZE)
         seen = detector.detect([source.bgr(n) for n in range(source.num_frames)], 0.4)
-    coco = {
+    coco: dict[str, list[dict[str, object]]] = {
         "images": [{"id": n, "frame_index": n} for n in range(len(seen))],
         "categories": [
             {"id": name, "name": name} for name in {n for one in seen for n in one.class_names}
@@ -345,6 +345,20 @@ def test_annotations_of_the_detector_s_own_view_change_little(
         assert (one.crf, one.rate_kbps) == (other.crf, other.rate_kbps)
         # Objects weigh 1 each, not their scores.
         assert one.quality == pytest.approx(other.quality, abs=0.03)
+
+    # What the detector does not see has nothing to lose, and would count as kept.
+    coco["categories"].append({"id": "ghost", "name": "ghost"})
+    coco["annotations"] += [
+        {"image_id": n, "category_id": "ghost", "bbox": [5, 5, 40, 40]} for n in range(len(seen))
+    ]
+    path.write_text(json.dumps(coco))
+    haunted = list(tune_events(dataclasses.replace(plain, annotations=path, num_trials=1)))
+
+    for one, other in zip(
+        only(PointMeasured, haunted), only(PointMeasured, annotated), strict=False
+    ):
+        assert (one.crf, one.rate_kbps, one.quality) == (other.crf, other.rate_kbps, other.quality)
+    assert any("annotated objects are not seen on the" in one for one in outcome(haunted).notes)
 
 
 def test_only_annotated_frames_are_looked_at(request_on: MakeRequest, folder: Path) -> None:
@@ -446,8 +460,8 @@ def test_the_command_is_said_to_encode_more_than_the_run_saw(
 
     assert recommendation.ffmpeg_command is not None
     assert "-frames:v" not in recommendation.ffmpeg_command
-    assert [one for one in recommendation.notes if "max_seconds" in one] == [
-        "max_seconds cut it to its first 15 frames",
+    assert [one for one in recommendation.notes if "cut" in one] == [
+        "cut to its first 15 frames, as asked",
         "the printed command encodes the whole clip, what max_seconds cut off too",
     ]
 

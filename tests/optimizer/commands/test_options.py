@@ -56,12 +56,31 @@ def test_targets_that_do_not_go_with_the_aim_are_refused(
         (("--aim", "pareto", "--warm-starts", "2"), "--warm-starts does not go with aim pareto"),
         (("--aim", "pareto", "--tolerance", "0.03"), "--tolerance does not go with aim pareto"),
         (("--region-trials", "12"), "--region-trials goes with --regions only"),
+        (("--image-size", "640"), "--image-size is what a detector sees"),
+        (("--match-score", "0.25"), "--match-score is a detector's"),
     ],
 )
 def test_an_option_that_nothing_goes_by_is_refused_even_at_its_default(
     words: tuple[str, ...], rule: str
 ) -> None:
     done = CliRunner().invoke(app, ["tune", "missing.mp4", *words])
+
+    assert done.exit_code == 2
+    assert rule in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--image-size", "640"), "--image-size is what a detector sees"),
+        (("--metric", "psnr", "--reference-score", "0.4"), "--reference-score is of machines'"),
+        (("--metric", "psnr", "--frames-per-second", "5"), "--frames-per-second is what machines"),
+        (("--metric", "psnr", "--csv", "/"), "/ is a folder; give the name of a file"),
+        (("--metric", "psnr, vmaf"), "got 'vmaf'"),
+    ],
+)
+def test_a_score_refuses_what_nothing_goes_by(words: tuple[str, ...], rule: str) -> None:
+    done = CliRunner().invoke(app, ["score", "missing.mp4", "other.mp4", *words])
 
     assert done.exit_code == 2
     assert rule in done.stderr

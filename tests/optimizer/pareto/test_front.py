@@ -222,7 +222,7 @@ def test_limits_hold(asked: TuneRequest) -> None:
 
 
 def test_the_front_says_what_a_reader_must_know(front: ParetoFront) -> None:
-    assert "max_seconds cut it to its first 15 frames" in front.notes
+    assert "cut to its first 15 frames, as asked" in front.notes
 
 
 def test_the_front_says_who_proposed_it(front: ParetoFront) -> None:

@@ -308,7 +308,7 @@ def test_a_learned_metric_keeps_what_is_asked_of_its_machine(
         assert own.real_quality is not None
         assert (one.quality > own.real_quality) == (fixed.crf < own.crf)
     for title, num_frames in zip(found.titles, (15, 13), strict=True):
-        assert f"max_seconds cut it to its first {num_frames} frames" in title.notes
+        assert f"cut to its first {num_frames} frames, as asked" in title.notes
         assert any("the printed command encodes the whole clip" in note for note in title.notes)
     write_ladders(found, tmp_path)
     with (tmp_path / "ladder.csv").open() as file:
