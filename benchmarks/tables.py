@@ -120,16 +120,31 @@ def _tuning_cells(run: dict[str, Any]) -> str:
     winner, anchor = run["winner"], run["anchor"]
     if not run["settings"]["options"]:
         return (
-            f"{run['anchor_rate_kbps']:.0f} | defaults kept | nothing saved | "
-            f"{anchor['map50_95']:.2f} | {anchor['psnr_db']:.1f}"
+            f"{run['anchor_rate_kbps']:.0f}{_above(run, 'anchor')} | defaults kept | "
+            f"nothing saved | {anchor['map50_95']:.2f} | {anchor['psnr_db']:.1f}"
         )
     return (
-        f"{run['anchor_rate_kbps']:.0f}, {run['rate_kbps']:.0f} | "
-        f"{_percent(run['rate_change_percent'], run['rate_change_interval_percent'])} | "
+        f"{run['anchor_rate_kbps']:.0f}{_above(run, 'anchor')}, "
+        f"{run['rate_kbps']:.0f}{_above(run, 'winner')} | {_change_at_target(run)} | "
         f"{_percent(run['bd_rate_percent'], run['bd_rate_interval_percent'])} | "
         f"{anchor['map50_95']:.2f}, {winner['map50_95']:.2f} | "
         f"{anchor['psnr_db']:.1f}, {winner['psnr_db']:.1f}"
     )
+
+
+def _above(run: dict[str, Any], which: str) -> str:
+    """Returns a mark where even the highest CRF keeps more than the target."""
+    return "*" if _is_above(run, which) else ""
+
+
+def _is_above(run: dict[str, Any], which: str) -> bool:
+    return min(point["quality"] for point in run[f"{which}_curve"]) > run["target_quality"]
+
+
+def _change_at_target(run: dict[str, Any]) -> str:
+    if _is_above(run, "anchor") or _is_above(run, "winner"):
+        return "above 0.95 at any CRF"
+    return _percent(run["rate_change_percent"], run["rate_change_interval_percent"])
 
 
 def _steering(by_detector: dict[str, Any], by_metric: dict[str, Any]) -> str:
@@ -340,13 +355,15 @@ def _medians(runs: list[dict[str, Any]]) -> str:
         done = [run for run in runs if run["codec"] == codec and "error" not in run]
         if not done:
             continue
-        at_target = _median(run["rate_change_percent"] for run in done)
+        there = [run for run in done if not _is_above(run, "anchor")]
+        at_target = _median(run["rate_change_percent"] for run in there)
         overall = _median(run["bd_rate_percent"] for run in done)
         kept = sum(not run["settings"]["options"] for run in done)
         sentences.append(
-            f"Median of {len(done)} clips with {codec}: {at_target} at quality 0.95, "
-            f"{overall} BD-rate; defaults kept on {kept}."
+            f"Median with {codec}: {at_target} at quality 0.95 on {len(there)} clips, {overall} "
+            f"BD-rate on {len(done)}; defaults kept on {kept}."
         )
+    sentences.append("*: keeps more than 0.95 at the highest CRF too.")
     return " ".join(sentences) + "\n"
 
 

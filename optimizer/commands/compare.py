@@ -155,6 +155,10 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     for row in clip_rows(compared, names):
         table.add_row(*row)
     console.print(table)
+    console.print(
+        f"over quality {request.low_quality:g} to {request.high_quality:g}, curves that fall "
+        f"mended (policy monotone)"
+    )
     for note in comparison_notes(compared):
         console.print(f"note: {note}")
     say(f"\n{out / 'comparison.json'}\n{out / 'curves.csv'}\n{out / 'report.html'}")

@@ -24,7 +24,7 @@ from .output import open_console, print_json, say
 def encode(
     recommendation: Annotated[Path, typer.Argument(help="recommendation.json of a tune.")],
     clip: ClipArgument,
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Video to write, .mp4 or .mkv.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help=".mp4, .mkv or .mov to write.")],
     detector: Annotated[
         str | None, typer.Option(help="Finds the regions; that of the recommendation if not given.")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from ..reports.plain_text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# Columns of what is no terminal: wider than any line.
+_UNWRAPPED = 10_000
 
 
 def make_folder(out: Path) -> None:
@@ -23,7 +27,10 @@ def make_folder(out: Path) -> None:
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """Returns a console that shows every text as it is: no markup, no emoji, no terminal codes."""
+    """Returns a console that shows every text as it is: no markup, no emoji, no terminal codes.
+
+    Where no terminal is, nothing is wrapped, so that each line of a log says all of it.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -31,7 +38,10 @@ def open_console(*, stderr: bool = False) -> Console:
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(printable(text), **options)
 
-    return PlainConsole(stderr=stderr, highlight=False, emoji=False, markup=False)
+    console = PlainConsole(stderr=stderr, highlight=False, emoji=False, markup=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _UNWRAPPED
+    return console
 
 
 def say(text: object = "") -> None:

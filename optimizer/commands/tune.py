@@ -290,6 +290,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     from .shots import write_commands
 
     make_folder(out)
+    best = ""
     console = open_console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
@@ -341,8 +342,9 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
                 case TrialFinished():
                     left = event.elapsed_seconds / (event.trial + 1)
                     left *= event.num_trials - event.trial - 1
-                    best = f"best {event.best_cost_percent:+.1f} %, about {left:.0f} s left"
-                    progress.update(task, completed=event.trial + 1, best=best)
+                    best = f"best {event.best_cost_percent:+.1f} %"
+                    told = f"{best}, about {left:.0f} s of search left"
+                    progress.update(task, completed=event.trial + 1, best=told)
                     if event.failure:
                         console.print(f"trial {event.trial} failed: {event.failure}")
                     elif verbose:
@@ -351,7 +353,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
                             f"{event.num_points} encodes, {event.options}"
                         )
                 case VerificationStarted():
-                    progress.update(task, description="verifying")
+                    progress.update(task, description="verifying", best=best)
                 case ShotsFound():
                     progress.update(task, description=f"sharing bits over {event.num_shots} shots")
             if json_lines:

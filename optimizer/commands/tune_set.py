@@ -95,7 +95,7 @@ def _print(found: SetRecommendation) -> None:
             median = saving_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
                 f"{name}median BD-rate {median} on {counted_clips(comparison)}, "
-                f"{num_not_saving} of {len(found.clips)} not saving",
+                f"saved on {len(found.clips) - num_not_saving} of {len(found.clips)}",
                 style="bold",
             )
     if found.quality_gap is not None:

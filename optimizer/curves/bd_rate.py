@@ -135,6 +135,8 @@ def saving_text(percent: float, interval: tuple[float | None, float | None] | No
     one true curve, a third of such choices seemed to save, by 7 % in the mean.
     """
     text = percent_text(percent, interval)
+    if percent < 0 and interval in (None, (None, None)):
+        return f"{text} (no interval, may be chance)"
     if not may_be_chance(percent, interval):
         return text
-    return f"{text[:-1]}, may be chance)" if text.endswith(")") else f"{text} (may be chance)"
+    return f"{text[:-1]}, may be chance)"

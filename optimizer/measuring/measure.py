@@ -202,7 +202,7 @@ def open_measurer_of(request: TuneRequest, store: Store) -> Iterator[Measurer]:
         if error.name not in ("dask", "distributed"):
             raise
         raise RequestError(
-            "scheduler needs Dask, which is not installed: pip install 'ratesight[cluster]'"
+            "scheduler needs Dask, which is not installed: pip install distributed"
         ) from error
     with (
         open_cluster(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ...codecs.command import command_notes
 from ...codecs.errors import EncodeError
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import load_source
@@ -151,7 +152,8 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
         set_up = ClipBenches(looks=request, source=source, machines=machines, measurer=measurer)
         searched = set_up.to_search()
         benches = set_up.to_verify(searched)
-        bench, notes = searched.own, (*source.notes, *set_up.notes)
+        bench = searched.own
+        notes = (*source.notes, *set_up.notes, *command_notes(source, has_ffmpeg=False))
         yield ClipLoaded(
             width=source.width,
             height=source.height,

@@ -108,7 +108,7 @@ def _open_database(text: str) -> StudyStorage:
     except ImportError as error:
         raise RequestError(
             f"study_storage {url.drivername}:// needs a driver that is not installed, "
-            f"{error.name}; for PostgreSQL: pip install 'ratesight[postgresql]'"
+            f"{error.name}; for PostgreSQL: pip install psycopg[binary]"
         ) from error
     shown = url.render_as_string(hide_password=True)
     timeout = {"connect_timeout": _CONNECT_SECONDS} if url.drivername.startswith("postgres") else {}

@@ -102,7 +102,7 @@ def test_a_place_that_cannot_be_written_is_named(
         ((None, -11.0), "-18.5 % (below to -11.0)"),
         ((-25.0, None), "-18.5 % (-25.0 to above, may be chance)"),
         ((-25.0, 0.0), "-18.5 % (-25.0 to +0.0, may be chance)"),
-        ((None, None), "-18.5 % (may be chance)"),
+        ((None, None), "-18.5 % (no interval, may be chance)"),
     ],
 )
 def test_a_rate_change_comes_with_its_interval(
@@ -130,7 +130,10 @@ def test_the_headline_says_at_what(recommendation: MakeRecommendation) -> None:
     ("fields", "text"),
     [
         ({}, "-17.0 % (-21.0 to -12.5) BD-rate over task quality 0.800 to 0.960"),
-        ({"bd_rate_interval_percent": None}, "-17.0 % BD-rate over task quality 0.800 to 0.960"),
+        (
+            {"bd_rate_interval_percent": None},
+            "-17.0 % (no interval, may be chance) BD-rate over task quality 0.800 to 0.960",
+        ),
         (
             {"bd_rate_interval_percent": (-35.0, 1.5)},
             "-17.0 % (-35.0 to +1.5, may be chance) BD-rate over task quality 0.800 to 0.960",
