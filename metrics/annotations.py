@@ -118,7 +118,9 @@ def _check_sizes(
     images: Iterable[dict[str, Any]], sizes: Collection[tuple[int, int]] | None
 ) -> None:
     """Refuses images of another size: their boxes would lie elsewhere."""
-    for image in images if sizes is not None else ():
+    if sizes is None:
+        return
+    for image in images:
         said = (image.get("width"), image.get("height"))
         if None not in said and said not in sizes:
             wanted = " or ".join(f"{width}x{height}" for width, height in sizes)

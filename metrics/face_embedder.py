@@ -145,13 +145,16 @@ def load_face_embedder(
         ) from error
     # TensorFlow Lite's files carry their format's name from the fifth byte on.
     is_litert = content[4:8] == b"TFL3"
+    errors: tuple[type[Exception], ...] = (
+        IndexError, RuntimeError, TypeError, ValueError, *onnx_errors(),
+    )  # fmt: skip
     load = _load_litert if is_litert else _load_onnx
     try:
         embedder = load(content, levels)
         embedder.embed(np.full((1, SIDE_PIXELS, SIDE_PIXELS, 3), 128, np.uint8))
     except WeightsError:
         raise
-    except (IndexError, RuntimeError, TypeError, ValueError, *onnx_errors()) as error:
+    except errors as error:
         raise WeightsError(f"face embedder {weights} embeds no aligned faces; {_REMEDY}") from error
     return embedder
 

@@ -91,7 +91,7 @@ def _print(found: SetRecommendation) -> None:
         ("", found.comparison, found.num_not_saving),
         ("real machine: ", found.real_comparison, found.real_num_not_saving),
     ):
-        if comparison is not None:
+        if comparison is not None and num_not_saving is not None:
             median = saving_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
                 f"{name}median BD-rate {median} on {counted_clips(comparison)}, "

@@ -19,7 +19,7 @@ from typing import Any
 
 import dask
 from distributed import Client, Future, KilledWorker, get_worker
-from distributed.comm import get_address_host_port
+from distributed.comm.addressing import get_address_host_port
 
 from ...codecs.address import clip_text, network_address
 from ...codecs.encoder import describe

@@ -66,12 +66,12 @@ def open_pair(
         ScratchError: There is no room for the decoded frames.
     """
     if isinstance(reference, np.ndarray) and isinstance(distorted, np.ndarray):
-        first, second = (
+        arrays = [
             _in_memory(one, frame_rate or Fraction(1), max_seconds)
             for one in (reference, distorted)
-        )
-        _check_pair(first, "reference", second, "distorted")
-        return first, second, ()
+        ]
+        _check_pair(arrays[0], "reference", arrays[1], "distorted")
+        return arrays[0], arrays[1], ()
     if not (isinstance(reference, str | Path) and isinstance(distorted, str | Path)):
         raise RequestError(
             "reference and distorted must both be paths, or both arrays of (frames, height, width, "
