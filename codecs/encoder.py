@@ -23,8 +23,8 @@ from .scheduling import kept_scheduling
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .table import ENCODERS, Codec, Encoder, OptionValue
 
-# Frames that may be decoded before one that is shown first: the most of any codec, and x265's.
-_MOST_REORDERED, _USUALLY_REORDERED = 16, 2
+# By how many frames a packet is decoded before it is shown: more than any encoder's, and x265's.
+_MOST_REORDERED, _USUALLY_REORDERED = 100, 2
 
 
 class RunningEncoder:

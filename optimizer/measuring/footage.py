@@ -81,7 +81,7 @@ def open_pair(
         load_source(reference, max_seconds=max_seconds, frame_rate=frame_rate, limits=limits)
     )
     # By the same number of frames: their rates may differ by a rounding.
-    max_frames = None if max_seconds is None else first.num_frames
+    max_frames = first.num_frames if first.is_shortened else None
     second = cleanup.enter_context(
         load_source(distorted, max_frames=max_frames, frame_rate=frame_rate, limits=limits)
     )

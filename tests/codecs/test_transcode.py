@@ -87,6 +87,15 @@ def test_file_holds_the_encode_of_a_trial(codec, ending, clips, tmp_path):
         assert abs(time - original) <= tolerance
 
 
+@pytest.mark.parametrize(("codec", "most"), [("x264", 16), ("x265", 8)])
+def test_many_b_frames_are_shown_in_time(codec, most, clips, tmp_path):
+    target = tmp_path / "out.mp4"
+    asked = replace(settings(codec), preset="veryfast", options=(("bframes", most),))
+    transcode(asked, clips / "carphone_qcif.mp4", target)
+    times, _ = frames_of(target)
+    assert times == pytest.approx([frame * 1001 / 30000 for frame in range(120)], abs=0.001)
+
+
 @pytest.mark.parametrize("num_frames", [1, 2, 3])
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize("codec", ENCODERS)
