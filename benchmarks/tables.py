@@ -156,8 +156,8 @@ def _steering(by_detector: dict[str, Any], by_metric: dict[str, Any]) -> str:
         if "error" not in run and "error" not in detector_runs[run["clip"], run["codec"]]
     ]
     lines = [
-        "| clip | encoder | YOLOv8n steers: BD-rate as it sees it, as YOLOv5n does where it was "
-        "asked | `objects` steers: BD-rate as it says, as YOLOv8n sees it, as YOLOv5n does |",
+        "| clip | encoder | YOLOv8n steers: BD-rate as it sees it, as YOLOv5n does | `objects` "
+        "steers: BD-rate as it says, as YOLOv8n sees it, as YOLOv5n does |",
         "|---|---|---|---|",
     ]
     for runs in pairs:
