@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.image import imsave
 
-from ..curves.bd_rate import may_be_chance, percent_text
+from ..curves.bd_rate import is_below_0, may_be_chance, percent_text
 from ..recommendation import Recommendation
 from . import close_figures, figures
 from .comparison_files import comparison_notes, matrix_rows
@@ -381,6 +381,7 @@ def _best(record: CompareRecord) -> dict[str, Any] | None:
         "percent": percent,
         "test": test,
         "text": percent_text(percent, comparison.interval_percent),
+        "is_sure": is_below_0(comparison.interval_percent),
         "num_clips": len(comparison.clips) - comparison.num_not_available,
     }
 

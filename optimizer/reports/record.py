@@ -106,6 +106,7 @@ class SummaryRecord:
         title: What was looked at.
         headline: What to use, and what it saves.
         number: The saving in large letters; empty where there is none.
+        is_sure: The whole interval of that saving is below 0; older records do not say.
         commands: What is done and the command that does it.
         provenance: What the result depended on.
     """
@@ -121,6 +122,7 @@ class SummaryRecord:
     pictures: tuple[Picture, ...]
     notes: tuple[str, ...]
     provenance: dict[str, Json]
+    is_sure: bool = False
 
 
 # A new kind: a dataclass here, a case in ``files`` and a template.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 from ..curves.bd_comparison import Comparison
-from ..curves.bd_rate import percent_text, saving_text
+from ..curves.bd_rate import is_below_0, percent_text, saving_text
 from ..curves.interval import RateChange
 from ..pareto.files import member_row
 from ..pareto.front import ParetoFront
@@ -59,9 +60,11 @@ def _bd_rate(change: RateChange | None) -> str:
 def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> SummaryRecord:
     """Returns the record of a run of ``ratesight tune`` on several clips."""
     number, headline = "", "Nothing holds on the median clip: keep the encoder's defaults."
+    is_sure = False
     if not found.keeps_defaults and found.comparison is not None:
         number = f"{found.comparison.bd_rate_percent:+.1f} %"
         interval = found.comparison.interval_percent
+        is_sure = is_below_0(interval)
         text = saving_text(found.comparison.bd_rate_percent, interval)
         headline = (
             f"median BD-rate on {counted_clips(found.comparison)}, {text}; {found.num_not_saving} "
@@ -96,6 +99,7 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
         pictures=(),
         notes=(*found.notes, *skipped),
         provenance=found.provenance,
+        is_sure=is_sure,
     )
 
 
@@ -110,6 +114,9 @@ def front_record(
             label = f"{number:02d}" if role == "front" else "defaults"
             rows.append((label, *row.values()))
     columns = ("", *member_row(front.front[0])) if front.front else ("",)
+    # The real machine's, where there is one.
+    filled = [at == 0 or any(row[at] for row in rows) for at in range(len(columns))]
+    columns, *rows = (tuple(compress(row, filled)) for row in (columns, *rows))
     return SummaryRecord(
         command="tune",
         name=name,
@@ -153,6 +160,7 @@ def ladder_record(
         )
     ]
     number, headline = "", f"the cheapest encoder, height and CRF for {len(found.titles)} titles"
+    is_sure = False
     if found.fixed:
         tables.append(
             Table(
@@ -169,6 +177,7 @@ def ladder_record(
     if told:
         quality, fixed = told[0]
         number = f"{fixed.median_percent:+.1f} %"
+        is_sure = is_below_0(fixed.interval_percent)
         headline = (
             f"rate at task quality {quality:g} against one setting for all, "
             f"{percent_text(fixed.median_percent, fixed.interval_percent)}: the median of "
@@ -208,4 +217,5 @@ def ladder_record(
             "num_from_store": found.num_from_store,
             **software(),
         },
+        is_sure=is_sure,
     )

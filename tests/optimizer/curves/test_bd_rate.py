@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from ratesight.optimizer.curves.bd_rate import BdRate, Method, bd_rate
+from ratesight.optimizer.curves.bd_rate import BdRate, Method, bd_rate, is_below_0
 from ratesight.optimizer.curves.curve import RdCurve, fit_arrays
 from ratesight.optimizer.curves.measured_curve import measured_curve
 
@@ -166,3 +166,13 @@ def test_a_single_point_has_none() -> None:
     point = fit_arrays(np.array([4.0]), np.array([0.5]), np.array([2.0]))
 
     assert bd_rate(point, point) is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "is_sure"),
+    [((-9.0, -1.0), True), ((-9.0, 0.0), False), ((-9.0, 2.0), False), (None, False)],
+)
+def test_a_saving_is_sure_where_all_of_its_interval_is_one(
+    interval: tuple[float, float] | None, is_sure: bool
+) -> None:
+    assert is_below_0(interval) == is_sure

@@ -28,6 +28,7 @@ from ratesight.optimizer.pareto.front import (
 )
 from ratesight.optimizer.pareto.study import Point, open_pareto_study
 from ratesight.optimizer.recommendation import read_settings
+from ratesight.optimizer.reports.summaries import front_record
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.study_storage import open_storage
 from typer.testing import CliRunner
@@ -223,6 +224,15 @@ def test_limits_hold(asked: TuneRequest) -> None:
 
 def test_the_front_says_what_a_reader_must_know(front: ParetoFront) -> None:
     assert "cut to its first 15 frames, as asked" in front.notes
+
+
+def test_the_report_of_a_front_has_no_empty_column(front: ParetoFront) -> None:
+    record = front_record(front, name="front", title="a", encode_command="b", pictures=[])
+
+    (table,) = record.tables
+    assert table.columns[:4] == ("", "rate kbps", "quality", "encode fps")
+    assert "real quality" not in table.columns
+    assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
 def test_the_front_says_who_proposed_it(front: ParetoFront) -> None:

@@ -425,6 +425,10 @@ def test_a_summary_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
     assert {one.name for one in folder.iterdir()} == {
         "report.html", "report.json", "Clip_by_clip_1.csv", "p.png",
     }  # fmt: skip
+    # Green is a saving whose whole interval is one.
+    assert 'class="number"' in path.read_text()
+    write_report(replace(record, is_sure=True), folder)
+    assert 'class="number good"' in path.read_text()
     for page in opened(browser, path, 360, "dark"):
         assert page.locator("h1").text_content() == record.title
         assert page.evaluate("document.documentElement.scrollWidth") == 360
