@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 from ratesight.codecs.whole_file import whole_file
 
 from .distortions import Picture, Version
+
+_parsing = threading.Lock()
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -152,8 +155,18 @@ def read_pairs(cache: Path, name: str) -> Pairs:
 
 def read_pictures(cache: Path, name: str) -> npt.NDArray[np.uint8]:
     """Returns (1 + versions, frames, height, width, 3) BGR, left on the disk until looked at."""
-    pictures: npt.NDArray[np.uint8] = np.load(cache / f"{name}.npy", mmap_mode="r")
-    return pictures
+    return load_array(cache / f"{name}.npy")
+
+
+def load_array(file: Path) -> npt.NDArray[Any]:
+    """Returns an array, left on the disk until looked at; safe from several threads at once.
+
+    Python 3.11's parser, which reads NumPy's header, counts its depth for all threads together and
+    fails where two of them are in it (CPython issue 106905).
+    """
+    with _parsing:
+        array: npt.NDArray[Any] = np.load(file, mmap_mode="r")
+    return array
 
 
 def all_pairs(cache: Path, tasks: Sequence[str]) -> Iterator[Pairs]:

@@ -16,6 +16,7 @@ from ratesight.metrics.similarity_network import NUM_STATISTICS, Regions, Simila
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from .pairs import load_array
 from .similarity_examples import (
     GENERAL,
     WITHHELD,
@@ -173,7 +174,7 @@ def seen_by(
             made = _statistics(network, pictures, example.regions.boxes)
             with whole_file(file) as part, part.open("wb") as stream:
                 np.save(stream, made.numpy())
-        found.append(torch.from_numpy(np.load(file)))
+        found.append(torch.tensor(load_array(file)))
         seen.append(example)
     return seen, found
 
