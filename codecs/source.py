@@ -171,7 +171,7 @@ def load_source(
     Args:
         path: A video file, a y4m, or a folder of numbered pictures.
         max_seconds: Cuts the clip; what comes later is not looked at.
-        max_frames: The same by their number.
+        max_frames: The same by their number; ``max_seconds`` goes first.
         frame_rate: Overrides the clip's own.
         limits: What the clip may cost.
         stop: Ends the decoding from another thread, once it is set.

@@ -386,12 +386,8 @@ def _features(reference: LearnedReference) -> tuple[Moments | Kept, Tensor]:
 def _inside(objects: Detections, picture: Picture) -> Detections:
     """Returns objects that are in the picture in part: detectors draw boxes on its very edge."""
     boxes = _clipped(objects.boxes, picture)
-    keep = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
-    return Detections(
-        boxes=objects.boxes[keep],
-        scores=objects.scores[keep],
-        class_names=tuple(objects.class_names[index] for index in keep),
-    )
+    is_inside: npt.NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    return objects.where(is_inside)
 
 
 def _clipped(boxes: Floats, picture: Picture) -> Floats:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,15 +154,10 @@ class PlateMachine:
         every = [text or reading.text for text, reading in pairs]
         similarities = _similarities(every, readings)
         is_read = (scores >= self.min_reading_score) & (similarities > 0)
-        keep = [int(index) for index in np.flatnonzero(is_read)]
         return PlateReference(
-            objects=Detections(
-                boxes=known.boxes[keep],
-                scores=known.scores[keep] * scores[keep],
-                class_names=tuple(known.class_names[index] for index in keep),
-            ),
-            texts=tuple(every[index] for index in keep),
-            similarities=similarities[keep],
+            objects=replace(known, scores=known.scores * scores).where(is_read),
+            texts=tuple(compress(every, is_read)),
+            similarities=similarities[is_read],
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -54,9 +54,7 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
         RequestError: A codec is unknown; or the regions of a file come from a user's own, which
             fits one clip only, or it has a CRF for each shot of one clip.
     """
-    for codec in codecs:
-        if codec not in ENCODERS:
-            raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {codec!r}")
+    check_codecs(codecs)
     defaults = [
         Contestant(
             name=codec,
@@ -84,6 +82,17 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
         name = file.parent.name if file.name == "recommendation.json" else file.stem
         given.append(Contestant(name=name or file.stem, settings=settings))
     return (*defaults, *given)
+
+
+def check_codecs(codecs: Iterable[str]) -> None:
+    """Refuses what is no encoder.
+
+    Raises:
+        RequestError: One is none.
+    """
+    for codec in codecs:
+        if codec not in ENCODERS:
+            raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {codec!r}")
 
 
 def check_clips(clips: Sequence[Path]) -> None:

@@ -98,22 +98,16 @@ def score(
             if written.resolve() in taken:
                 raise RequestError(f"{written} is read or written already; write to another file")
             taken.add(written.resolve())
-        refuse_unused(
-            ctx,
-            (
-                "image_size",
-                detector is not None or plate_detector is not None,
-                "is what a detector sees",
-            ),
-        )
         names = [name.strip() for name in metric.split(",") if name.strip()]
         has_regions = not set(names) <= set(SIGNALS)
+        has_detector = detector is not None or plate_detector is not None
         refuse_unused(
             ctx,
+            ("image_size", has_detector, "is what a detector sees"),
             ("reference_score", has_regions, "is of machines' regions"),
             ("frames_per_second", has_regions, "is what machines look at"),
         )
-        if regions_csv is not None and set(names) <= set(SIGNALS):
+        if regions_csv is not None and not has_regions:
             raise RequestError(
                 f"regions_csv needs a metric other than {', '.join(SIGNALS)}, got "
                 f"{', '.join(names) or 'none'}"

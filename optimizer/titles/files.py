@@ -38,7 +38,8 @@ def write_ladders(found: PerTitle, folder: Path) -> None:
     """
     rungs = folder / "rungs"
     make_empty(rungs)
-    remove_earlier(folder, *(f"{name}.csv" for name in safe_names([FIXED_TITLE])))
+    (fixed_name,) = safe_names([FIXED_TITLE])
+    remove_earlier(folder, f"{fixed_name}.csv")
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(_CSV_COLUMNS)

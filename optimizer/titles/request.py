@@ -11,7 +11,7 @@ from pathlib import Path
 from ...codecs.limits import ClipLimits
 from ...codecs.settings import Crf, EncodeSettings
 from ...codecs.table import ENCODERS
-from ..compare import Contestant, check_clips, contestants_of
+from ..compare import Contestant, check_clips, check_codecs, contestants_of
 from ..errors import RequestError
 from ..measuring.machine_choice import MachineChoice
 from ..request import DEFAULT_STORE
@@ -119,11 +119,8 @@ def ladder_contestants(codecs: str | None, files: Sequence[Path]) -> tuple[Conte
     names = [one for one in (codecs or "").split(",") if one]
     if not names and not files:
         names = list(ENCODERS)
-    known = [codec for codec in ENCODERS if codec in names]
-    for name in names:
-        if name not in ENCODERS:
-            raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {name!r}")
-    return contestants_of(known, files)
+    check_codecs(names)
+    return contestants_of([codec for codec in ENCODERS if codec in names], files)
 
 
 def parse_qualities(text: str) -> tuple[float, ...]:
