@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ratesight.optimizer.compare import ClipSkipped
+from ratesight.optimizer.contestants import ClipSkipped
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.titles.ladder import PerTitle, TitleLadder
 from ratesight.optimizer.titles.per_title import recommend_events

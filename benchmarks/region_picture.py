@@ -30,8 +30,8 @@ from ratesight.optimizer.measuring.set_up import find_regions
 from ratesight.optimizer.measuring.store import open_store
 from ratesight.optimizer.recommendation import settings_from_json
 from ratesight.optimizer.reports.close_figures import show_picture
-from ratesight.optimizer.reports.close_look import encode_near
 from ratesight.optimizer.reports.moments import sights
+from ratesight.optimizer.search.examination import encode_near
 
 from .regions import CLIPS, FRAME_RATES, RESULTS
 

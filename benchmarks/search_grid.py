@@ -29,7 +29,7 @@ from ratesight.optimizer.measuring.machines import load_machines
 from ratesight.optimizer.measuring.measure import Measurer, open_measurer
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import open_store
-from ratesight.optimizer.search.candidate import anchor_ladder
+from ratesight.optimizer.search.candidate import first_crfs
 
 from .machine import describe_machine
 from .search_table import read_table
@@ -200,7 +200,7 @@ def _rows(bench: Bench, settings: EncodeSettings, measurer: Measurer) -> list[Ro
     target = TARGET_CRF[settings.codec]
     crfs = {float(target + offset) for offset in _OFFSETS[settings.codec]}
     if not settings.options:
-        crfs |= {*anchor_ladder(settings), *(float(target + near) for near in _ANCHOR_OFFSETS)}
+        crfs |= {*first_crfs(settings), *(float(target + near) for near in _ANCHOR_OFFSETS)}
 
     def measure(crf: float) -> Row:
         found, _ = measurer.measure(bench, settings.at(Crf(value=crf)))

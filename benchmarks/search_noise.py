@@ -20,8 +20,8 @@ from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.search.candidate import (
     Candidate,
-    anchor_ladder,
     cost,
+    first_crfs,
     next_anchor_crfs,
     next_crf,
 )
@@ -111,7 +111,7 @@ def _one_set(seed: int, noise: float, middle: float, aim: TargetQuality) -> tupl
         Candidate(settings=settings),
         Simulated(middle=middle, noise=noise, random=random),
     )
-    crfs = anchor_ladder(settings)
+    crfs = first_crfs(settings)
     while crfs:
         for crf in crfs:
             defaults.measure(anchor, crf)

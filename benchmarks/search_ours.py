@@ -171,11 +171,11 @@ def _played_off(
     """Returns what a search recommends that ends here; the result stays as it is."""
     ended = replace(
         result,
-        finished=[
+        eligible=[
             replace(trial, entrant=_copied(trial.entrant))
             if trial.entrant is not result.first
             else trial
-            for trial in result.finished
+            for trial in result.eligible
         ],
     )
     for _ in search_module._play_off(request, [clip], ended, measurer):
@@ -183,7 +183,7 @@ def _played_off(
     # Settings that were proposed twice are encoded once.
     encodes = {
         (one.entrant.settings.options, crf)
-        for one in ended.finished
+        for one in ended.eligible
         for crf in one.entrant.only.measurements
     }
     return Step(len(encodes), ended.best.settings.options)

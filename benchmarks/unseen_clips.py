@@ -15,7 +15,8 @@ from pathlib import Path
 from ratesight.codecs.settings import EncodeSettings
 from ratesight.codecs.table import Codec
 from ratesight.optimizer.aim import QualityRange
-from ratesight.optimizer.compare import Compared, CompareRequest, Contestant, compare_events
+from ratesight.optimizer.compare import Compared, CompareRequest, compare_events
+from ratesight.optimizer.contestants import Contestant
 from ratesight.optimizer.curves.bd_comparison import Comparison
 from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
 from ratesight.optimizer.recommendation import settings_from_json

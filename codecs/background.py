@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import RegionError
-from .frames import Planes
+from .frames import Planes, split
 from .region import Region, weight_map
 
 Levels = npt.NDArray[np.int16]
@@ -86,7 +86,7 @@ class BackgroundFilter:
         sigmas = (self._sigma, self._sigma / 2, self._sigma / 2)
         simple = np.empty_like(planes, subok=False)
         for target, original, share, sigma in zip(
-            _split(simple), _split(planes), (luma, chroma, chroma), sigmas, strict=True
+            split(simple), split(planes), (luma, chroma, chroma), sigmas, strict=True
         ):
             # As signed, 10 bits are filtered in a third of the time.
             samples = original if original.dtype == np.uint8 else original.view(np.int16)
@@ -104,7 +104,7 @@ class BackgroundFilter:
         Each frozen block is within the threshold of what the camera sees now, so no object leaves
         a ghost. A block that a region covered starts afresh: its last picture shows the object.
         """
-        luma, *_ = _split(planes)
+        luma, *_ = split(planes)
         height, width = luma.shape
         objects = [region for region in regions if region.weight > 0]
         is_open = weight_map(objects, width, height, _BLOCK) > 0
@@ -114,14 +114,14 @@ class BackgroundFilter:
         threshold = self._threshold if planes.dtype == np.uint8 else self._threshold * 4
         is_new = np.zeros_like(is_open)
         sides = (_BLOCK, _BLOCK // 2, _BLOCK // 2)
-        for current, kept, side in zip(_split(planes), _split(self._kept), sides, strict=True):
+        for current, kept, side in zip(split(planes), split(self._kept), sides, strict=True):
             is_new |= _has_changed(current, kept, side, threshold)
         is_fresh = is_open | self._was_open
         if np.count_nonzero(is_new & ~is_fresh) > _SHARE_THAT_REFRESHES_ALL * np.sum(~is_fresh):
             is_new[:] = True
         is_new |= is_fresh
         frozen = self._kept.copy()
-        for target, current, side in zip(_split(frozen), _split(planes), sides, strict=True):
+        for target, current, side in zip(split(frozen), split(planes), sides, strict=True):
             rows, columns = is_new.shape
             mask = cv2.resize(
                 is_new.astype(np.uint8),
@@ -132,13 +132,6 @@ class BackgroundFilter:
         frozen.flags.writeable = False
         self._kept, self._was_open = frozen, is_open
         return frozen
-
-
-def _split(stacked: Planes) -> tuple[Planes, Planes, Planes]:
-    """Returns views of Y, U and V."""
-    height, width = stacked.shape[0] * 2 // 3, stacked.shape[1]
-    u, v = stacked[height:].reshape(2, height // 2, width // 2)
-    return stacked[:height], u, v
 
 
 def _shares(planes: Planes, regions: Sequence[Region], sigma: float) -> tuple[Levels, Levels]:

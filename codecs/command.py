@@ -26,7 +26,6 @@ def ffmpeg_command(
     *,
     input_name: str,
     output_name: str,
-    num_frames: int | None = None,
     segment: Segment | None = None,
 ) -> str:
     """Returns the command line, quoted for a shell, that encodes a clip with these settings.
@@ -36,7 +35,6 @@ def ffmpeg_command(
         source: The decoded clip, for what ffmpeg must be told about it.
         input_name: Path of the clip, or of the folder of pictures.
         output_name: File to write.
-        num_frames: Stops after so many frames; the whole clip where None.
         segment: Only these frames, the first of them shown at time 0.
 
     Raises:
@@ -58,8 +56,6 @@ def ffmpeg_command(
         words += ["-vf", ",".join(filters)]
     if source.is_uneven and source.given_frame_rate is None:
         words += ["-fps_mode", "passthrough"]
-    if num_frames is not None:
-        words += ["-frames:v", str(num_frames)]
     words += ["-c:v", encoder.ffmpeg_name]
     for name, value in ffmpeg_options(settings).items():
         words += [f"-{_NAMES.get(name, name)}", value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
 from .container import reason
-from .encoder import encoder_version, video_context
+from .encoder import video_context
 from .errors import EncodeError
 from .region import ClipRegions
 from .region_encoder import RegionEncoder, require_regions
@@ -31,7 +32,6 @@ class Encoding:
         size_bytes: Sum of the packet sizes, without any container.
         encode_seconds: Time inside the encoder, and in feeding it.
         width, height: Of the source; its frames are encoded at the height of the settings.
-        encoder_version: Name, version and build of the library.
     """
 
     settings: EncodeSettings
@@ -40,7 +40,6 @@ class Encoding:
     size_bytes: int
     rate_kbps: float
     encode_seconds: float
-    encoder_version: str
     width: int
     height: int
 
@@ -79,12 +78,16 @@ def encode(
         streams=streams,
         num_frames=num_frames,
         size_bytes=size_bytes,
-        rate_kbps=float(size_bytes * 8 / 1000 / (num_frames / source.frame_rate)),
+        rate_kbps=rate_kbps(size_bytes, num_frames, source.frame_rate),
         encode_seconds=time.perf_counter() - started,
-        encoder_version=encoder_version(settings.codec),
         width=source.width,
         height=source.height,
     )
+
+
+def rate_kbps(size_bytes: int, num_frames: int, frame_rate: Fraction) -> float:
+    """Returns the mean rate of an encode in kbit/s, of 1000 bits."""
+    return float(size_bytes * 8 / 1000 / (num_frames / frame_rate))
 
 
 def _encode_segment(

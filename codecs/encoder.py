@@ -192,18 +192,20 @@ def encoder_version(codec: Codec) -> str:
     each library after a hash of its content, which is the most exact version there is. A PyAV built
     from source has no such files; then FFmpeg's version stands in.
     """
-    stem = ENCODERS[codec].library
-    version = _library_version(stem)
+    stem, file = ENCODERS[codec].library, library_file(codec)
+    if file is not None:
+        version = f"{stem} {file.name.removeprefix(stem).lstrip('-')}"
+    else:
+        version = f"{stem} of libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
     if ENCODERS[codec].avx512_params is not None and "AVX2" not in _x264_processor():
         version += " without AVX2"
     return version
 
 
-def _library_version(stem: str) -> str:
+def library_file(codec: Codec) -> Path | None:
+    """Returns the encoder's library in PyAV's wheel; None where PyAV was built from source."""
     libraries = Path(av.__file__).parent.parent / "av.libs"
-    for file in sorted(libraries.glob(f"{stem}*")):
-        return f"{stem} {file.name.removeprefix(stem).lstrip('-')}"
-    return f"{stem} of libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+    return next(iter(sorted(libraries.glob(f"{ENCODERS[codec].library}*"))), None)
 
 
 def nearest_crf(encoder: Encoder, crf: float) -> Crf:

@@ -12,7 +12,7 @@ from av.filter import Graph
 
 from .encode import Encoding, decode
 from .errors import ClipError
-from .frames import FrameFormat, Planes, plane
+from .frames import FrameFormat, Planes, is_10_bit, plane, split, stack
 from .scaling import Scaler
 from .source import Segment, Source
 
@@ -109,7 +109,7 @@ def frame_errors(
     Raises:
         ClipError: The frames are too small.
     """
-    is_deep = form.pix_fmt == "yuv420p10le"
+    is_deep = is_10_bit(form)
     width = (is_deep and form.width // 16 * 16) or form.width
     if min(width, form.height) < _MIN_SIDE or width * form.height < _MIN_PIXELS:
         raise ClipError(
@@ -142,9 +142,7 @@ def pooled(frames: Sequence[FrameErrors]) -> Fidelity:
 
 
 def _stacked(frame: av.VideoFrame) -> Planes:
-    """Returns Y, U and V of a 4:2:0 frame stacked: (height * 3 / 2, width)."""
-    flat = np.concatenate([plane(frame, index).ravel() for index in range(3)])
-    return flat.reshape(frame.height * 3 // 2, frame.width)
+    return stack([plane(frame, index) for index in range(3)])
 
 
 def _decibel(error: float) -> float:
@@ -161,11 +159,8 @@ def _narrowed(planes: Planes, width: int) -> Planes:
     """
     if planes.shape[1] == width:
         return planes
-    height = planes.shape[0] * 2 // 3
-    luma = planes[:height, :width]
-    chroma = planes[height:].reshape(2, height // 2, -1)[:, :, : width // 2]
-    stacked = np.concatenate([luma.ravel(), chroma.ravel()])
-    return stacked.reshape(height * 3 // 2, width)
+    luma, *chroma = split(planes)
+    return stack([luma[:, :width], *(side[:, : width // 2] for side in chroma)])
 
 
 class _Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -274,8 +274,7 @@ class FrameReader:
         turn = self.orientation.apply
         luma = turn(plane(frame, 0)[:height, :width])
         chroma = [turn(plane(frame, index)[: height // 2, : width // 2]) for index in (1, 2)]
-        stacked = np.concatenate([luma.ravel(), *(side.ravel() for side in chroma)])
-        return stacked.reshape(self.height * 3 // 2, self.width)
+        return stack([luma, *chroma])
 
     def _check_complete(self) -> None:
         """Refuses a clip that ends before its header says, unless the cut lies before that."""
@@ -337,6 +336,24 @@ def video_frame(planes: Planes, form: FrameFormat, index: int) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(planes, format=form.pix_fmt)
     frame.pts, frame.time_base = index, 1 / form.frame_rate
     return frame
+
+
+def is_10_bit(form: FrameFormat) -> bool:
+    """Returns whether samples have 10 bits; otherwise 8."""
+    return form.pix_fmt == "yuv420p10le"
+
+
+def stack(planes: Sequence[Planes]) -> Planes:
+    """Returns Y, U and V of a 4:2:0 frame as one array: (height * 3 / 2, width)."""
+    height, width = planes[0].shape
+    return np.concatenate([one.ravel() for one in planes]).reshape(height * 3 // 2, width)
+
+
+def split(stacked: Planes) -> tuple[Planes, Planes, Planes]:
+    """Returns views of Y, U and V."""
+    height, width = stacked.shape[0] * 2 // 3, stacked.shape[1]
+    u, v = stacked[height:].reshape(2, height // 2, width // 2)
+    return stacked[:height], u, v
 
 
 def is_deep(frame: av.VideoFrame) -> bool:

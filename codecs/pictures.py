@@ -11,7 +11,7 @@ import numpy.typing as npt
 from av.video.reformatter import ColorRange, Interpolation
 
 from .errors import ClipError
-from .frames import Planes, plane
+from .frames import Planes, plane, stack
 
 # Matrix, primaries and transfer in ITU-T H.273: what swscale makes of RGB, and two unknowns.
 _BT601, _UNSPECIFIED = 6, 2
@@ -93,9 +93,9 @@ class Pictures:
             interpolation=Interpolation.BICUBIC,
             dst_color_range=ColorRange.MPEG,
         )
-        sides = [
-            plane(frame, number)[: self.height // factor, : self.width // factor].ravel()
-            for number, factor in ((0, 1), (1, 2), (2, 2))
-        ]
-        stacked: npt.NDArray[np.uint8] = np.concatenate(sides).astype(np.uint8, copy=False)
-        return stacked.reshape(self.height * 3 // 2, self.width)
+        return stack(
+            [
+                plane(frame, number)[: self.height // factor, : self.width // factor]
+                for number, factor in ((0, 1), (1, 2), (2, 2))
+            ]
+        )

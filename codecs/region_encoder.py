@@ -14,7 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from .container import VideoPacket
 from .encoder import RunningEncoder
 from .errors import RegionError
-from .frames import FrameFormat, Planes, video_frame
+from .frames import FrameFormat, Planes, is_10_bit, video_frame
 from .region import ClipRegions, Region, weight_map
 from .roi import RegionCoding
 from .scaling import Scaler, scaled_format
@@ -146,7 +146,7 @@ class RegionSideData:
     def __init__(self, form: FrameFormat, coding: RegionCoding) -> None:
         self._form, self._coding = form, coding
         # What a quantiser offset of 1 stands for in libx264.c and libx265.c.
-        self._qp_range = 51 + 6 * (2 if form.pix_fmt == "yuv420p10le" else 0)
+        self._qp_range = 51 + 6 * (2 if is_10_bit(form) else 0)
         self._everything = Region(x0=0, y0=0, x1=form.width, y1=form.height, weight=0)
         self._room = 0
         self._graph: Graph | None = None

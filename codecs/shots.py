@@ -13,7 +13,7 @@ from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 
 from .container import VideoPacket
-from .encode import Encoding
+from .encode import Encoding, rate_kbps
 from .encoder import video_context
 from .errors import EncodeError, SettingsError
 from .frames import FrameFormat, Planes
@@ -116,7 +116,7 @@ def join(encodings: Sequence[Encoding], frame_rate: Fraction) -> Encoding:
         streams=tuple(stream for one in encodings for stream in one.streams),
         num_frames=num_frames,
         size_bytes=size_bytes,
-        rate_kbps=float(size_bytes * 8 / 1000 / (num_frames / frame_rate)),
+        rate_kbps=rate_kbps(size_bytes, num_frames, frame_rate),
         encode_seconds=sum(one.encode_seconds for one in encodings),
     )
 

@@ -23,7 +23,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from .container import open_container
 from .errors import ClipError, ScratchError
-from .frames import FrameReader, Planes, video_frame
+from .frames import FrameReader, Planes, is_10_bit, video_frame
 from .limits import USUAL_LIMITS, ClipLimits
 from .orientation import Orientation
 
@@ -97,7 +97,7 @@ class Source:
         if not 0 <= index < self.num_frames:
             raise IndexError(f"frame must be in [0, {self.num_frames - 1}], got {index}")
         shape = (self.height * 3 // 2, self.width)
-        dtype = np.uint16 if self.pix_fmt == "yuv420p10le" else np.uint8
+        dtype = np.uint16 if is_10_bit(self) else np.uint8
         offset = index * shape[0] * shape[1] * np.dtype(dtype).itemsize
         planes: Planes = np.memmap(self.scratch, dtype, mode="r", offset=offset, shape=shape)
         return planes

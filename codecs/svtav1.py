@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .container import VideoPacket
 from .encoder import describe, ffmpeg_options, nearest_crf
 from .errors import EncodeError, RegionError
-from .frames import FrameFormat
+from .frames import FrameFormat, is_10_bit
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .svtav1_library import (
     ANY_PICTURE,
@@ -44,7 +44,7 @@ from .svtav1_library import (
 )
 from .table import ENCODERS
 
-BLOCK_PIXELS = 64
+BLOCK_PIXELS = ENCODERS["svtav1"].roi_block
 QINDEX_PER_CRF = 4  # str_to_crf of enc_settings.c
 
 
@@ -290,4 +290,4 @@ def _parameters(form: FrameFormat, settings: EncodeSettings) -> Iterator[tuple[s
         yield name, value
     yield "width", str(form.width)
     yield "height", str(form.height)
-    yield "input-depth", "10" if form.pix_fmt == "yuv420p10le" else "8"
+    yield "input-depth", "10" if is_10_bit(form) else "8"

@@ -11,12 +11,10 @@ from collections import deque
 from ctypes import c_double, c_int8, c_int16, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from threading import RLock
 from typing import ClassVar, TypeAlias
 
-import av
-
+from .encoder import library_file
 from .scheduling import kept_scheduling
 from .table import ENCODERS
 
@@ -120,8 +118,7 @@ def load_library() -> Library | str:
     """Returns the library, or why regions cannot be given to it."""
     for name, value in ENCODERS["svtav1"].quiet_environment:
         os.environ.setdefault(name, value)
-    folder = Path(av.__file__).parent.parent / "av.libs"
-    file = next(iter(sorted(folder.glob(f"{ENCODERS['svtav1'].library}*"))), None)
+    file = library_file("svtav1")
     if file is None:
         return "SVT-AV1 must be in PyAV's wheel to take regions, this PyAV has none of its own"
     calls = ctypes.CDLL(str(file))  # loaded already: this is another reference to it

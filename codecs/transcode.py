@@ -15,6 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from .container import VideoPacket, open_container
+from .encode import rate_kbps
 from .errors import EncodeError, TargetError
 from .frames import FrameReader, Planes
 from .limits import USUAL_LIMITS, ClipLimits
@@ -118,11 +119,11 @@ def transcode(
         with _writing(target_path):
             _check_count(settings, partial, len(reader.timestamps))
             os.replace(partial, target_path)
-    duration_seconds = len(reader.timestamps) / reader.frame_rate
+    num_frames = len(reader.timestamps)
     return Transcoded(
-        num_frames=len(reader.timestamps),
+        num_frames=num_frames,
         size_bytes=file.size_bytes,
-        rate_kbps=float(file.size_bytes * 8 / 1000 / duration_seconds),
+        rate_kbps=rate_kbps(file.size_bytes, num_frames, reader.frame_rate),
         file_size_bytes=target_path.stat().st_size,
         encode_seconds=file.encode_seconds,
         notes=(

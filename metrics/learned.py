@@ -335,7 +335,6 @@ def load_learned_metric(
     finder: Detector,
     *,
     min_score: float = 0.4,
-    weights: Path = WEIGHTS,
     feature_file: FeatureFile | None = None,
 ) -> LearnedMetric:
     """Returns a learned metric; what looks at whole pictures is on CUDA where there is one.
@@ -351,7 +350,7 @@ def load_learned_metric(
     """
     is_on_cuda = task in _WHOLE_PICTURE and torch.cuda.is_available()
     device = "cuda:0" if is_on_cuda else "cpu"
-    network, digest = load_network(weights, device)
+    network, digest = load_network(device=device)
     return LearnedMetric(
         task=task,
         network=network,

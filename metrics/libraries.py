@@ -1,4 +1,4 @@
-"""Which libraries an answer depends on: a part of every metric's version."""
+"""Libraries: their versions, on which answers depend, and what they raise."""
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ _USUAL_SCORE = 0.5
 _NUM_CLASSES = 81  # COCO's, and one for every other
 NUM_SIDE_INPUTS = 4
 _CLASS_FEATURES, _MIXED, _HIDDEN = 4, 8, 64
+_NUM_MEMBERS = 3  # of a head, whose answers are averaged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +91,15 @@ class Moments:
 class SimilarityNetwork(nn.Module):
     """Features, and heads that turn their similarity into qualities."""
 
-    def __init__(self, tasks: Sequence[str], num_members: int = 3) -> None:
+    def __init__(self, tasks: Sequence[str]) -> None:
         """Makes an untrained network.
 
         Args:
             tasks: A head each.
-            num_members: Of a head, whose answers are averaged.
         """
         super().__init__()
         self.stem, self.stages = backbone(timm.create_model(BACKBONE, pretrained=False).eval())
-        self.heads = nn.ModuleDict({task: Head(num_members) for task in tasks})
+        self.heads = nn.ModuleDict({task: Head() for task in tasks})
 
     def head(self, task: str) -> Head:
         """Returns the head of a task."""
@@ -235,9 +235,9 @@ class Head(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, num_members: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.members = nn.ModuleList(_Member() for _ in range(num_members))
+        self.members = nn.ModuleList(_Member() for _ in range(_NUM_MEMBERS))
         shape = (NUM_VIEWS, 1, NUM_CHANNELS, NUM_STATISTICS)
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("spread", torch.ones(shape))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -12,6 +12,8 @@ from .boxes import Detections, Floats
 from .object_iou import ObjectScores, require_objects
 
 Picture = npt.NDArray[np.uint8]
+# What is lost where, (rows, columns) in [0, 1], of an original and a distorted picture.
+HeatMapOf = Callable[[Picture, Picture], Floats]
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 

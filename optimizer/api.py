@@ -8,7 +8,7 @@ from pathlib import Path
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.table import Codec
 from .aim import Aim, QualityRange, TargetQuality, TargetRate
-from .compare import contestants_of
+from .contestants import contestants_of
 from .errors import RequestError
 from .events import Recommended
 from .measuring.machine_choice import MachineChoice, MetricName

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,13 +14,11 @@ import numpy as np
 
 from ..codecs.errors import ClipError, EncodeError, SettingsError
 from ..codecs.limits import ClipLimits
-from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.source import load_source
-from ..codecs.table import ENCODERS, Codec
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
+from .contestants import ClipSkipped, Contestant, CurveMeasured, check_clips
 from .curves.bd_comparison import Comparison, FrameQualities, Rules, compare
-from .curves.curve import RdPoint
 from .curves.interval import block_frames, quality_interval
 from .errors import CurveError, RequestError
 from .measuring.bench import Bench, Measurement, sampled_frames
@@ -29,88 +27,8 @@ from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
 from .measuring.store import open_store
-from .recommendation import read_settings, read_shots
 from .request import DEFAULT_STORE, num_jobs_here
-from .search.candidate import Candidate, next_crfs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contestant:
-    """Settings to compare, at any CRF.
-
-    Attributes:
-        name: Unique, as it stands in tables.
-    """
-
-    name: str
-    settings: EncodeSettings
-
-
-def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Contestant, ...]:
-    """Returns encoders with their defaults, then the settings of recommendation files.
-
-    Raises:
-        RecommendationError: A file is not a recommendation.
-        RequestError: A codec is unknown; or the regions of a file come from a user's own, which
-            fits one clip only, or it has a CRF for each shot of one clip.
-    """
-    check_codecs(codecs)
-    defaults = [
-        Contestant(
-            name=codec,
-            settings=EncodeSettings(
-                codec=codec,
-                preset=ENCODERS[codec].default_preset,
-                rate_control=Crf(value=ENCODERS[codec].search_crf[0]),
-            ),
-        )
-        for codec in dict.fromkeys(codecs)
-    ]
-    given = []
-    for file in files:
-        settings, used = read_settings(file)
-        if used is not None and used.file is not None:
-            raise RequestError(
-                f"compare finds regions on each clip, {file} goes by {used.file}; leave it out"
-            )
-        if read_shots(file) is not None:
-            raise RequestError(
-                f"settings must be for any clip, {file} has a CRF for each shot of its own; leave "
-                f"it out, or tune without per_shot"
-            )
-        # ratesight tune names its folder after clip and codec, and its files all alike.
-        name = file.parent.name if file.name == "recommendation.json" else file.stem
-        given.append(Contestant(name=name or file.stem, settings=settings))
-    return (*defaults, *given)
-
-
-def check_codecs(codecs: Iterable[str]) -> None:
-    """Refuses what is no encoder.
-
-    Raises:
-        RequestError: One is none.
-    """
-    for codec in codecs:
-        if codec not in ENCODERS:
-            raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {codec!r}")
-
-
-def check_clips(clips: Sequence[Path]) -> None:
-    """Refuses clips that tables could not tell apart.
-
-    Raises:
-        RequestError: There is none, or two have one name.
-    """
-    if not clips:
-        raise RequestError("there must be a clip, got none")
-    by_name: dict[str, Path] = {}
-    for clip in clips:
-        if clip.stem in by_name:
-            raise RequestError(
-                f"clips must differ in their names without folder and suffix, "
-                f"{by_name[clip.stem]} and {clip} do not; rename one, or make a link to it"
-            )
-        by_name[clip.stem] = clip
+from .search.candidate import Candidate, measure_points, next_crfs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,28 +80,6 @@ class CompareRequest:
             )
         if self.num_jobs < 0:
             raise RequestError(f"jobs must not be negative, got {self.num_jobs}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurveMeasured:
-    """One contestant's curve on one clip is known; points from the lowest CRF to the highest.
-
-    Attributes:
-        intervals: 95 % bootstrap interval of the quality of each point; None of too few frames.
-    """
-
-    clip: str
-    contestant: str
-    points: tuple[RdPoint, ...]
-    intervals: tuple[tuple[float, float] | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipSkipped:
-    """A clip of which there are no curves, and why."""
-
-    clip: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,30 +198,13 @@ def _measure(
 ) -> list[dict[float, Measurement]]:
     """Measures all contestants on one clip, step by step, the encodes of a step side by side."""
     candidates = [Candidate(settings=one.settings) for one in request.contestants]
-    todo = [(one, crf) for one in candidates for crf in first_crfs(one)]
-    while todo:
+    while todo := [
+        (one, crf)
+        for one in candidates
+        for crf in next_crfs(one, request.low_quality, request.high_quality)
+    ]:
         measure_points(bench, measurer, todo)
-        todo = [
-            (one, crf)
-            for one in candidates
-            for crf in next_crfs(one, request.low_quality, request.high_quality)
-        ]
     return [one.measurements for one in candidates]
-
-
-def measure_points(
-    bench: Bench, measurer: Measurer, todo: Sequence[tuple[Candidate, float]]
-) -> None:
-    """Measures candidates at CRFs, side by side, and notes what is found with each."""
-    measured = measurer.pool.map(lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo)
-    for (candidate, crf), measurement in zip(todo, measured, strict=True):
-        candidate.measurements[crf] = measurement
-
-
-def first_crfs(candidate: Candidate) -> list[float]:
-    """Returns where a curve of which nothing is known is measured first."""
-    low, high = candidate.search_crf
-    return [float(round(low + (high - low) * share)) for share in (0.3, 0.5, 0.7)]
 
 
 def frame_qualities(bench: Bench, measured: Mapping[float, Measurement]) -> FrameQualities:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..codecs.region import ClipRegions
 from .recommendation import Recommendation
-from .reports.moment import CloseLook
+from .reports.close_look import CloseLook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

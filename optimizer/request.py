@@ -193,6 +193,10 @@ class TuneRequest:
         """Trials without regions and with them."""
         return self.num_trials + (self.num_region_trials if self.regions is not None else 0)
 
+    def is_fast_enough(self, encode_fps: float) -> bool:
+        """Returns whether a speed in frames a second may be recommended."""
+        return self.min_fps is None or encode_fps >= self.min_fps
+
     @property
     def needs_regions(self) -> bool:
         """Some settings of this run have regions on."""

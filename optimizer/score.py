@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..codecs.fidelity import frame_errors, pooled
-from ..codecs.frames import Planes
+from ..codecs.frames import Planes, is_10_bit
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.region import ClipRegions, read_regions
 from ..metrics.boxes import Detections, Floats
@@ -221,7 +221,7 @@ def _signal_scores(
     signals: Sequence[SignalName],
     progress: Progress | None,
 ) -> Iterator[MetricScore]:
-    is_deep = [one.pix_fmt == "yuv420p10le" for one in (reference, distorted)]
+    is_deep = [is_10_bit(one) for one in (reference, distorted)]
     form = distorted if is_deep[1] else reference
 
     def pairs() -> Iterator[tuple[Planes, Planes]]:

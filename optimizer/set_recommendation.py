@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from .compare import ClipSkipped
+from .contestants import ClipSkipped
 from .curves.bd_comparison import Comparison
 from .curves.interval import RateChange
 from .measuring.store import Json

@@ -26,21 +26,17 @@ from .measuring.pool import first_done, result_of
 from .measuring.regions import RegionSource, object_regions
 from .measuring.set_up import find_regions, given_regions
 from .measuring.store import Json, key_sha256, open_store
-from .reports.close_look import Looked, look_at, look_at_equal_rate
-from .reports.moment import Version
+from .reports.close_look import Version
 from .reports.moments import close_look
 from .reports.plain_text import printable
 from .request import TuneRequest
 from .search.anchor import measure_anchor, target_text
 from .search.clip_benches import ClipBenches
+from .search.examination import Looked, look_at, look_at_equal_rate
 from .search.importance import importances
 from .search.option_space import Part
-from .search.search import (
-    check_defaults_speed,
-    search,
-    search_regions,
-)
-from .search.speed import fast_enough, verified_entrant
+from .search.search import search, search_regions
+from .search.speed import check_defaults_speed, fast_enough, verified_entrant
 from .search.study import Study, open_study
 from .search.study_storage import StudyStorage, open_storage
 from .search.verification import Verification, verify

@@ -12,11 +12,11 @@ from .measuring.bench import Benches, settings_json
 from .measuring.machines import Machines
 from .measuring.measure import Measurer
 from .recommendation import PerShot, RealVerification, Recommendation
-from .reports.close_look import Looked, examine
-from .reports.moment import Version
+from .reports.close_look import Version
 from .reports.provenance import machines_used, provenance, regions_used
 from .request import TuneRequest
 from .search.anchor import SearchedClip
+from .search.examination import Looked, examine
 from .search.search import SearchResult, cost_percent
 from .search.verification import Verification
 
@@ -103,7 +103,7 @@ def recommend(
         num_trials=request.num_trials,
         num_encodes=measurer.spent.num_encodes,
         num_from_store=measurer.spent.num_from_store,
-        seconds=_seconds(request, bench.source, measurer, time.perf_counter() - started),
+        seconds=_seconds(bench.source, measurer, time.perf_counter() - started),
         notes=(
             *bench.source.notes,
             *verification.notes,
@@ -148,9 +148,7 @@ def _cut_shots_notes(source: Source) -> list[str]:
     ]
 
 
-def _seconds(
-    request: TuneRequest, source: Source, measurer: Measurer, wall_seconds: float
-) -> dict[str, float]:
+def _seconds(source: Source, measurer: Measurer, wall_seconds: float) -> dict[str, float]:
     """Returns where the time went; all but ``wall`` are seconds of one job."""
     seconds: dict[str, float] = dict(measurer.spent.seconds)
     seconds["decode"] = seconds.get("decode", 0.0) + source.decode_seconds

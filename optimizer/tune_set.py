@@ -17,7 +17,8 @@ from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
 from .aim import Aim, QualityRange, TargetRate
-from .compare import ClipSkipped, check_clips, frame_qualities
+from .compare import frame_qualities
+from .contestants import ClipSkipped, check_clips
 from .curves.bd_comparison import Comparison, Rules, compare
 from .curves.interval import RateChange, block_frames
 from .errors import CurveError, RequestError, UnreachableError
@@ -31,8 +32,8 @@ from .request import TuneRequest
 from .search.anchor import SearchedClip, measure_anchor, target_text
 from .search.candidate import Candidate
 from .search.clip_benches import ClipBenches
-from .search.search import SearchResult, check_defaults_speed, cost_percent, search
-from .search.speed import too_slow, verified_entrant
+from .search.search import SearchResult, cost_percent, search
+from .search.speed import check_defaults_speed, too_slow, verified_entrant
 from .search.study import open_study
 from .search.study_storage import open_storage
 from .search.verification import Verified, contender_of, expect, measure_ladders, saves

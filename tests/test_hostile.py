@@ -21,7 +21,8 @@ from ratesight.codecs.limits import ClipLimits
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
 from ratesight.optimizer.commands.app import app
-from ratesight.optimizer.compare import Compared, CurveMeasured
+from ratesight.optimizer.compare import Compared
+from ratesight.optimizer.contestants import CurveMeasured
 from ratesight.optimizer.curves.curve import RdPoint
 from ratesight.optimizer.reports.pictures import draw_comparison
 from typer.testing import CliRunner
@@ -284,9 +285,7 @@ class TestNames:
         shutil.copy(folder / "clip.mp4", tmp_path / name)
         settings = EncodeSettings(codec="x264", preset="ultrafast", rate_control=Crf(value=30))
         with load_source(tmp_path / name, max_seconds=0.1) as source:
-            command = ffmpeg_command(
-                settings, source, input_name=name, output_name=f"out-{name}", num_frames=3
-            )
+            command = ffmpeg_command(settings, source, input_name=name, output_name=f"out-{name}")
 
         assert command.isprintable()
         executable = imageio_ffmpeg.get_ffmpeg_exe()

@@ -70,7 +70,8 @@ def compare(
     """Compare encoders and settings on clips: curves and BD-rate of each pair."""
     with one_line_errors(debug, goes_on=True):
         from ...codecs.limits import parse_limits
-        from ..compare import CompareRequest, contestants_of
+        from ..compare import CompareRequest
+        from ..contestants import contestants_of
         from ..measuring.machine_choice import MachineChoice
 
         request = CompareRequest(
@@ -101,7 +102,8 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     """Runs a comparison, shows its progress, writes its results."""
     from rich.table import Table
 
-    from ..compare import Compared, CurveMeasured, compare_events
+    from ..compare import Compared, compare_events
+    from ..contestants import CurveMeasured
     from ..errors import CurveError
     from ..measuring.store import open_store
     from ..reports.comparison_files import (

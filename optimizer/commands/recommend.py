@@ -129,7 +129,7 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
     """Makes the ladders, shows the progress, writes the results."""
     from rich.table import Table
 
-    from ..compare import ClipSkipped, CurveMeasured
+    from ..contestants import ClipSkipped, CurveMeasured
     from ..errors import CurveError
     from ..measuring.store import open_store
     from ..reports.files import read_picture, write_report

@@ -20,7 +20,7 @@ def show_set(
 ) -> SetRecommendation:
     """Runs the search, shows its progress, writes its results and returns them."""
     from ...codecs.shell import shell_join
-    from ..compare import ClipSkipped
+    from ..contestants import ClipSkipped
     from ..events import PointMeasured, TrialFinished
     from ..measuring.store import open_store
     from ..reports.files import write_report

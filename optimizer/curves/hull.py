@@ -6,7 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from .curve import RdCurve, RdPoint
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,24 +28,40 @@ def convex_hull(points: Iterable[HullPoint]) -> tuple[HullPoint, ...]:
     It begins at the lowest rate and ends at the best quality. What lies below it is beaten by a
     mixture of two of its corners.
 
-    Source: Andrew, "Another efficient algorithm for convex hulls in two dimensions", 1979; in
-    rate and quality as in Katsavounidis, "Dynamic optimizer", Netflix, 2018.
+    Source: Katsavounidis, "Dynamic optimizer", Netflix, 2018.
     """
-    corners: list[HullPoint] = []
-    for one in sorted(points, key=lambda at: (at.point.rate_kbps, -at.point.quality)):
-        if corners and one.point.quality <= corners[-1].point.quality:
-            continue
-        while len(corners) > 1 and _turn(corners[-2], corners[-1], one) >= 0:
+    ordered = sorted(points, key=lambda at: (at.point.rate_kbps, -at.point.quality))
+    log_rates = np.log([one.point.rate_kbps for one in ordered])
+    corners = lower_hull(log_rates, -np.array([one.point.quality for one in ordered]))
+    return tuple(ordered[index] for index in corners)
+
+
+def lower_hull(xs: Floats, ys: Floats) -> list[int]:
+    """Returns the corners of the falling part of the lower convex hull, from left to right.
+
+    Source: Andrew, "Another efficient algorithm for convex hulls in two dimensions", 1979.
+
+    Args:
+        xs: (n,) not falling.
+        ys: (n,) in any order.
+    """
+    corners: list[int] = []
+    for index in range(len(xs)):
+        if corners and ys[index] >= ys[corners[-1]]:
+            continue  # costs more and loses no less
+        while corners and (
+            xs[index] <= xs[corners[-1]]
+            or (len(corners) > 1 and not _turns_up(xs, ys, corners[-2], corners[-1], index))
+        ):
             corners.pop()
-        corners.append(one)
-    return tuple(corners)
+        corners.append(index)
+    return corners
 
 
-def _turn(first: HullPoint, second: HullPoint, third: HullPoint) -> float:
-    """Returns above 0 where the way over three points turns left, hence is not convex."""
-    x1, x2, x3 = (math.log(one.point.rate_kbps) for one in (first, second, third))
-    y1, y2, y3 = (one.point.quality for one in (first, second, third))
-    return (x2 - x1) * (y3 - y1) - (y2 - y1) * (x3 - x1)
+def _turns_up(xs: Floats, ys: Floats, first: int, middle: int, last: int) -> bool:
+    """Returns whether the middle point lies below the line between the others."""
+    before = (ys[middle] - ys[first]) * (xs[last] - xs[first])
+    return bool(before < (ys[last] - ys[first]) * (xs[middle] - xs[first]))
 
 
 def cheapest_rate(curves: Sequence[RdCurve], quality: float) -> float:

@@ -19,6 +19,7 @@ from .curve import RdCurve, fit_arrays
 _CLAMPED_ALLOWED = 0.025
 # How long neighbours are drawn together; at most a quarter of a clip is.
 _BLOCK_SECONDS = 2.0
+_NUM_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def rate_change(
     max_crf: float,
     block_frames: int,
     seed: int,
-    num_resamples: int = 1000,
+    num_resamples: int = _NUM_RESAMPLES,
 ) -> RateChange:
     """Returns the rate change with its interval.
 
@@ -112,9 +113,7 @@ def rate_change(
     )
 
 
-def quality_interval(
-    bench: Bench, measurement: Measurement, *, num_resamples: int = 1000
-) -> tuple[float, float] | None:
+def quality_interval(bench: Bench, measurement: Measurement) -> tuple[float, float] | None:
     """Returns the 95 % bootstrap interval of a quality over frames, as for a rate change.
 
     None where fewer than four frames have an object.
@@ -123,7 +122,7 @@ def quality_interval(
     if (weights > 0).sum() < FEWEST_FRAMES:
         return None
     rng = np.random.default_rng(0)
-    picked = circular_blocks(len(weights), block_frames(bench), num_resamples, rng)
+    picked = circular_blocks(len(weights), block_frames(bench), _NUM_RESAMPLES, rng)
     picked = picked[weights[picked].sum(axis=1) > 0]
     return ends(pooled_quality(weights[picked], losses[picked]))
 

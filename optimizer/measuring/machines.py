@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...metrics.detector import Finder
 from ...metrics.objects import ObjectMachine
-from ...metrics.task import TaskMachine
+from ...metrics.task import HeatMapOf, TaskMachine
 from .machine_choice import REAL_MACHINES, MachineChoice, MetricName, task_of
 
 if TYPE_CHECKING:
     from ...metrics.feature_file import FeatureFile
     from ...metrics.learned import LearnedTask
-    from ..reports.moments import HeatMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ class Machines:
     metric_sha256: str | None
     second: TaskMachine[Any] | None = None
 
-    def heat_map(self) -> tuple[str, HeatMap]:
+    def heat_map(self) -> tuple[str, HeatMapOf]:
         """Returns the learned metric that shows where sight is lost: of the task of the machine.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from collections import deque
@@ -32,7 +33,7 @@ from ..recommendation import MachinesUsed
 from ..reports.plain_text import printable
 from ..reports.provenance import machines_used, provenance
 from ..request import TuneRequest
-from ..search.candidate import Candidate, anchor_ladder
+from ..search.candidate import Candidate, first_crfs
 from ..search.clip_benches import ClipBenches
 from ..search.scale import measure_scale
 from ..search.study import Sampler
@@ -164,9 +165,8 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             notes=notes,
         )
         anchor = request.anchor_settings
-        ladder = anchor_ladder(anchor)
         ends = (request.aim.low, request.aim.high)
-        scale = measure_scale(Candidate(settings=anchor), ladder, ends, searched, measurer)
+        scale = measure_scale(Candidate(settings=anchor), ends, searched, measurer)
         low_quality = request.aim.low if scale is None else scale.own_quality(request.aim.low)
         study = open_pareto_study(
             ENCODERS[request.codec],
@@ -178,50 +178,20 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             name=_study_name(request, bench, low_quality),
             low_quality=low_quality,
             min_fps=request.min_fps,
-            ladder=ladder,
+            ladder=first_crfs(anchor),
         )
         trials: list[ParetoTrial] = []
         for trial in _run_trials(request, bench, study, measurer):
             trials.append(trial)
             yield trial
-        useful = [one for one in trials if one.is_useful]
-        if not useful:
-            raise UnreachableError(
-                f"none of {len(trials)} trials keeps quality {request.aim.low:g}"
-                + ("" if request.min_fps is None else f" at {request.min_fps:g} fps")
-                + "; ask for less, or give more --trials"
-            )
-        front = _spread(_front(useful))
-        defaults = {
-            one.settings: one
-            for one in trials
-            if one.point is not None and one.settings == anchor.at(one.settings.rate_control)
-        }
-        looked_at = [*front, *(one for one in defaults.values() if one not in front)]
-        verified = list(measurer.pool.map(lambda one: _verify(one, benches, measurer), looked_at))
-        marked = _marked(verified, request.aim.low, request.min_fps)
-        of_defaults = [
-            member
-            for trial, member in zip(looked_at, marked, strict=True)
-            if trial.settings in defaults
-        ]
-        of_use = [
-            one for one in marked[: len(front)] if _is_useful(one, request.aim.low, request.min_fps)
-        ]
-        if not of_use:
-            raise UnreachableError(
-                f"quality {request.aim.low:g}"
-                + ("" if request.min_fps is None else f" at min_fps {request.min_fps:g}")
-                + f" is out of reach: none of the {len(front)} settings that seemed to keep it did "
-                f"when it was verified; ask for less"
-            )
+        front, of_defaults = _verified_front(request, trials, benches, measurer)
         yield ParetoFront(
             codec=request.codec,
             low_quality=request.aim.low,
             metric_low_quality=None if scale is None else low_quality,
             min_fps=request.min_fps,
-            front=_by_rate(of_use),
-            defaults=_by_rate(of_defaults),
+            front=front,
+            defaults=of_defaults,
             trials=tuple(trials),
             machines=machines_used(request, machines, benches),
             num_encodes=measurer.spent.num_encodes,
@@ -286,7 +256,7 @@ def _run_trials(
             point=point,
             is_useful=point is not None
             and point.quality >= study.low_quality
-            and (study.min_fps is None or point.encode_fps >= study.min_fps),
+            and request.is_fast_enough(point.encode_fps),
             failure=failure,
         )
 
@@ -330,6 +300,61 @@ def _front(trials: Sequence[ParetoTrial]) -> list[ParetoTrial]:
     return sorted(front, key=lambda one: one.point.rate_kbps if one.point else 0.0)
 
 
+def _verified_front(
+    request: TuneRequest, trials: Sequence[ParetoTrial], benches: Benches, measurer: Measurer
+) -> tuple[tuple[FrontMember, ...], tuple[FrontMember, ...]]:
+    """Verifies what is on the front, spread over it, and all defaults that were tried.
+
+    Returns:
+        Of the front what is of use in the verification too, and the defaults.
+
+    Raises:
+        UnreachableError: Nothing that was tried is of use, or nothing of it is verified to be.
+    """
+    assert isinstance(request.aim, QualityRange)
+    least = request.aim.low
+    useful = [one for one in trials if one.is_useful]
+    if not useful:
+        raise UnreachableError(
+            f"none of {len(trials)} trials keeps quality {least:g}"
+            + ("" if request.min_fps is None else f" at {request.min_fps:g} fps")
+            + "; ask for less, or give more --trials"
+        )
+    front = _spread(_front(useful))
+    anchor = request.anchor_settings
+    defaults = {
+        one.settings: one
+        for one in trials
+        if one.point is not None and one.settings == anchor.at(one.settings.rate_control)
+    }
+    looked_at = [*front, *(one for one in defaults.values() if one not in front)]
+    verified = list(measurer.pool.map(lambda one: _verify(one, benches, measurer), looked_at))
+    is_of_use = [
+        request.is_fast_enough(one.verified.encode_fps)
+        and (one.verified.quality if one.real_quality is None else one.real_quality) >= least
+        for one in verified
+    ]
+    dominated = is_dominated([one.verified for one in verified])
+    marked = [
+        dataclasses.replace(one, is_on_front=of_use and not beaten)
+        for one, of_use, beaten in zip(verified, is_of_use, dominated, strict=True)
+    ]
+    of_use = list(itertools.compress(marked[: len(front)], is_of_use))
+    if not of_use:
+        raise UnreachableError(
+            f"quality {least:g}"
+            + ("" if request.min_fps is None else f" at min_fps {request.min_fps:g}")
+            + f" is out of reach: none of the {len(front)} settings that seemed to keep it did "
+            f"when it was verified; ask for less"
+        )
+    of_defaults = [
+        member
+        for trial, member in zip(looked_at, marked, strict=True)
+        if trial.settings in defaults
+    ]
+    return _by_rate(of_use), _by_rate(of_defaults)
+
+
 def _spread(front: Sequence[ParetoTrial]) -> list[ParetoTrial]:
     """Returns some members spread over a front, both ends among them."""
     numbers = np.linspace(0, len(front) - 1, min(len(front), _MOST_VERIFIED))
@@ -347,24 +372,6 @@ def _verify(trial: ParetoTrial, benches: Benches, measurer: Measurer) -> FrontMe
         real_quality=None if benches.real is None else measured[1].scores.quality,
         is_on_front=True,
     )
-
-
-def _marked(
-    members: Sequence[FrontMember], low_quality: float, min_fps: float | None
-) -> list[FrontMember]:
-    """Returns members with what verification says of their being on the front."""
-    dominated = is_dominated([one.verified for one in members])
-    return [
-        dataclasses.replace(one, is_on_front=not beaten and _is_useful(one, low_quality, min_fps))
-        for one, beaten in zip(members, dominated, strict=True)
-    ]
-
-
-def _is_useful(member: FrontMember, low_quality: float, min_fps: float | None) -> bool:
-    """Whether a member keeps the lowest quality, of the real machine, and speed in verification."""
-    own, real = member.verified, member.real_quality
-    is_fast = min_fps is None or own.encode_fps >= min_fps
-    return is_fast and (own.quality if real is None else real) >= low_quality
 
 
 def _by_rate(members: Sequence[FrontMember]) -> tuple[FrontMember, ...]:

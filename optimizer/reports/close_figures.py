@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
+from .close_look import CloseLook, LossMaps, Moment, Sight, Version
 from .drawing import WIDE, Draw, empty_axes
-from .moment import CloseLook, LossMaps, Moment, Sight, Version
 from .pictures import ANCHOR_COLOR, LOSS_COLORS, WINNER_COLOR
 
 # Okabe and Ito: seen, lost, made up.

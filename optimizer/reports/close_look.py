@@ -1,174 +1,121 @@
-"""A close look at one encode: what is lost, what a detector sees, how good the picture is."""
+"""What a close look kept: quality frame by frame, some pictures, and where sight was lost."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-
-from ...codecs.encode import Encoding
-from ...codecs.encoder import nearest_crf
-from ...codecs.fidelity import fidelity
-from ...codecs.table import ENCODERS, Codec
-from ...metrics.boxes import Detections, Floats
-from ...metrics.coco_map import mean_average_precision
-from ...metrics.detection_counts import count_detections
-from ...metrics.object_iou import ReferenceObjects
-from ...metrics.objects import ObjectMachine
-from ...metrics.task import Picture
-from ..measuring.bench import Bench, Benches, Measurement
-from ..measuring.measure import Measurer
-from ..recommendation import Examined
-from ..search.verification import Verified
-
-# Lowest score of a detection that counts in mAP, as COCO evaluations have it.
-_MAP_SCORE = 0.001
-# A rate counts as equal to another from this close on, and how many encodes that may take.
-_EQUAL_RATE, _MOST_ENCODES = 0.02, 4
-# Steps of CRF in which x264's rate halves, about; others come near with it too.
-_CRF_PER_HALF = 6.0
+Fate = Literal["kept", "lost", "made up"]
+# At equal rate: the encoder's defaults spend what the tuned settings do.
+Version = Literal["original", "defaults", "defaults at equal rate", "tuned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
-    """One encode, and everything that was seen of it.
+class Sight:
+    """A box on one picture, and what became of the object.
 
     Attributes:
-        own, judged: By the machine of the search, and by the real one where there is one.
-        detections: What that one sees on each frame, down to any score; None where it is no
-            detector.
+        box: x0 y0 x1 y1 in pixels of the picture, which may be a part of the frame.
+        class_name: As the machine calls it; may be empty.
+        fate: ``made up`` is a detection that the original has not.
     """
 
-    encoding: Encoding
-    own: Measurement
-    judged: Measurement
-    detections: tuple[Detections, ...] | None
-
-    @property
-    def crf(self) -> float:
-        """Of the encode."""
-        return float(getattr(self.encoding.settings.rate_control, "value", math.nan))
+    box: tuple[float, float, float, float]
+    class_name: str
+    fate: Fate
 
 
-def look_at(verified: Verified, benches: Benches, measurer: Measurer) -> Looked:
-    """Looks at one candidate at its CRF: a fresh encode of its own."""
-    return _look(benches.own.encode(verified.ladder.at(verified.crf)), benches, measurer)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One version of a picture.
 
-
-def look_at_equal_rate(
-    verified: Verified, rate_kbps: float, benches: Benches, measurer: Measurer
-) -> Looked:
-    """Looks at one candidate at the CRF whose rate is next to a wanted one."""
-
-    def make(crf: float) -> Encoding:
-        return benches.own.encode(verified.ladder.at(crf))
-
-    codec = verified.ladder.settings.codec
-    first = verified.ladder.curve.crf_at(rate_kbps).value
-    encodings = encode_near(make, codec, first, rate_kbps)
-    measurer.spent.add(encode=sum(one.encode_seconds for one in encodings[:-1]))
-    with measurer.spent.lock:
-        measurer.spent.num_encodes += len(encodings) - 1
-    nearest = min(encodings, key=lambda one: abs(math.log(one.rate_kbps / rate_kbps)))
-    return _look(nearest, benches, measurer)
-
-
-def encode_near(
-    make: Callable[[float], Encoding], codec: Codec, crf: float, rate_kbps: float
-) -> list[Encoding]:
-    """Returns a few encodes, of which at least one has nearly a wanted rate if there is one.
-
-    Args:
-        make: Encodes at a CRF.
-        crf: Where to begin.
+    Attributes:
+        crf, rate_kbps: Of the whole encode; None for the original.
+        quality: Task quality of the frame in [0, 1], None where it has no object.
+        jpeg_base64: The picture itself; empty where only the numbers are told.
     """
-    encoder = ENCODERS[codec]
-    made: dict[float, Encoding] = {}
-    while len(made) < _MOST_ENCODES:
-        at = nearest_crf(encoder, crf).value
-        if at in made:
-            break
-        made[at] = make(at)
-        off = math.log2(made[at].rate_kbps / rate_kbps)
-        if abs(off) < math.log2(1 + _EQUAL_RATE):
-            break
-        crf = at + _slope(made) * off
-    return list(made.values())
+
+    version: Version
+    crf: float | None
+    rate_kbps: float | None
+    quality: float | None
+    sights: tuple[Sight, ...]
+    jpeg_base64: str
 
 
-def _slope(made: dict[float, Encoding]) -> float:
-    """Returns the steps of CRF that halve the rate, as the last two encodes have it."""
-    if len(made) < 2:
-        return _CRF_PER_HALF
-    (before, first), (after, last) = list(made.items())[-2:]
-    halvings = math.log2(first.rate_kbps / last.rate_kbps)
-    slope = (after - before) / halvings if halvings else _CRF_PER_HALF
-    return min(max(slope, 1.0), 4 * _CRF_PER_HALF)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One frame, or the part of it where something was lost, in every version.
+
+    Attributes:
+        frame: Index in the clip.
+        choice: Why this frame, in words.
+        width, height: Of the pictures, in pixels.
+    """
+
+    frame: int
+    time_seconds: float
+    choice: str
+    width: int
+    height: int
+    views: tuple[View, ...]
 
 
-def examine(looked: Looked, benches: Benches, measurer: Measurer) -> Examined:
-    """Returns the figures of one encode."""
-    started = time.perf_counter()
-    signal = fidelity(benches.own.source, looked.encoding, benches.own.segments)
-    measurer.spent.add(fidelity=time.perf_counter() - started)
-    average = counts = None
-    judge = benches.real or benches.own
-    if looked.detections is not None:
-        assert isinstance(judge.machine, ObjectMachine)
-        references = [one for one in judge.references if isinstance(one, ReferenceObjects)]
-        objects = [one.objects for one in references]
-        average = mean_average_precision(objects, looked.detections)
-        counts = count_detections(
-            objects,
-            [one.seen for one in references],
-            [frame.at_least(judge.machine.match_score) for frame in looked.detections],
-            judge.machine.reference_score,
-        )
-    frame_qualities = looked.own.scores.frame_qualities
-    return Examined(
-        crf=looked.crf,
-        rate_kbps=looked.encoding.rate_kbps,
-        quality=looked.own.scores.quality,
-        quality_p5=float(np.percentile(frame_qualities, 5)),
-        quality_min=float(frame_qualities.min()),
-        real_quality=None if benches.real is None else looked.judged.scores.quality,
-        map50_95=None if average is None else average.map50_95,
-        map50=None if average is None else average.map50,
-        precision=None if counts is None else counts.precision,
-        recall=None if counts is None else counts.recall,
-        psnr_db=signal.psnr_db,
-        ssim=signal.ssim,
-        xpsnr_db=signal.xpsnr_db,
-        encode_fps=looked.encoding.num_frames / looked.encoding.encode_seconds,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossMap:
+    """Where a learned metric loses sight on one version of a frame.
+
+    Attributes:
+        losses: Rows of values in [0, 1] that divide the picture evenly; 0 is nothing lost.
+        jpeg_base64: The whole frame, made smaller; empty where only the numbers are told.
+    """
+
+    version: Version
+    losses: tuple[tuple[float, ...], ...]
+    jpeg_base64: str
 
 
-def _look(encoding: Encoding, benches: Benches, measurer: Measurer) -> Looked:
-    own, detections = _look_closely(benches.own, encoding)
-    measurer.count(own)
-    judged = own
-    if benches.real is not None:
-        judged, detections = _look_closely(benches.real, encoding)
-        measurer.spent.add(decode=judged.decode_seconds, detect=judged.detect_seconds)
-    return Looked(encoding=encoding, own=own, judged=judged, detections=detections)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossMaps:
+    """The same frame of every version as a learned metric sees it."""
+
+    metric: str
+    frame: int
+    time_seconds: float
+    maps: tuple[LossMap, ...]
 
 
-def _look_closely(
-    bench: Bench, encoding: Encoding
-) -> tuple[Measurement, tuple[Detections, ...] | None]:
-    """Returns a measurement, and what a detector saw besides; None for any other machine."""
-    machine = bench.machine
-    if not isinstance(machine, ObjectMachine):
-        return bench.look(encoding), None
-    found: list[Detections] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """Quality of one version over time.
 
-    def losses(references: Sequence[ReferenceObjects], pictures: Sequence[Picture]) -> list[Floats]:
-        detected = machine.detector.detect(pictures, _MAP_SCORE)
-        found.extend(detected)
-        return machine.losses_among(references, detected)
+    Attributes:
+        qualities: Of each frame looked at, by the machine of the search; None where there is no
+            object.
+    """
 
-    measurement = bench.look(encoding, losses)
-    return measurement, tuple(found)
+    version: Version
+    crf: float
+    rate_kbps: float
+    qualities: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseLook:
+    """What the verification saw frame by frame.
+
+    Attributes:
+        frames: Indices in the clip of the frames looked at.
+        times_seconds: When they are shown.
+        num_objects: What there is to lose on each.
+        moments: Frames chosen by what is lost on them, the losses of the tuned settings too, and
+            one that nobody chose.
+        loss_maps: None where there is nothing to show.
+    """
+
+    frames: tuple[int, ...]
+    times_seconds: tuple[float, ...]
+    num_objects: tuple[int, ...]
+    tracks: tuple[Track, ...]
+    moments: tuple[Moment, ...]
+    loss_maps: LossMaps | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,10 +14,10 @@ from ...metrics.boxes import Detections, Floats
 from ...metrics.detection_counts import SAME_OBJECT_IOU, frame_detections
 from ...metrics.object_iou import ReferenceObjects
 from ...metrics.objects import ObjectMachine
-from ...metrics.task import Picture
+from ...metrics.task import HeatMapOf, Picture
 from ..measuring.bench import Bench, Benches
-from .close_look import Looked
-from .moment import CloseLook, LossMap, LossMaps, Moment, Sight, Track, Version, View
+from ..search.examination import Looked
+from .close_look import CloseLook, LossMap, LossMaps, Moment, Sight, Track, Version, View
 
 # Largest picture that is shown; of larger frames the part where something is lost, unscaled, so
 # that what compression does to it can be seen.
@@ -25,7 +25,6 @@ _MAX_WIDTH, _MAX_HEIGHT = 640, 480
 # Of JPEG, in percent: what it loses itself must not be seen.
 _CROP_QUALITY, _FRAME_QUALITY = 90, 80
 
-HeatMap = Callable[[Picture, Picture], Floats]
 Looks = Mapping[Version, Looked]
 
 
@@ -43,7 +42,7 @@ class _Window:
 
 
 def close_look(
-    looks: Looks, benches: Benches, heat_map: tuple[str, HeatMap] | None = None
+    looks: Looks, benches: Benches, heat_map: tuple[str, HeatMapOf] | None = None
 ) -> CloseLook:
     """Returns what encodes of one clip keep, frame by frame, and pictures of where they differ.
 
@@ -229,7 +228,7 @@ def _window(boxes: Sequence[Sequence[float]], width: int, height: int) -> _Windo
 
 
 def _loss_maps(
-    judge: Bench, at: int, pictures: Mapping[Version, Picture], metric: str, heat_map: HeatMap
+    judge: Bench, at: int, pictures: Mapping[Version, Picture], metric: str, heat_map: HeatMapOf
 ) -> LossMaps:
     scale = min(1.0, _MAX_WIDTH / judge.source.width)
     maps = []

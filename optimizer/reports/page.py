@@ -20,9 +20,9 @@ from matplotlib.image import imsave
 from ..curves.bd_rate import is_below_0, may_be_chance, percent_text
 from ..recommendation import Recommendation
 from . import close_figures, figures
+from .close_look import LossMap, Moment
 from .comparison_files import comparison_notes, matrix_rows
 from .drawing import NARROW, WIDE, Drawing
-from .moment import LossMap, Moment
 from .pictures import (
     LOSS_COLORS,
     bd_rate_text,

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...codecs.address import clip_text
 from ...codecs.encoder import encoder_version
 from ...codecs.settings import EncodeSettings
-from ..compare import Contestant
+from ..contestants import Contestant
 from ..measuring.bench import Bench, Benches
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer

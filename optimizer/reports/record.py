@@ -16,7 +16,7 @@ from ..errors import StoreError
 from ..events import ClipLoaded, PointMeasured, SearchFinished, TrialFinished
 from ..measuring.store import Json, Store
 from ..recommendation import Recommendation
-from .moment import CloseLook
+from .close_look import CloseLook
 from .plain_text import printable
 
 # Of the rows in the store. Another number where older rows cannot be read any more.

@@ -14,7 +14,7 @@ from ..events import PointMeasured, TargetMoved, TuneEvent
 from ..measuring.bench import Bench, Benches, Measurement
 from ..measuring.measure import Measurer
 from ..request import TuneRequest
-from .candidate import Candidate, anchor_ladder, next_anchor_crfs
+from .candidate import Candidate, first_crfs, next_anchor_crfs
 from .scale import Scale
 
 # What is asked for instead of a quality that is out of reach, where nobody asked for that one.
@@ -77,7 +77,7 @@ def measure_anchor(
     settings = request.anchor_settings
     own, real = Candidate(settings=settings), Candidate(settings=settings)
     leader = own if benches.real is None else real
-    target, crfs = request.aim, list[float](anchor_ladder(settings))
+    target, crfs = request.aim, list[float](first_crfs(settings))
 
     def measure(crf: float) -> PointMeasured:
         looking = [one for one in (benches.own, benches.real) if one is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,11 +13,13 @@ from ...codecs.settings import Crf, EncodeSettings
 from ...codecs.table import ENCODERS
 from ..aim import Aim, QualityRange, TargetRate
 from ..curves.curve import RdCurve, RdPoint, fit_curve
-from ..measuring.bench import Measurement
+from ..measuring.bench import Bench, Measurement
+from ..measuring.measure import Measurer
 
-# Where the anchor is measured first, as shares of the searched CRFs, and around the target: what
-# lies near first, as far as it is not known. More do not choose better (benchmarks.search_noise).
-_LADDER = (0.3, 0.5, 0.7)
+# Where a curve is measured first, as shares of the searched CRFs, and the anchor's around the
+# target: what lies near first, as far as it is not known. More do not choose better
+# (benchmarks.search_noise).
+_FIRST = (0.3, 0.5, 0.7)
 _AROUND = (0, 4, -4, 2, -2, 7)
 _ANCHOR_POINTS = 6
 # It is measured until two neighbours this close in CRF lie around the target.
@@ -49,7 +52,7 @@ _LARGEST_GAP = 0.05
 
 @dataclass(slots=True, kw_only=True)
 class Candidate:
-    """Settings under trial.
+    """Settings under trial on one clip.
 
     Attributes:
         settings: The rate control value is replaced at each point.
@@ -82,10 +85,19 @@ class Candidate:
         return self.settings.at(Crf(value=crf))
 
 
-def anchor_ladder(settings: EncodeSettings) -> list[float]:
-    """Returns the CRFs at which the anchor is measured first; the ends only if needed."""
+def measure_points(
+    bench: Bench, measurer: Measurer, todo: Sequence[tuple[Candidate, float]]
+) -> None:
+    """Measures candidates at CRFs, side by side, and notes what is found with each."""
+    measured = measurer.pool.map(lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo)
+    for (candidate, crf), measurement in zip(todo, measured, strict=True):
+        candidate.measurements[crf] = measurement
+
+
+def first_crfs(settings: EncodeSettings) -> list[float]:
+    """Returns where a curve of which nothing is known is measured first; the ends if needed."""
     low, high = ENCODERS[settings.codec].search_crf
-    return [float(round(low + (high - low) * share)) for share in _LADDER]
+    return [float(round(low + (high - low) * share)) for share in _FIRST]
 
 
 def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
@@ -116,11 +128,13 @@ def next_anchor_crfs(anchor: Candidate, aim: Aim) -> list[float]:
 
 
 def next_crfs(candidate: Candidate, low_quality: float, high_quality: float) -> list[float]:
-    """Returns where a curve is measured next: beyond its ends, then in its largest gap.
+    """Returns where a curve is measured next: at first beyond its ends, then in its largest gap.
 
     Fewer than four points are never enough; more are measured only while the range of quality is
     not covered, or neighbours in it lie far apart.
     """
+    if not candidate.measurements:
+        return first_crfs(candidate.settings)
     low, high = (float(end) for end in candidate.search_crf)
     crfs = sorted(candidate.measurements)
     if len(crfs) >= _MOST_POINTS:

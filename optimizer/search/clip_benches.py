@@ -34,7 +34,7 @@ class ClipBenches:
     """Sets the benches of one clip up.
 
     Attributes:
-        annotations: What is there, for a detector.
+        annotations: What is there, for a detector or a reader of plates.
         regions: What settings with regions of interest go by.
         needs_real: A clip on which the real machine sees nothing is of no use.
         notes: What a reader should know: which machines see nothing, say.

@@ -14,7 +14,7 @@ from .candidate import Candidate, cost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrant:
-    """Settings under trial.
+    """A trial's settings, one candidate a clip.
 
     Attributes:
         clips: What is known of them on each clip, in the order of the benches.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..curves.curve import RdCurve
@@ -44,7 +43,6 @@ class Scale:
 
 def measure_scale(
     candidate: Candidate,
-    crfs: Sequence[float],
     quality_range: tuple[float, float],
     benches: Benches,
     measurer: Measurer,
@@ -55,7 +53,6 @@ def measure_scale(
     stays with the candidate.
 
     Args:
-        crfs: Where to begin.
         quality_range: Of the real machine.
         benches: Of the frames of the choice.
 
@@ -71,9 +68,8 @@ def measure_scale(
         seen, _ = measurer.measure_all(looking, candidate.at(crf))
         candidate.measurements[crf], real.measurements[crf] = seen
 
-    while crfs:
+    while crfs := next_crfs(real, *quality_range):
         list(measurer.pool.map(measure, crfs))
-        crfs = next_crfs(real, *quality_range)
     return Scale(own=candidate.curve, real=real.curve)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from ...codecs.errors import EncodeError
 from ...codecs.settings import sorted_options
 from ..aim import TargetRate
-from ..errors import UnreachableError
 from ..events import PointMeasured, TrialFinished, TuneEvent
 from ..measuring.measure import Measurer
 from ..measuring.pool import first_done, result_of
@@ -42,7 +41,7 @@ class SearchResult:
         best_cost: Against the anchor; negative is better.
         cost_before: The lowest of the search before this one; 0 for the first.
         started: Of the clock, when the first search began.
-        finished: Trials that the encoder did not refuse.
+        eligible: Trials measured on every clip and fast enough; the play-off is among these.
     """
 
     anchor: Entrant
@@ -51,7 +50,7 @@ class SearchResult:
     best_cost: float
     cost_before: float
     started: float
-    finished: list[_Trial] = field(default_factory=list)
+    eligible: list[_Trial] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,8 +193,8 @@ def _finish(
     if exploration.failure is None:
         found = total_cost(trial.entrant, clips)
         is_measured = all(one.measurements for one in trial.entrant.clips)
-        if is_measured and _is_fast_enough(request, trial.entrant):
-            result.finished.append(trial)
+        if is_measured and request.is_fast_enough(trial.entrant.encode_fps):
+            result.eligible.append(trial)
             if found < result.best_cost:
                 result.best, result.best_cost = trial.entrant, found
     num_points = trial.entrant.num_points
@@ -216,27 +215,6 @@ def _finish(
     )
 
 
-def check_defaults_speed(request: TuneRequest, anchor: Entrant) -> None:
-    """Refuses to recommend defaults that are too slow.
-
-    Args:
-        anchor: Of fresh encodes, where there are any.
-
-    Raises:
-        UnreachableError: They are slower than asked for.
-    """
-    if not _is_fast_enough(request, anchor):
-        raise UnreachableError(
-            f"min_fps {request.min_fps:g} is out of reach: nothing that saves is that fast, and "
-            f"the defaults of {request.codec} {anchor.settings.preset} encode "
-            f"{anchor.encode_fps:.0f} frames a second; choose a faster preset, or ask for less"
-        )
-
-
-def _is_fast_enough(request: TuneRequest, one: Entrant) -> bool:
-    return request.min_fps is None or one.encode_fps >= request.min_fps
-
-
 def _play_off(
     request: TuneRequest, clips: Sequence[SearchedClip], result: SearchResult, measurer: Measurer
 ) -> Generator[TuneEvent, None, None]:
@@ -255,7 +233,7 @@ def _play_off(
             return None
         return measurer.pool.submit(_point, clip, candidate, crf, trial.number, measurer)
 
-    ranked = sorted(result.finished, key=price)[:_LEADERS]
+    ranked = sorted(result.eligible, key=price)[:_LEADERS]
     leaders = [trial for trial in ranked if trial.entrant is not result.first]
     close = [trial for trial in ranked if price(trial) <= price(ranked[0]) + _CLOSE_COST]
     contenders = close if len(close) > 1 else []
@@ -279,7 +257,7 @@ def _play_off(
                     under_way[further] = trial, number
     result.best, result.best_cost = result.first, 0.0
     for trial in leaders:
-        if price(trial) < result.best_cost and _is_fast_enough(request, trial.entrant):
+        if price(trial) < result.best_cost and request.is_fast_enough(trial.entrant.encode_fps):
             result.best, result.best_cost = trial.entrant, price(trial)
 
 

@@ -36,10 +36,6 @@ class Proposal:
     options: Mapping[str, OptionValue]
 
     @property
-    def number(self) -> int:
-        return self.trial.number
-
-    @property
     def parameters(self) -> dict[str, OptionValue]:
         """All that was proposed, the defaults among it."""
         return dict(self.trial.params)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...codecs.frames import is_10_bit
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import Source
 from ...codecs.table import ENCODERS, OptionValue
@@ -101,7 +102,7 @@ def clip_features(bench: Bench) -> ClipFeatures:
 
 
 def _luma(source: Source, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    levels = 4.0 if source.pix_fmt == "yuv420p10le" else 1.0
+    levels = 4.0 if is_10_bit(source) else 1.0
     luma = source.planes(index)[: source.height].astype(np.float32)
     return luma / np.float32(levels)
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..curves.curve import RdCurve
+from ..curves.hull import lower_hull
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,32 +85,6 @@ def shot_curve(
         losses=weight * (1 - curve.qualities_at(log_rates)),
         weight=weight,
     )
-
-
-def lower_hull(xs: Floats, ys: Floats) -> list[int]:
-    """Returns the corners of the falling part of the lower convex hull, from left to right.
-
-    Args:
-        xs: (n,) not falling.
-        ys: (n,) in any order.
-    """
-    corners: list[int] = []
-    for index in range(len(xs)):
-        if corners and ys[index] >= ys[corners[-1]]:
-            continue  # costs more and loses no less
-        while corners and (
-            xs[index] <= xs[corners[-1]]
-            or (len(corners) > 1 and not _turns_up(xs, ys, corners[-2], corners[-1], index))
-        ):
-            corners.pop()
-        corners.append(index)
-    return corners
-
-
-def _turns_up(xs: Floats, ys: Floats, first: int, middle: int, last: int) -> bool:
-    """Returns whether the middle point lies below the line between the others."""
-    before = (ys[middle] - ys[first]) * (xs[last] - xs[first])
-    return bool(before < (ys[last] - ys[first]) * (xs[middle] - xs[first]))
 
 
 def equal_slope_plans(curves: Sequence[ShotCurve]) -> list[Plan]:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import Source
-from ..compare import Contestant, first_crfs, measure_points
+from ..contestants import Contestant
 from ..curves.curve import RdCurve
 from ..curves.hull import excess_at, is_hopeless
 from ..measuring.bench import Bench
 from ..measuring.measure import Measurer
-from ..search.candidate import Candidate, next_crfs
+from ..search.candidate import Candidate, measure_points, next_crfs
 from .request import PerTitleRequest, at_height
 
 # How much dearer than the others, as a natural log, a contestant must be at every point to be given
@@ -90,7 +90,7 @@ def explore(
     low, high = quality_range
     given_up: set[int] = set()
     if todo is None:
-        todo = [(one, crf) for one in candidates for crf in _next(one, low, high)]
+        todo = [(one, crf) for one in candidates for crf in next_crfs(one, low, high)]
     while todo:
         measure_points(bench, measurer, todo)
         if give_up:
@@ -102,7 +102,7 @@ def explore(
             (one, crf)
             for one in candidates
             if id(one) not in given_up
-            for crf in _next(one, low, high)
+            for crf in next_crfs(one, low, high)
             if not give_up or _is_near(one, crf, _rivals(one, (*known, *candidates), given_up))
         ]
     return given_up
@@ -134,12 +134,6 @@ def _is_near(candidate: Candidate, crf: float, rivals: Sequence[RdCurve]) -> boo
     quality = candidate.curve.quality_at_crf(crf)
     rate_kbps = candidate.curve.rate_at(quality).value
     return excess_at(rate_kbps, quality, rivals) <= _HOPELESS_MARGIN
-
-
-def _next(candidate: Candidate, low: float, high: float) -> list[float]:
-    if not candidate.measurements:
-        return first_crfs(candidate)
-    return next_crfs(candidate, low, high)
 
 
 def _start(quality_range: tuple[float, float], larger: Candidate) -> list[float]:

@@ -91,8 +91,6 @@ def compare_fixed(
     choice: FixedChoice,
     settings: dict[str, Json],
     titles: Sequence[FixedTitle],
-    *,
-    seed: int = 0,
 ) -> Fixed:
     """Returns what per-title saves over a single setting, over two titles or more."""
     changes = np.array([one.change_percent for one in titles])
@@ -108,7 +106,7 @@ def compare_fixed(
         titles=tuple(titles),
         median_percent=float(np.median(changes)),
         quartiles_percent=(float(first), float(third)),
-        interval_percent=median_interval(changes, np.random.default_rng(seed)),
+        interval_percent=median_interval(changes, np.random.default_rng(0)),
         total_percent=(own / single - 1) * 100,
         num_worse=int((changes > 0).sum()),
         num_short=sum(one.quality < one.enough_quality for one in titles),

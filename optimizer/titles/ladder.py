@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..compare import ClipSkipped, CurveMeasured
+from ..contestants import ClipSkipped, CurveMeasured
 from ..curves.hull import HullPoint
 from ..measuring.store import Json
 

@@ -13,7 +13,7 @@ from ...codecs.errors import ClipError, EncodeError, SettingsError
 from ...codecs.source import load_source
 from ...metrics.errors import NoObjectsError
 from ...metrics.feature_file import FeatureFile, open_feature_file
-from ..compare import ClipSkipped, CurveMeasured, first_crfs
+from ..contestants import ClipSkipped, CurveMeasured
 from ..curves.hull import HullPoint, convex_hull
 from ..curves.interval import quality_interval
 from ..measuring.bench import Measurement, settings_json
@@ -144,8 +144,7 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
     fitting = {one.name: fit_variant(request, one, opened.source) for one in request.variants}
     own = {one.name: Candidate(settings=one.settings) for one in fitting.values()}
     candidates, quality_range = list(own.values()), request.quality_range
-    first = candidates[0]
-    scale = measure_scale(first, first_crfs(first), quality_range, opened.searched, measurer)
+    scale = measure_scale(candidates[0], quality_range, opened.searched, measurer)
     if scale is not None:
         quality_range = scale.own_range(quality_range)
     given_up = measure_title(quality_range, opened.searched.own, measurer, candidates)

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...codecs.limits import ClipLimits
 from ...codecs.settings import Crf, EncodeSettings
 from ...codecs.table import ENCODERS
-from ..compare import Contestant, check_clips, check_codecs, contestants_of
+from ..contestants import Contestant, check_clips, check_codecs, contestants_of
 from ..errors import RequestError
 from ..measuring.machine_choice import MachineChoice
 from ..request import DEFAULT_STORE

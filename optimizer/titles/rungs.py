@@ -10,11 +10,10 @@ from pathlib import Path
 from ...codecs.command import ffmpeg_command
 from ...codecs.scaling import scaled_format
 from ...codecs.source import Source
-from ..compare import measure_points
 from ..curves.interval import quality_interval
 from ..measuring.bench import Benches, settings_json
 from ..measuring.measure import Measurer
-from ..search.candidate import Candidate
+from ..search.candidate import Candidate, measure_points
 from ..search.scale import Scale
 from .ladder import Chosen, Rung
 from .request import PerTitleRequest

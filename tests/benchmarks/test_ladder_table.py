@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ratesight.optimizer.compare import CurveMeasured
+from ratesight.optimizer.contestants import CurveMeasured
 from ratesight.optimizer.curves.curve import RdPoint
 from ratesight.optimizer.titles.fixed_ladder import FixedChoice, compare_fixed
 from ratesight.optimizer.titles.ladder import Chosen, FixedRung, FixedTitle, Rung, TitleLadder

@@ -23,10 +23,16 @@ def settings(codec, rate_control=None, **options):
     )
 
 
-def run(command, ffmpeg):
-    """Runs the printed command and returns sizes of headers and packets of what it wrote."""
+def run(command, ffmpeg, num_frames=None):
+    """Runs the printed command and returns sizes of headers and packets of what it wrote.
+
+    Args:
+        num_frames: Stops after so many; the whole clip where None.
+    """
     words = shlex.split(command)
     assert words[0] == "ffmpeg"
+    if num_frames is not None:
+        words[-1:-1] = ["-frames:v", str(num_frames)]
     log = ffmpeg(*words[1:], level="warning")
     # swscale warns of every yuvj clip.
     lines = [line for line in log.splitlines() if "deprecated pixel format" not in line]
@@ -54,9 +60,8 @@ def test_command_makes_the_same_encode(codec, tolerance, name, clips, ffmpeg, tm
             source,
             input_name=str(clips / name),
             output_name=str(tmp_path / "out.mkv"),
-            num_frames=source.num_frames,
         )
-    num_header_bytes, sizes = run(command, ffmpeg)
+    num_header_bytes, sizes = run(command, ffmpeg, encoding.num_frames)
     assert len(sizes) == encoding.num_frames
     assert num_header_bytes + sum(sizes) == pytest.approx(encoding.size_bytes, rel=tolerance)
     if codec == "x264":
@@ -83,12 +88,11 @@ def test_command_scales_to_the_same_bytes(codec, name, clips, ffmpeg, tmp_path):
             source,
             input_name=str(clips / name),
             output_name=str(tmp_path / "out.mkv"),
-            num_frames=source.num_frames,
         )
         width = round(source.width * 144 / source.height / 2) * 2
         scale = f"format=yuv420p,scale={width}:144:flags=lanczos+accurate_rnd+bitexact"
         assert f"{scale} " in command or f"{scale}'" in command
-    num_header_bytes, sizes = run(command, ffmpeg)
+    num_header_bytes, sizes = run(command, ffmpeg, encoding.num_frames)
     if codec == "svtav1":  # another version of it
         assert num_header_bytes + sum(sizes) == pytest.approx(encoding.size_bytes, rel=0.1)
     else:
@@ -105,9 +109,8 @@ def test_other_rate_controls_run(codec, rate_control, clips, ffmpeg, tmp_path):
             source,
             input_name=str(clip),
             output_name=str(tmp_path / "out.mp4"),
-            num_frames=source.num_frames,
         )
-        assert len(run(command, ffmpeg)[1]) == source.num_frames
+        assert len(run(command, ffmpeg, source.num_frames)[1]) == source.num_frames
 
 
 @pytest.mark.parametrize(
@@ -126,9 +129,8 @@ def test_options_are_understood(codec, options, clips, ffmpeg, tmp_path):
             source,
             input_name=str(clip),
             output_name=str(tmp_path / "out.mkv"),
-            num_frames=source.num_frames,
         )
-        assert len(run(command, ffmpeg)[1]) == source.num_frames
+        assert len(run(command, ffmpeg, source.num_frames)[1]) == source.num_frames
 
 
 def test_uneven_frames_are_neither_doubled_nor_dropped(clips, ffmpeg, tmp_path):
@@ -178,7 +180,7 @@ def test_odd_size_is_cut(clips, ffmpeg, tmp_path):
         )
         assert "-vf crop=174:142:0:0" in command
         encoding = encode(source, settings("x264"))
-        assert run(command, ffmpeg)[1][1:] == [len(packet) for packet in encoding.streams[0]][1:]
+        assert run(command, ffmpeg, 5)[1][1:] == [len(packet) for packet in encoding.streams[0]][1:]
 
 
 @pytest.mark.parametrize(
@@ -240,11 +242,11 @@ def test_given_frame_rate_is_told(clips, ffmpeg, tmp_path):
             source,
             input_name=str(clip),
             output_name=str(tmp_path / "out.mkv"),
-            num_frames=5,
         )
         encoding = encode(source, settings("x264"))
         assert command.startswith(f"ffmpeg -r 10 -i {clip} ")
-        assert run(command, ffmpeg)[1][1:] == [len(packet) for packet in encoding.streams[0]][1:]
+        _, sizes = run(command, ffmpeg, encoding.num_frames)
+        assert sizes[1:] == [len(packet) for packet in encoding.streams[0]][1:]
 
 
 def test_picture_folder_with_awkward_names(clips, ffmpeg, tmp_path):

@@ -68,8 +68,7 @@ class TestEveryEncoder:
         seconds = float(24 / carphone.frame_rate)
         assert encoding.rate_kbps == pytest.approx(encoding.size_bytes * 8 / 1000 / seconds)
         assert encoding.encode_seconds > 0
-        assert encoding.encoder_version == encoder_version(codec)
-        assert ENCODERS[codec].library in encoding.encoder_version
+        assert ENCODERS[codec].library in encoder_version(codec)
 
     def test_same_settings_give_the_same_bytes(self, codec, carphone):
         first = encode(carphone, settings(codec))

@@ -12,13 +12,11 @@ import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.optimizer.commands.app import app
-from ratesight.optimizer.compare import (
+from ratesight.optimizer.compare import Compared, CompareRequest, compare_events
+from ratesight.optimizer.contestants import (
     ClipSkipped,
-    Compared,
-    CompareRequest,
     Contestant,
     CurveMeasured,
-    compare_events,
     contestants_of,
 )
 from ratesight.optimizer.errors import RequestError

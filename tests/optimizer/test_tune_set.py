@@ -13,6 +13,7 @@ from ratesight.codecs.errors import ClipError
 from ratesight.codecs.settings import Crf
 from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.commands.app import app
+from ratesight.optimizer.contestants import ClipSkipped
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, TargetMoved, TrialFinished
 from ratesight.optimizer.measuring.bench import Bench, Measurement
@@ -25,7 +26,6 @@ from ratesight.optimizer.search.entrant import Entrant, total_cost
 from ratesight.optimizer.set_recommendation import SetRecommendation
 from ratesight.optimizer.tune_set import (
     ClipReady,
-    ClipSkipped,
     SetEvent,
     SetRecommended,
     tune_set_events,

@@ -16,9 +16,9 @@ from ratesight.optimizer.aim import Aim, TargetQuality, TargetRate
 from ratesight.optimizer.measuring.bench import Measurement
 from ratesight.optimizer.search.candidate import (
     Candidate,
-    anchor_ladder,
     cost,
     extended,
+    first_crfs,
     next_anchor_crfs,
     next_crf,
 )
@@ -61,7 +61,7 @@ class Logistic:
 
     def anchor(self, aim: Aim) -> Candidate:
         anchor = self.candidate()
-        crfs = anchor_ladder(anchor.settings)
+        crfs = first_crfs(anchor.settings)
         while crfs:
             anchor.measurements.update({crf: self.measured(crf) for crf in crfs})
             crfs = next_anchor_crfs(anchor, aim)
@@ -86,7 +86,7 @@ each_aim = pytest.mark.parametrize("aim", AIMS)
 def test_the_first_ladder_spans_the_range_without_its_ends(codec: Codec) -> None:
     low, high = ENCODERS[codec].search_crf
 
-    crfs = anchor_ladder(Logistic(codec=codec, measurement=min).candidate().settings)
+    crfs = first_crfs(Logistic(codec=codec, measurement=min).candidate().settings)
 
     assert len(crfs) == 3
     assert crfs == sorted(crfs)
@@ -220,7 +220,7 @@ def test_whatever_is_measured_the_search_ends(
         return measurement(usual.measured(crf).rate_kbps * factor, [1 - quality])
 
     anchor, candidate = usual.candidate(), usual.candidate()
-    crfs = anchor_ladder(anchor.settings)
+    crfs = first_crfs(anchor.settings)
     while crfs:
         anchor.measurements.update({crf: measured(crf) for crf in crfs})
         crfs = next_anchor_crfs(anchor, aim)

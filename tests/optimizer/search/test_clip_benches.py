@@ -14,7 +14,7 @@ from ratesight.codecs.source import load_source
 from ratesight.metrics.errors import NoObjectsError
 from ratesight.metrics.feature_file import open_feature_file
 from ratesight.optimizer.aim import TargetQuality
-from ratesight.optimizer.compare import Contestant
+from ratesight.optimizer.contestants import Contestant
 from ratesight.optimizer.events import Recommended
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.machines import Machines, load_machines

@@ -230,7 +230,7 @@ def test_samplers_learn_from_what_they_are_told(tmp_path: Path) -> None:
 def test_the_journal_holds_what_is_finished(tmp_path: Path) -> None:
     running = study(tmp_path)
     first, second, third = running.ask(), running.ask(), running.ask()
-    assert [proposal.number for proposal in (first, second, third)] == [0, 1, 2]
+    assert [proposal.trial.number for proposal in (first, second, third)] == [0, 1, 2]
 
     running.tell(first, 0.25, {"num_points": 7})
     running.tell(second, None, {"num_points": 0})

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ratesight.optimizer.curves.curve import fit_arrays
+from ratesight.optimizer.curves.hull import lower_hull
 from ratesight.optimizer.shots.plan import (
     ShotCurve,
     best_plan,
     cheapest_plan,
     equal_slope_plans,
-    lower_hull,
     shot_curve,
 )
 

@@ -14,7 +14,7 @@ import av
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.optimizer.commands.app import app
-from ratesight.optimizer.compare import ClipSkipped, Contestant, CurveMeasured
+from ratesight.optimizer.contestants import ClipSkipped, Contestant, CurveMeasured
 from ratesight.optimizer.curves.curve import fit_curve
 from ratesight.optimizer.curves.hull import cheapest_rate
 from ratesight.optimizer.errors import RequestError

@@ -1,0 +1,114 @@
+"""Settings that are compared at any CRF, on clips that tables can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..codecs.settings import Crf, EncodeSettings
+from ..codecs.table import ENCODERS, Codec
+from .curves.curve import RdPoint
+from .errors import RequestError
+from .recommendation import read_settings, read_shots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """Settings to compare, at any CRF.
+
+    Attributes:
+        name: Unique, as it stands in tables.
+    """
+
+    name: str
+    settings: EncodeSettings
+
+
+def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Contestant, ...]:
+    """Returns encoders with their defaults, then the settings of recommendation files.
+
+    Raises:
+        RecommendationError: A file is not a recommendation.
+        RequestError: A codec is unknown; or the regions of a file come from a user's own, which
+            fits one clip only, or it has a CRF for each shot of one clip.
+    """
+    check_codecs(codecs)
+    defaults = [
+        Contestant(
+            name=codec,
+            settings=EncodeSettings(
+                codec=codec,
+                preset=ENCODERS[codec].default_preset,
+                rate_control=Crf(value=ENCODERS[codec].search_crf[0]),
+            ),
+        )
+        for codec in dict.fromkeys(codecs)
+    ]
+    given = []
+    for file in files:
+        settings, used = read_settings(file)
+        if used is not None and used.file is not None:
+            raise RequestError(
+                f"compare finds regions on each clip, {file} goes by {used.file}; leave it out"
+            )
+        if read_shots(file) is not None:
+            raise RequestError(
+                f"settings must be for any clip, {file} has a CRF for each shot of its own; leave "
+                f"it out, or tune without per_shot"
+            )
+        # ratesight tune names its folder after clip and codec, and its files all alike.
+        name = file.parent.name if file.name == "recommendation.json" else file.stem
+        given.append(Contestant(name=name or file.stem, settings=settings))
+    return (*defaults, *given)
+
+
+def check_codecs(codecs: Iterable[str]) -> None:
+    """Refuses what is no encoder.
+
+    Raises:
+        RequestError: One is none.
+    """
+    for codec in codecs:
+        if codec not in ENCODERS:
+            raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {codec!r}")
+
+
+def check_clips(clips: Sequence[Path]) -> None:
+    """Refuses clips that tables could not tell apart.
+
+    Raises:
+        RequestError: There is none, or two have one name.
+    """
+    if not clips:
+        raise RequestError("there must be a clip, got none")
+    by_name: dict[str, Path] = {}
+    for clip in clips:
+        if clip.stem in by_name:
+            raise RequestError(
+                f"clips must differ in their names without folder and suffix, "
+                f"{by_name[clip.stem]} and {clip} do not; rename one, or make a link to it"
+            )
+        by_name[clip.stem] = clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveMeasured:
+    """One contestant's curve on one clip is known; points from the lowest CRF to the highest.
+
+    Attributes:
+        intervals: 95 % bootstrap interval of the quality of each point; None of too few frames.
+    """
+
+    clip: str
+    contestant: str
+    points: tuple[RdPoint, ...]
+    intervals: tuple[tuple[float, float] | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSkipped:
+    """A clip of which there are no curves, and why."""
+
+    clip: str
+    reason: str
