@@ -203,6 +203,11 @@ class TuneRequest:
         return self.regions is not None or self.anchor_settings.regions is not None
 
     @property
+    def study_place(self) -> str | Path:
+        """Where Optuna's studies are kept: a database, or a journal beside the store."""
+        return self.study_storage or self.store.with_suffix(".journal")
+
+    @property
     def search_sampler(self) -> Sampler:
         """Who proposes options: a model of what each option does, and each two together.
 

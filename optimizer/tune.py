@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,7 +20,7 @@ from ..metrics.feature_file import open_feature_file
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
 from .interruption import held_back
 from .measuring.bench import Bench, Benches, settings_json
-from .measuring.machines import load_machines, object_machine
+from .measuring.machines import Machines, load_machines, object_machine
 from .measuring.measure import Measurer, open_measurer_of
 from .measuring.pool import first_done, result_of
 from .measuring.regions import RegionSource, object_regions
@@ -30,12 +30,12 @@ from .reports.close_look import Version
 from .reports.moments import close_look
 from .reports.plain_text import printable
 from .request import TuneRequest
-from .search.anchor import measure_anchor, target_text
+from .search.anchor import SearchedClip, measure_anchor, target_text
 from .search.clip_benches import ClipBenches
 from .search.examination import Looked, look_at, look_at_equal_rate
 from .search.importance import importances
 from .search.option_space import Part
-from .search.search import search, search_regions
+from .search.search import SearchResult, search, search_regions
 from .search.speed import check_defaults_speed, fast_enough, verified_entrant
 from .search.study import Study, open_study
 from .search.study_storage import StudyStorage, open_storage
@@ -64,24 +64,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
     started = time.perf_counter()
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
-        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
+        storage = open_storage(request.study_place)
         measurer = stack.enter_context(open_measurer_of(request, store))
-        # Beside the machines, whose libraries take seconds to load.
-        loading = measurer.pool.submit(
-            load_source,
-            request.clip,
-            max_seconds=request.max_seconds,
-            frame_rate=request.frame_rate,
-            limits=request.limits,
-            stop=measurer.stop,
-        )
-        stack.callback(_close, loading, measurer)
-        choice = request.machine
-        machines = load_machines(choice, stack.enter_context(open_feature_file()))
-        if request.second_detector is not None:
-            detector = load_detector(request.second_detector, image_size=choice.image_size)
-            machines = replace(machines, second=object_machine(detector, choice))
-        source = result_of(loading)
+        source, machines = _load(request, measurer, stack)
         annotations = None
         if request.annotations is not None:
             annotations = load_annotations(
@@ -90,7 +75,6 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
                 is_cut=source.is_shortened,
                 sizes=source.sizes,
             )
-
         regions = None
         if request.needs_regions:
             regions = _find_regions(request, source, machines.finder, measurer)
@@ -116,8 +100,8 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         benches = set_up.to_verify(to_search)
         if machines.metric_sha256 is not None and benches.real is None:
             notes.append(
-                f"No machine verified this but the metric {choice.metric} itself, on frames that "
-                f"the search had not seen."
+                f"No machine verified this but the metric {request.machine.metric} itself, on "
+                f"frames that the search had not seen."
             )
         features = clip_features(bench)
         warm = similar_winners(
@@ -134,25 +118,9 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         if (text := target_text(request.aim, searched.target)) is not None:
             notes.append(text)
         request = replace(request, aim=searched.aim)
-        study = _open_study(
-            request,
-            storage,
-            bench,
-            "encoder",
-            request.fixed_options,
-            warm_starts=[one.options for one in warm],
+        results = yield from _search(
+            request, searched, storage, [one.options for one in warm], measurer
         )
-        results = [(yield from search(request, [searched], study, measurer))]
-        yield SearchFinished(part="encoder", importances=importances(study.live))
-        if request.regions is not None:
-            fixed = {**dict(results[0].best.settings.options), "roi": 1}
-            if not can_offset_qp(request.codec):
-                fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
-            study = _open_study(request, storage, bench, "regions", fixed, results[0].best_cost)
-            results.append(
-                (yield from search_regions(request, [searched], study, measurer, results[0]))
-            )
-            yield SearchFinished(part="regions", importances=importances(study.live))
         verification = yield from verify(request, results, benches, measurer)
         verification = fast_enough(request, verification)
         if request.regions is not None and not can_offset_qp(request.codec):
@@ -189,6 +157,50 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             if regions is None or verification.winner.ladder.settings.regions is None
             else object_regions(regions),
         )
+
+
+def _load(request: TuneRequest, measurer: Measurer, stack: ExitStack) -> tuple[Source, Machines]:
+    """Decodes the clip beside loading the machines, whose libraries take seconds."""
+    loading = measurer.pool.submit(
+        load_source,
+        request.clip,
+        max_seconds=request.max_seconds,
+        frame_rate=request.frame_rate,
+        limits=request.limits,
+        stop=measurer.stop,
+    )
+    stack.callback(_close, loading, measurer)
+    choice = request.machine
+    machines = load_machines(choice, stack.enter_context(open_feature_file()))
+    if request.second_detector is not None:
+        detector = load_detector(request.second_detector, image_size=choice.image_size)
+        machines = replace(machines, second=object_machine(detector, choice))
+    return result_of(loading), machines
+
+
+def _search(
+    request: TuneRequest,
+    searched: SearchedClip,
+    storage: StudyStorage,
+    warm_starts: Sequence[Mapping[str, OptionValue]],
+    measurer: Measurer,
+) -> Generator[TuneEvent, None, list[SearchResult]]:
+    """Searches options, then regions on top of the best of them where they are asked for."""
+    bench = searched.bench
+    study = _open_study(
+        request, storage, bench, "encoder", request.fixed_options, warm_starts=warm_starts
+    )
+    found = yield from search(request, [searched], study, measurer)
+    yield SearchFinished(part="encoder", importances=importances(study.live))
+    if request.regions is None:
+        return [found]
+    fixed = {**dict(found.best.settings.options), "roi": 1}
+    if not can_offset_qp(request.codec):
+        fixed |= {"roi-object-qp": 0.0, "roi-background-qp": 0.0}
+    study = _open_study(request, storage, bench, "regions", fixed, found.best_cost)
+    with_regions = yield from search_regions(request, [searched], study, measurer, found)
+    yield SearchFinished(part="regions", importances=importances(study.live))
+    return [found, with_regions]
 
 
 def _close(loading: Future[Source], measurer: Measurer) -> None:

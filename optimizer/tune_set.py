@@ -60,6 +60,8 @@ class SetRecommended:
     recommendation: SetRecommendation
 
 
+# The defaults and the best that was found, on one clip.
+Ladders = tuple[Candidate, Candidate]
 SetEvent = TuneEvent | ClipReady | ClipSkipped | SetRecommended
 
 
@@ -105,7 +107,7 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
     skipped: list[ClipSkipped] = []
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
-        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
+        storage = open_storage(request.study_place)
         measurer = stack.enter_context(open_measurer_of(request, store))
         machines = load_machines(request.machine, stack.enter_context(open_feature_file()))
         ready: list[_OnClip] = []
@@ -226,6 +228,67 @@ def _study_name(
     return f"{len(ready)} clips {request.codec} {key_sha256(search_key)[:12]}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """What the verification says of the best that was found.
+
+    Attributes:
+        own, real: BD-rates by the machine of the search, and by the real one beside it; None where
+            there is none.
+        is_better: Than the defaults, on the median clip, and fast enough.
+    """
+
+    own: Comparison | None = None
+    real: Comparison | None = None
+    outcomes: tuple[ClipOutcome, ...] = ()
+    is_better: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _judge(
+    request: TuneRequest,
+    ready: Sequence[_OnClip],
+    verified: Sequence[tuple[Verified, Verified]],
+    machines: Machines,
+    measurer: Measurer,
+) -> _Verdict:
+    """Compares the best that was found with the defaults, both verified on every clip."""
+    notes: list[str] = []
+
+    def compared(aims: Sequence[Aim], ladders: Sequence[Ladders]) -> Comparison | None:
+        try:
+            return _compare(request, _qualities(aims), ready, ladders)
+        except CurveError as error:
+            notes.append(f"No BD-rate: {error}.")
+            return None
+
+    own = compared(
+        [one.searched.aim for one in ready], [(one.ladder, two.ladder) for one, two in verified]
+    )
+    real = None
+    if machines.real is not None:
+        real = compared([request.aim], [(one.real, two.real) for one, two in verified])
+    outcomes = tuple(
+        measurer.pool.map(
+            lambda one, pair: _outcome(request, one, pair[0], pair[1], own, real), ready, verified
+        )
+    )
+    changes = [one.change for one in outcomes]
+    is_better = _is_better(request, own, changes)
+    if is_better and machines.real is not None:
+        is_better = _is_better(request, real, _real_changes(outcomes))
+    if is_better:
+        slow = too_slow(request, "saves on the median clip", [tuned for _, tuned in verified])
+        notes += [] if slow is None else [slow]
+        is_better = slow is None
+    else:
+        notes.append(
+            f"The best that was found saves nothing on the median clip, on unseen frames "
+            f"({_median_text(own, changes)})."
+        )
+    return _Verdict(own=own, real=real, outcomes=outcomes, is_better=is_better, notes=tuple(notes))
+
+
 def _recommend(
     request: TuneRequest,
     result: SearchResult,
@@ -243,57 +306,21 @@ def _recommend(
         for one in ready
         if (text := target_text(aim, one.searched.target)) is not None
     ]
-    outcomes: tuple[ClipOutcome, ...] = ()
-    own: Comparison | None = None
-    real: Comparison | None = None
+    verdict = _Verdict()
     if verified:
-        own = _compare(
-            request,
-            _qualities([one.searched.aim for one in ready]),
-            ready,
-            [(one.ladder, two.ladder) for one, two in verified],
-            notes,
-        )
-        if machines.real is not None:
-            real = _compare(
-                request,
-                _qualities([aim]),
-                ready,
-                [(one.real, two.real) for one, two in verified],
-                notes,
-            )
-        outcomes = tuple(
-            measurer.pool.map(
-                lambda one, pair: _outcome(request, one, pair[0], pair[1], own, real),
-                ready,
-                verified,
-            )
-        )
-    is_better = bool(verified) and _is_better(request, own, [one.change for one in outcomes])
-    if is_better and machines.real is not None:
-        is_better = _is_better(request, real, _real_changes(outcomes))
-    if verified and not is_better:
-        notes.append(
-            f"The best that was found saves nothing on the median clip, on unseen frames "
-            f"({_median_text(own, [one.change for one in outcomes])})."
-        )
-    if is_better:
-        slow = too_slow(request, "saves on the median clip", [tuned for _, tuned in verified])
-        notes += [] if slow is None else [slow]
-        is_better = slow is None
+        verdict = _judge(request, ready, verified, machines, measurer)
+        notes += verdict.notes
+    outcomes, is_better = verdict.outcomes, verdict.is_better
     if not is_better:
         fresh = [before for before, _ in verified]
         check_defaults_speed(request, verified_entrant(fresh) if fresh else result.anchor)
         notes.append("Nothing was better than the encoder's defaults: keep them.")
     winner = result.best if is_better else result.anchor
+    crfs, gaps = [_crf_of_anchor(one.searched) for one in ready], list[float]()
     if verified:
-        crfs = [two.crf if is_better else one.crf for one, two in verified]
-    else:
-        crfs = [_crf_of_anchor(one.searched) for one in ready]
-    gaps = [
-        _gap(one.searched, pair[1] if is_better else pair[0])
-        for one, pair in zip(ready, verified, strict=False)
-    ]
+        chosen = [two if is_better else one for one, two in verified]
+        crfs = [one.crf for one in chosen]
+        gaps = [_gap(one.searched, two) for one, two in zip(ready, chosen, strict=True)]
     gap = median(gaps) if gaps else None
     # In half steps towards the safe side.
     halves = math.ceil if isinstance(aim, TargetRate) else math.floor
@@ -306,13 +333,15 @@ def _recommend(
         target_quality=None if isinstance(aim, TargetRate) else aim.quality,
         target_rate_kbps=aim.rate_kbps if isinstance(aim, TargetRate) else None,
         quality_range=(aim.low, aim.high) if isinstance(aim, QualityRange) else None,
-        comparison=own,
-        real_comparison=real,
+        comparison=verdict.own,
+        real_comparison=verdict.real,
         num_clips=len(ready),
         clips=outcomes,
         num_not_saving=sum(not saves(one.change, aim) for one in outcomes),
         real_num_not_saving=(
-            None if real is None else sum(not saves(one, aim) for one in _real_changes(outcomes))
+            None
+            if verdict.real is None
+            else sum(not saves(one, aim) for one in _real_changes(outcomes))
         ),
         quality_gap=gap,
         tolerance=request.tolerance,
@@ -414,10 +443,13 @@ def _compare(
     request: TuneRequest,
     qualities: tuple[float, float],
     ready: Sequence[_OnClip],
-    ladders: Sequence[tuple[Candidate, Candidate]],
-    notes: list[str],
-) -> Comparison | None:
-    """Returns the BD-rate over the clips; a note where there is none."""
+    ladders: Sequence[Ladders],
+) -> Comparison:
+    """Returns the BD-rate over the clips.
+
+    Raises:
+        CurveError: No clip has one.
+    """
     rules = Rules(policy="monotone", qualities=qualities, seed=request.seed)
     sides = [
         {
@@ -426,11 +458,7 @@ def _compare(
         }
         for side in (0, 1)
     ]
-    try:
-        return compare(sides[0], sides[1], rules)
-    except CurveError as error:
-        notes.append(f"No BD-rate: {error}.")
-        return None
+    return compare(sides[0], sides[1], rules)
 
 
 def _is_better(

@@ -139,7 +139,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
     started = time.perf_counter()
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
-        storage = open_storage(request.study_storage or request.store.with_suffix(".journal"))
+        storage = open_storage(request.study_place)
         measurer = stack.enter_context(open_measurer_of(request, store))
         machines = load_machines(request.machine, stack.enter_context(open_feature_file()))
         source = stack.enter_context(
