@@ -55,7 +55,8 @@ def ffmpeg_command(
     if filters:
         words += ["-vf", ",".join(filters)]
     if source.is_uneven and source.given_frame_rate is None:
-        words += ["-fps_mode", "passthrough"]
+        # Told in frames of the stated rate, two of a faster clip would be at one time.
+        words += ["-fps_mode", "passthrough", "-enc_time_base", "1:90000"]
     words += ["-c:v", encoder.ffmpeg_name]
     for name, value in ffmpeg_options(settings).items():
         words += [f"-{_NAMES.get(name, name)}", value]
@@ -75,7 +76,7 @@ def command_notes(source: Source, *, has_ffmpeg: bool) -> Iterator[str]:
         yield "the printed command encodes the whole clip, what max_seconds cut off too"
     if has_ffmpeg and source.is_uneven and source.given_frame_rate is None:
         yield (
-            f"ffmpeg tells the encoder the frames' own times, ratesight their mean rate of "
+            f"ffmpeg tells the encoder the frames' own times, ratesight one rate of "
             f"{float(source.frame_rate):.4g} fps: the encode of the printed ffmpeg command is some "
             f"percent larger or smaller; 'ratesight encode' makes the one that was measured"
         )

@@ -34,8 +34,17 @@ _MISSING_FRAMES_ALWAYS_ALLOWED = 2
 # Matroska has no frame count; its muxers tag each stream with when its last frame ends.
 _TAGGED_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
-_HDR10 = (SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL)
+# What a frame may say besides its picture that nothing here passes on.
+_LEFT_OUT = {
+    SideDataType.MASTERING_DISPLAY_METADATA: "HDR10 levels",
+    SideDataType.CONTENT_LIGHT_LEVEL: "HDR10 levels",
+    SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
+    SideDataType.DOVI_METADATA: "Dolby Vision",
+    SideDataType.A53_CC: "closed captions",
+}
 
+# A rate that a clip states may be rounded by so much.
+_RATE_TOLERANCE = 0.01
 # So many frames that are all interlaced spare decoding the rest.
 _SURELY_INTERLACED = 100
 
@@ -175,15 +184,20 @@ class FrameReader:
         return self._first is not None and is_converted(self._first)
 
     @property
-    def has_hdr10_levels(self) -> bool:
-        """Whether the clip says what display it was mastered on, or how bright it gets."""
+    def side_data_left_out(self) -> list[str]:
+        """What the first frame says besides its picture that is not passed on, in words."""
         if self._first is None:
-            return False
+            return []
         try:
             known = self._first.side_data
-            return any(known.get(one) is not None for one in _HDR10)  # type: ignore[call-overload]
+            found = [
+                name
+                for kind, name in _LEFT_OUT.items()
+                if known.get(kind) is not None  # type: ignore[call-overload]
+            ]
         except ValueError:  # there is something else that PyAV does not know, such as Exif
-            return False
+            return []
+        return list(dict.fromkeys(found))
 
     @property
     def is_cut(self) -> bool:
@@ -201,8 +215,16 @@ class FrameReader:
             yield f"converted from {first.format.name} to limited-range 4:2:0"
         if self.is_cut:
             yield f"cut to even size {self.width}x{self.height}"
-        if self.is_uneven:
-            rate = float(self.frame_rate)
+        rate = float(self.frame_rate)
+        shown = rate_otherwise_shown(self.timestamps, self.time_base, self.frame_rate)
+        if self.is_uneven and shown is not None:
+            asked = "was told" if self.given_frame_rate else "states"
+            yield (
+                f"frames are shown at {shown:.4g} fps, the clip {asked} {rate:.4g}: encoded, and "
+                f"rates told, at {rate:.4g} fps"
+                + ("" if self.given_frame_rate else f"; if that is wrong, --frame-rate {shown:.4g}")
+            )
+        elif self.is_uneven:
             yield f"uneven frame times; frames are paired by index at {rate:g} fps"
 
     def _decode(self) -> Iterator[av.VideoFrame]:
@@ -387,13 +409,33 @@ def plane(frame: av.VideoFrame, index: int) -> Planes:
 def is_uneven(
     timestamps: list[int | None], time_base: Fraction | None, frame_rate: Fraction
 ) -> bool:
-    """Returns whether frames are spaced unevenly by more than a container's rounding.
+    """Returns whether frames are spaced unevenly, or otherwise than the rate says.
 
-    Half a frame is far above the rounding of a millisecond time base at any usual rate, and below
-    a dropped or doubled frame.
+    Half a frame, from one to the next or from where an even clock has it, is far above the rounding
+    of a millisecond time base at any usual rate. From there on ffmpeg drops or doubles frames.
     """
     known = sorted(pts for pts in timestamps if pts is not None)
     if time_base is None or len(known) < 3:
         return False
     frame_units = float(1 / (frame_rate * time_base))
-    return bool(np.any(np.abs(np.diff(known) - frame_units) > frame_units / 2))
+    if np.any(np.abs(np.diff(known) - frame_units) > frame_units / 2):
+        return True
+    even = known[0] + frame_units * np.arange(len(known))
+    return len(known) == len(timestamps) and bool(np.any(np.abs(known - even) > frame_units / 2))
+
+
+def rate_otherwise_shown(
+    timestamps: list[int | None], time_base: Fraction | None, frame_rate: Fraction
+) -> float | None:
+    """Returns how many frames a second are shown where that is not the rate that is told.
+
+    None where it is, where frames are missing from it, and where nobody knows.
+    """
+    steps = np.diff(sorted(pts for pts in timestamps if pts is not None))
+    if time_base is None or not len(steps):
+        return None
+    usual = steps[np.abs(steps - np.median(steps)) < np.median(steps) / 2]
+    told = float(1 / (frame_rate * time_base))
+    if any(abs(one.mean() / told - 1) <= _RATE_TOLERANCE for one in (steps, usual) if len(one)):
+        return None
+    return float(1 / (usual.mean() * float(time_base))) if len(usual) else None

@@ -18,6 +18,8 @@ AudioPacket: TypeAlias = "av.Packet[AudioStream]"
 
 # What a container says that it takes, and then refuses.
 _REFUSED = {"mov": frozenset({"flac", "opus", "truehd"}), "mp4": frozenset({"truehd"})}
+# What cameras send and PyAV copies into few containers (G.711), and what it is decoded to there.
+_DECODED, _PLAIN = frozenset({"pcm_alaw", "pcm_mulaw"}), "pcm_s16le"
 # Sound of joined files overlaps by less than that; more is a jump back.
 _JUMP_SECONDS = Fraction(1, 2)
 
@@ -45,6 +47,7 @@ class Sound:
         self._container = container
         self._path = path
         self._targets: dict[int, AudioStream] = {}
+        self._decoded: set[int] = set()
         self._start_seconds = start_seconds(container)
         self._packets: Iterator[AudioPacket] = iter(())
         self._next: AudioPacket | None = None
@@ -53,17 +56,22 @@ class Sound:
         """Adds a stream to the output for each sound stream that its container takes."""
         for stream in self._container.streams.audio:
             codec = "unknown codec" if stream.codec_context is None else stream.codec_context.name
+            what = f"sound stream {stream.index} ({codec})"
             try:
                 if stream.codec_context is None or codec in _REFUSED.get(output.format.name, ()):
                     raise ValueError(codec)
                 target = output.add_stream_from_template(stream)
             except ValueError:
-                self.notes.append(
-                    f"sound stream {stream.index} ({codec}) left out: it cannot be copied into "
-                    f"{output.format.name}"
-                )
-                continue
+                if codec not in _DECODED:
+                    self.notes.append(
+                        f"{what} left out: it cannot be copied into {output.format.name}"
+                    )
+                    continue
+                target = output.add_stream(_PLAIN, rate=stream.rate, layout=stream.layout.name)
+                self._decoded.add(stream.index)
+                self.notes.append(f"{what} written as {_PLAIN}, which loses nothing")
             target.metadata.update(stream.metadata)
+            target.disposition = stream.disposition
             self._targets[stream.index] = target
         self._packets = self._demux()
         self._next = next(self._packets, None)
@@ -79,7 +87,12 @@ class Sound:
             if seconds is not None and (packet.dts or 0) * packet.time_base > seconds:
                 return
             self._next = next(self._packets, None)
-            packet.stream = self._targets[packet.stream_index]
+            target = self._targets[packet.stream_index]
+            if packet.stream_index in self._decoded:
+                for frame in packet.decode():
+                    yield from target.encode(frame)
+                continue
+            packet.stream = target
             yield packet
 
     def _demux(self) -> Iterator[AudioPacket]:
@@ -88,6 +101,7 @@ class Sound:
             return
         offsets = {one.index: -round(self._start_seconds / (one.time_base or 1)) for one in streams}
         ends: dict[int, int] = {}
+        hidden: dict[int, AudioPacket] = {}
         try:
             for packet in self._container.demux(streams):
                 if packet.dts is None:
@@ -101,6 +115,12 @@ class Sound:
                 if packet.pts is not None:
                     packet.pts += offsets[index]
                 ends[index] = packet.dts + (packet.duration or 0)
+                if packet.is_discard:
+                    hidden[index] = cast("AudioPacket", packet)
+                    continue
+                if index in hidden:
+                    # An edit list hides what comes before a cut; decoders need the last of it.
+                    yield hidden.pop(index)
                 yield cast("AudioPacket", packet)
         except av.FFmpegError as error:
             raise ClipError(f"sound of {self._path} cannot be read: {reason(error)}") from error

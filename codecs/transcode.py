@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from .container import VideoPacket, open_container
@@ -30,6 +31,8 @@ from .table import ENCODERS
 # FFmpeg's muxer of each file name ending.
 MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
+# What a file says of itself, not of the clip.
+_NOT_KEPT = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 # QuickTime and Safari play HEVC under this tag only; FFmpeg's own choice is hev1.
 _TAGS = {("x265", "mp4"): "hvc1", ("x265", "mov"): "hvc1"}
 
@@ -104,6 +107,9 @@ def transcode(
         with _writing(target_path):
             output = av.open(str(partial.absolute()), "w", format=muxer, options=options)
         cleanup.callback(_close_quietly, output)
+        output.metadata.update(
+            {key: told for key, told in container.metadata.items() if key.lower() not in _NOT_KEPT}
+        )
         sound = None
         if frame_rate is None and not clip_path.is_dir():
             # Opened once more, so that neither pictures nor sound pile up waiting for the other.
@@ -132,7 +138,7 @@ def transcode(
             *file.notes,
             *(sound.notes if sound else ()),
             *left_out,
-            *(["HDR10 levels left out"] if reader.has_hdr10_levels else []),
+            *(f"{what} left out" for what in reader.side_data_left_out),
         ),
     )
 
@@ -192,6 +198,13 @@ def _left_out(container: InputContainer, *, has_sound: bool) -> Iterator[str]:
     streams = container.streams
     if streams.audio and not has_sound:
         yield "sound left out, since the frame rate is another one"
+    videos = [one for one in streams.video if not one.disposition & Disposition.attached_pic]
+    if len(videos) > 1:
+        yield f"further video streams left out ({len(videos) - 1})"
+    if streams.data:
+        yield f"data streams left out ({len(streams.data)})"
+    if streams.attachments:
+        yield f"attachments left out ({len(streams.attachments)})"
     if streams.subtitles:
         yield f"subtitles left out ({len(streams.subtitles)})"
     if container.chapters():

@@ -101,6 +101,10 @@ class TestIsUneven:
             ([100, 0, 67, 33], False),  # in decoding order
             ([None, None, None], False),
             ([0, 500], False),  # two frames have no rhythm
+            ([40 * n for n in range(9)], True),  # 25 fps: the third is nearer to where a fourth is
+            ([33 * n for n in range(50)], False),  # half a frame behind after 55
+            ([33 * n for n in range(60)], True),
+            ([33, None, 67, 100], False),  # nobody knows where the others are
         ],
     )
     def test_half_a_frame_is_the_limit(self, timestamps, expected):

@@ -133,6 +133,42 @@ def test_options_are_understood(codec, options, clips, ffmpeg, tmp_path):
         assert len(run(command, ffmpeg, source.num_frames)[1]) == source.num_frames
 
 
+@pytest.mark.parametrize(("sent", "ending"), [(30, "mkv"), (30, "ts"), (20, "mkv")])
+def test_frames_sent_at_another_rate_than_stated_are_all_there(
+    sent, ending, clips, ffmpeg, tmp_path
+):
+    raw, stream, clip = (tmp_path / name for name in ("a.h264", "b.ts", f"c.{ending}"))
+    words = (
+        "-r",
+        25,
+        "-i",
+        clips / "carphone_qcif.mp4",
+        "-frames:v",
+        40,
+        "-c:v",
+        "libx264",
+        "-bf",
+        0,
+    )
+    ffmpeg(*words, raw)
+    times = f"setts=pts=N/({sent}*TB):dts=N/({sent}*TB):duration=1/({sent}*TB)"
+    ffmpeg("-i", raw, "-c", "copy", "-bsf:v", times, stream)
+    ffmpeg("-i", stream, "-c", "copy", *(("-f", "mpegts") if ending == "ts" else ()), clip)
+
+    with load_source(clip) as source:
+        command = ffmpeg_command(
+            settings("x264"), source, input_name=str(clip), output_name=str(tmp_path / "out.mkv")
+        )
+        assert source.frame_rate == 25
+        told = f"frames are shown at {sent} fps, the clip states 25: encoded, and rates told, at"
+        assert any(note.startswith(told) for note in source.notes), source.notes
+        assert "-fps_mode passthrough" in command
+        assert len(run(command, ffmpeg)[1]) == source.num_frames == 40
+    with load_source(clip, frame_rate=Fraction(sent)) as source:
+        assert not source.is_uneven
+        assert not source.notes
+
+
 def test_uneven_frames_are_neither_doubled_nor_dropped(clips, ffmpeg, tmp_path):
     clip = tmp_path / "uneven.mp4"
     words = ["-i", clips / "carphone_qcif.mp4", "-vf", "select=mod(n\\,5)", "-t", 1]
@@ -145,7 +181,7 @@ def test_uneven_frames_are_neither_doubled_nor_dropped(clips, ffmpeg, tmp_path):
         assert "-fps_mode passthrough" in command
         assert len(run(command, ffmpeg)[1]) == source.num_frames
         (note,) = command_notes(source, has_ffmpeg=True)
-        assert "their mean rate of 24.8 fps" in note
+        assert "one rate of 24.8 fps" in note
         assert not list(command_notes(source, has_ffmpeg=False))
     with load_source(clip, frame_rate=Fraction(6)) as source:
         assert not list(command_notes(source, has_ffmpeg=True))

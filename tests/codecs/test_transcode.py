@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from ratesight.codecs.encode import decode, encode
 from ratesight.codecs.errors import ClipError, RegionError, SettingsError, TargetError
 from ratesight.codecs.region import ClipRegions, Region
@@ -207,6 +208,71 @@ def test_what_does_not_come_along_is_told(talking, ffmpeg, tmp_path):
     assert own.notes == left_out
     sound = "sound left out, since the frame rate is another one"
     assert slow.notes[-3:] == (sound, *left_out)
+
+
+def test_further_videos_and_data_are_told_and_when_it_was_taken_is_kept(clips, ffmpeg, tmp_path):
+    clip, target = tmp_path / "clip.mov", tmp_path / "out.mp4"
+    told = {"title": "gate 3", "creation_time": "2026-05-04T03:02:01.000000Z"}
+    words = [word for key, value in told.items() for word in ("-metadata", f"{key}={value}")]
+    two = ("-map", "0:v", "-map", "0:v", "-timecode", "01:00:00:00", "-c:v", "libx264", "-t", 0.3)
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *two, *words, clip)
+
+    done = transcode(settings("x264"), clip, target)
+
+    # QuickTime has a time code for each of the two.
+    assert done.notes == ("further video streams left out (1)", "data streams left out (2)")
+    with av.open(str(target)) as container:
+        assert told.items() <= container.metadata.items()
+        assert container.metadata["encoder"].startswith("Lavf")
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4", "mov"])
+@pytest.mark.parametrize("codec", ["pcm_alaw", "pcm_mulaw"])
+def test_sound_of_cameras_is_kept_in_every_container(codec, ending, clips, ffmpeg, tmp_path):
+    clip, target = tmp_path / "camera.mkv", tmp_path / f"out.{ending}"
+    sound = ("-f", "lavfi", "-i", "sine=440:duration=0.5:sample_rate=8000", "-c:a", codec)
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *sound, "-t", 0.5, "-c:v", "libx264", clip)
+
+    done = transcode(settings("x264"), clip, target)
+
+    def samples(path):
+        with av.open(str(path)) as container:
+            return np.concatenate([one.to_ndarray()[0] for one in container.decode(audio=0)])
+
+    np.testing.assert_array_equal(samples(target), samples(clip))
+    left = f"sound stream 1 ({codec}) written as pcm_s16le, which loses nothing"
+    assert done.notes == (() if ending == "mov" else (left,))
+
+
+def test_sound_before_a_cut_that_an_edit_list_hides_stays_hidden(talking, ffmpeg, tmp_path):
+    ffmpeg("-ss", 0.6, "-i", talking, "-c", "copy", tmp_path / "cut.mp4")
+    assert sum(_is_hidden(tmp_path / "cut.mp4")) > 20
+
+    transcode(settings("x264"), tmp_path / "cut.mp4", tmp_path / "out.mkv")
+
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        first = {one.stream.type: one for one in reversed(list(container.demux())) if one.size}
+        starts = {kind: float(one.pts * one.time_base) for kind, one in first.items()}
+    # One packet before the cut remains, which a decoder needs.
+    assert starts["audio"] == pytest.approx(0, abs=0.03)
+    assert starts["video"] == pytest.approx(0, abs=0.05)
+
+
+def _is_hidden(path):
+    with av.open(str(path)) as container:
+        return [one.is_discard for one in container.demux(audio=0) if one.size]
+
+
+def test_the_sound_that_was_to_be_heard_still_is(clips, ffmpeg, tmp_path):
+    clip = tmp_path / "two.mkv"
+    tones = [word for hz in (300, 500) for word in ("-f", "lavfi", "-i", f"sine={hz}:duration=0.3")]
+    maps = ("-map", 0, "-map", 1, "-map", 2, "-disposition:a:0", 0, "-disposition:a:1", "default")
+    words = ("-t", 0.3, "-c:v", "libx264", "-c:a", "aac")
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *tones, *maps, *words, clip)
+    transcode(settings("x264"), clip, tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        heard = [bool(one.disposition & Disposition.default) for one in container.streams.audio]
+    assert heard == [False, True]
 
 
 def test_a_photo_with_exif_is_encoded(clips, tmp_path):
