@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,8 @@ def load_annotations(
         ) from error
     try:
         coco: dict[str, Any] = json.loads(data)
+        _check_ids(coco["categories"], "categories")
+        _check_ids(coco["images"], "images")
         names = {category["id"]: str(category["name"]) for category in coco["categories"]}
         frame_of = _frame_indices(coco["images"], num_frames, path, is_cut=is_cut)
         images = {image["id"] for image in coco["images"]}
@@ -112,6 +114,14 @@ def load_annotations(
         sha256=hashlib.sha256(data).hexdigest(),
         texts={frame: tuple(some) for frame, some in texts.items()},
     )
+
+
+def _check_ids(entries: Sequence[dict[str, Any]], what: str) -> None:
+    """Refuses files that were joined without new numbers: boxes would go to other images."""
+    ids = Counter(repr(one["id"]) for one in entries)
+    for name, count in ids.items():
+        if count > 1:
+            raise ValueError(f"id {name} is that of {count} {what}")
 
 
 def _check_sizes(

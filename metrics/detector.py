@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
+import math
 import pickle
 import sys
 import threading
@@ -62,6 +64,8 @@ class UltralyticsDetector:
         weights_sha256: Of that file.
         image_size: Longest side in pixels that the network sees.
         device: ``cpu`` or ``cuda:0``.
+        task: What an export is for, ``detect``, ``segment`` or ``pose``; None for others, which
+            say it themselves.
         libraries: Names and versions of those that its answers depend on.
     """
 
@@ -69,6 +73,7 @@ class UltralyticsDetector:
     weights_sha256: str
     image_size: int
     device: str
+    task: str | None
     batch_size: int
     libraries: str
     models: threading.local = field(default_factory=threading.local, compare=False)
@@ -100,16 +105,19 @@ class UltralyticsDetector:
     def _model(self) -> Any:
         """Returns this thread's own model: ultralytics' predictor keeps state between calls."""
         if not hasattr(self.models, "model"):
-            self.models.model = _load(str(self.weights))
+            self.models.model = _load(str(self.weights), self.task)
         return self.models.model
 
 
-def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector:
+def load_detector(
+    weights: str, *, image_size: int = 640, task: str = "detect"
+) -> UltralyticsDetector:
     """Loads any ultralytics model, on CUDA where there is one.
 
     Args:
         weights: A file, or a name such as ``yolo11n.pt`` that ultralytics downloads.
         image_size: Longest side in pixels that the network sees.
+        task: What an export is taken to be for, until it says otherwise itself.
 
     Raises:
         WeightsError: There is no such file, it cannot be downloaded, it holds no detector, or
@@ -118,9 +126,9 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
     if image_size < 32:
         raise WeightsError(f"image_size must be at least 32, got {image_size}")
     _import_quietly()
-    model = _load(weights)
-    if model.task not in ("detect", "segment", "pose"):
-        raise WeightsError(f"detector must draw boxes, {weights} is a model for {model.task!r}")
+    is_export = not weights.endswith(".pt")
+    model = _load(weights, task if is_export else None)
+    _check_draws_boxes(weights, model.task)
     file = Path(str(getattr(model, "ckpt_path", None) or weights))
     if not file.is_file():
         raise WeightsError(f"detector must be a weights file, {weights} is none")
@@ -137,16 +145,25 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
         weights_sha256=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
         image_size=image_size,
         device="cuda:0" if has_cuda else "cpu",
+        task=task if is_export else None,
         # On a CPU a larger batch is no faster and holds more memory in every thread.
         batch_size=32 if has_cuda else 4,
         libraries=library_versions(*libraries),
     )
     detector.models.model = model
     errors = _LOAD_ERRORS + (onnx_errors() if file.suffix == ".onnx" else ())
+    failure = None
     try:
         detector.detect([np.zeros((64, 64, 3), np.uint8)], min_score=0.9)
     except errors as error:
-        raise WeightsError(f"detector {weights} does not run: {_one_line(error)}") from error
+        failure = error
+    told = getattr(getattr(model.predictor, "model", None), "task", None)
+    if is_export and told not in (None, task):
+        # With another task its masks, keypoints and angles would be taken for classes.
+        _check_draws_boxes(weights, told)
+        return load_detector(weights, image_size=image_size, task=told)
+    if failure is not None:
+        raise WeightsError(f"detector {weights} does not run: {_one_line(failure)}") from failure
     seen = np.max(model.predictor.args.imgsz)
     if seen != image_size:
         # An export of one size takes no other, and ultralytics does not say so.
@@ -157,6 +174,11 @@ def load_detector(weights: str, *, image_size: int = 640) -> UltralyticsDetector
     return detector
 
 
+def _check_draws_boxes(weights: str, task: str) -> None:
+    if task not in ("detect", "segment", "pose"):
+        raise WeightsError(f"detector must draw boxes, {weights} is a model for {task!r}")
+
+
 def _import_quietly() -> None:
     """Imports ultralytics, which logs to stdout: that belongs to our result.
 
@@ -165,6 +187,7 @@ def _import_quietly() -> None:
     """
     with contextlib.redirect_stdout(sys.stderr):
         from ultralytics.nn import tasks
+        from ultralytics.utils import nms
     # A pickle runs what it names: only Ultralytics' and torch's own layers are made of one
     # (torch.load with weights_only), and no text of a model is evaluated.
     if not hasattr(tasks, "SAFE_LOAD"):
@@ -172,6 +195,10 @@ def _import_quietly() -> None:
             "ultralytics must load weights safely, update it: pip install -U ultralytics"
         )
     tasks.SAFE_LOAD = True
+    # It gives up on what is left of a batch after 2 s of the clock, and calls that nothing seen: a
+    # machine that was stopped in between would have lost every object.
+    if not isinstance(nms.non_max_suppression, functools.partial):
+        nms.non_max_suppression = functools.partial(nms.non_max_suppression, max_time_img=math.inf)
     # Ultralytics loads TorchScript in the only way there is; its user can do nothing about it.
     warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
     # What a file that is no model looks like to it; that is raised anyway.
@@ -181,12 +208,13 @@ def _import_quietly() -> None:
     log.setLevel(logging.CRITICAL)
 
 
-def _load(weights: str) -> Any:
+def _load(weights: str, task: str | None) -> Any:
+    """Returns a model; an export says what it is for when it first runs, a .pt at once."""
     from ultralytics import YOLO
 
     check_weights(weights)
     try:
-        model = YOLO(weights, task=None if weights.endswith(".pt") else "detect")
+        model = YOLO(weights, task=task)
     except (FileNotFoundError, ConnectionError) as error:
         raise WeightsError(
             f"detector must be a weights file or a name that ultralytics can download, "

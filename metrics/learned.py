@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .boxes import Detections, Floats
 from .detector import Detector
+from .face_detector import MIN_SIDE_PIXELS
 from .feature_file import FeatureFile, Kept
 from .libraries import library_versions
 from .similarity_network import (
@@ -131,6 +132,7 @@ class LearnedMetric:
             f"{VERSION} {self.task} {self.weights_sha256} "
             f"{library_versions('torch', 'timm', 'cv2')} "
             f"on {self.device.partition(':')[0]} in {self.finder.version} score {self.min_score:g}"
+            + (f" side {MIN_SIDE_PIXELS}" if self.task == "faces" else "")
         )
 
     @property
@@ -140,8 +142,9 @@ class LearnedMetric:
     def look(self, pictures: Sequence[Picture]) -> list[LearnedReference]:
         """Returns the regions of each original, (height, width, 3) BGR, and their features."""
         found = self.finder.detect(pictures, self.min_score)
+        least = MIN_SIDE_PIXELS if self.task == "faces" else 0
         inside = [
-            LearnedReference(objects=_inside(objects, picture))
+            LearnedReference(objects=_inside(objects, picture, least))
             for objects, picture in zip(found, pictures, strict=True)
         ]
         return self.prepare(inside, pictures)
@@ -382,11 +385,16 @@ def _features(reference: LearnedReference) -> tuple[Moments | Kept, Tensor]:
     return reference.moments, reference.best
 
 
-def _inside(objects: Detections, picture: Picture) -> Detections:
-    """Returns objects that are in the picture in part: detectors draw boxes on its very edge."""
+def _inside(objects: Detections, picture: Picture, least: float) -> Detections:
+    """Returns objects that are in the picture in part: detectors draw boxes on its very edge.
+
+    Args:
+        least: Shorter side in pixels of an object that counts.
+    """
     boxes = _clipped(objects.boxes, picture)
     is_inside: npt.NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-    return objects.where(is_inside)
+    is_large = (objects.boxes[:, 2:] - objects.boxes[:, :2]).min(axis=1) >= least
+    return objects.where(is_inside & is_large)
 
 
 def _clipped(boxes: Floats, picture: Picture) -> Floats:

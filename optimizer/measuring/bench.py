@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from ...codecs.scaling import FLAGS
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import Segment, Source
 from ...codecs.table import ENCODERS
-from ...metrics.annotations import Annotations
 from ...metrics.boxes import Floats
 from ...metrics.object_iou import ObjectScores
 from ...metrics.task import Picture, Reference, TaskMachine, object_scores
@@ -257,14 +256,14 @@ def sampled_frames(
     frames_per_second: float,
     *,
     phase: float,
-    annotations: Annotations | None = None,
+    annotated: Collection[int] | None = None,
 ) -> Sample:
     """Returns (index in the source, position in the encode) of evenly sampled frames.
 
     Args:
         phase: In [0, 1): where in each interval the frame is taken, so that two phases give
             two samples without a common frame, as far as the frame rate allows it.
-        annotations: Where given, the annotated frame next to that one, within the interval.
+        annotated: Where given, the one of these frames next to that one, within the interval.
     """
     step = max(1.0, float(source.frame_rate) / frames_per_second)
     sampled, before = set(), 0
@@ -277,7 +276,7 @@ def sampled_frames(
             near = range(max(0, wanted - int(step)), min(segment.num_frames, wanted + int(step)))
             for offset in sorted(near, key=lambda at: abs(at - wanted)):
                 frame = segment.start_frame + offset
-                if annotations is None or frame in annotations.frames:
+                if annotated is None or frame in annotated:
                     sampled.add((frame, before + offset))
                     break
         before += segment.num_frames

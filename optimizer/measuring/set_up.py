@@ -13,6 +13,7 @@ from ...codecs.region import read_regions
 from ...codecs.source import Segment, Source
 from ...metrics.annotations import Annotations
 from ...metrics.boxes import Detections
+from ...metrics.detection_counts import SAME_OBJECT_IOU
 from ...metrics.detector import Detector, Picture
 from ...metrics.errors import NoObjectsError
 from ...metrics.object_iou import ReferenceObjects, object_ious, require_objects
@@ -57,7 +58,9 @@ def set_up_bench(
         "segments": [[segment.start_frame, segment.num_frames] for segment in segments],
         "frames": list(frames),
         "machine": machine.version,
-        "annotations": f"{annotations.sha256}, what is seen of them" if annotations else None,
+        "annotations": f"{annotations.sha256}, seen from {SAME_OBJECT_IOU} on"
+        if annotations
+        else None,
     }
     seen = {**key, "kind": "reference", "segments": None}
     if annotations is not None and isinstance(machine, PlateMachine):
@@ -154,7 +157,7 @@ def _annotated(
     there = []
     for one, objects in zip(references, annotated, strict=True):
         ious = object_ious(objects, one.seen)
-        is_seen = ious > 0
+        is_seen = ious >= SAME_OBJECT_IOU
         there.append(replace(one, objects=objects.where(is_seen), object_ious=ious[is_seen]))
     names = sorted({name for objects in annotated for name in objects.class_names})
     if names and not any(len(one.object_ious) for one in there):

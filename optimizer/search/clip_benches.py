@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -56,8 +57,16 @@ class ClipBenches:
             NoObjectsError: The machine of the search sees no object on any of the frames.
         """
         looks = self.looks
-        segments = spread_segments(self.source, looks.num_segments, looks.segment_seconds)
-        sample = self._sample(segments, looks.frames_per_second, phase=0.25)
+        segments = self._segments
+        if looks.num_segments and segments == self.source.whole:
+            self.notes.append(
+                f"The clip is too short for {looks.num_segments} pieces of "
+                f"{looks.segment_seconds:g} s: all of it was searched."
+            )
+        mine, _ = self._annotated(segments)
+        sample = sampled_frames(
+            self.source, segments, looks.frames_per_second, phase=0.25, annotated=mine
+        )
         return Benches(
             own=self._bench(self.machines.own, segments, sample),
             real=self._bench_if_seen(
@@ -76,11 +85,14 @@ class ClipBenches:
             NoObjectsError: The machine of the search sees no object on any of the frames.
         """
         whole, known = self.source.whole, frozenset(searched.own.frames)
-        sample = self._sample(whole, self.looks.verified_frames_per_second, phase=0)
+        _, others = self._annotated(self._segments)
+        rate = self.looks.verified_frames_per_second
+        sample = sampled_frames(self.source, whole, rate, phase=0, annotated=others)
         unseen = [pair for pair in sample if pair[0] not in known]
         if not unseen:
+            what = "others" if self.annotations is None else "other annotated ones"
             self.notes.append(
-                "The verification looked at the frames of the search: the clip has no others."
+                f"The verification looked at the frames of the search: the clip has no {what}."
             )
         sample = unseen or sample
         own = self._bench(self.machines.own, whole, sample)
@@ -110,12 +122,28 @@ class ClipBenches:
                 f"original: they have nothing to lose, and do not count."
             )
 
-    def _sample(
-        self, segments: tuple[Segment, ...], frames_per_second: float, *, phase: float
-    ) -> Sample:
-        return sampled_frames(
-            self.source, segments, frames_per_second, phase=phase, annotations=self.annotations
-        )
+    @property
+    def _segments(self) -> tuple[Segment, ...]:
+        """Pieces that the search looks at."""
+        looks = self.looks
+        return spread_segments(self.source, looks.num_segments, looks.segment_seconds)
+
+    def _annotated(
+        self, segments: tuple[Segment, ...]
+    ) -> tuple[Collection[int] | None, Collection[int] | None]:
+        """Returns the annotated frames of the search, and those of the verification.
+
+        That one looks at twice as many; where too few would be left, the search has every third.
+        """
+        if self.annotations is None:
+            return None, None
+        frames, rate = sorted(self.annotations.frames), self.looks.frames_per_second
+        mine: Collection[int] = frames
+        sample = sampled_frames(self.source, segments, rate, phase=0.25, annotated=frames)
+        wanted = {index for index, _ in sample}
+        if len(frames) < 3 * len(wanted):
+            mine = wanted = set(frames[1::3] or frames)
+        return mine, [one for one in frames if one not in wanted] or frames
 
     def _bench_if_seen(
         self,

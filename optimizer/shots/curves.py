@@ -93,9 +93,8 @@ def unverified_bench(
     source = bench.source
     left_out = frozenset(verified)
     known = dict(zip(bench.frames, bench.references, strict=True))
-    sample = sampled_frames(
-        source, source.whole, frames_per_second, phase=0.5, annotations=annotations
-    )
+    annotated = None if annotations is None else annotations.frames
+    sample = sampled_frames(source, source.whole, frames_per_second, phase=0.5, annotated=annotated)
     more = [pair for pair in sample if pair[0] not in left_out and pair[0] not in known]
     if more:
         try:

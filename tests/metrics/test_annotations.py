@@ -180,6 +180,14 @@ def test_a_box_of_no_image_is_refused(file: Path) -> None:
         load_annotations(file, 1)
 
 
+def test_files_that_were_joined_without_new_numbers_are_refused(file: Path) -> None:
+    images = [{"id": number, "frame_index": frame} for frame, number in enumerate((0, 0, 1))]
+    write(file, images, [box(0)])
+
+    with pytest.raises(AnnotationError, match="id 0 is that of 2 images"):
+        load_annotations(file, 3)
+
+
 def test_deep_json_is_refused(file: Path) -> None:
     file.write_text("[" * 100_000)
 

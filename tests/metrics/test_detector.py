@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -243,6 +244,52 @@ def test_a_model_that_draws_no_boxes_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(WeightsError, match=r"must draw boxes, .*classifier\.pt is .* 'classify'"):
         load_detector(str(file))
+
+
+def exported(folder: Path, network: str) -> Path:
+    from ultralytics import YOLO
+
+    model = YOLO(f"{network}.yaml")
+    model.save(folder / f"{network}.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of what ultralytics exports by
+        file = YOLO(folder / f"{network}.pt").export(format="torchscript", imgsz=64)
+    return Path(file)
+
+
+@pytest.mark.parametrize("task", ["seg", "pose"])
+def test_an_export_is_run_for_what_it_says_it_is_for(task: str, tmp_path: Path) -> None:
+    file = exported(tmp_path, f"yolov8n-{task}")
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+
+    export, own = (
+        load_detector(str(one), image_size=64) for one in (file, file.with_suffix(".pt"))
+    )
+
+    assert export.task == {"seg": "segment", "pose": "pose"}[task]
+    (seen,), (wanted,) = export.detect([picture], 1e-4), own.detect([picture], 1e-4)
+    assert len(wanted.class_names) > 0
+    assert set(seen.class_names) == set(wanted.class_names) <= set(own.models.model.names.values())
+    # Untrained, it is as unsure of one as of the next: a rounding decides about the last of them.
+    best = iou_matrix(wanted.boxes, seen.boxes).max(axis=1)
+    assert np.mean(best > 0.95) > 0.9
+
+
+def test_an_export_that_draws_turned_boxes_is_refused(tmp_path: Path) -> None:
+    file = exported(tmp_path, "yolov8n-obb")
+    with pytest.raises(WeightsError, match=r"must draw boxes, .*\.torchscript is .* 'obb'"):
+        load_detector(str(file), image_size=64)
+
+
+def test_a_machine_that_was_stopped_has_seen_what_there_is(
+    detector: UltralyticsDetector, street_frames: list[Picture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = detector.detect(street_frames[:4], 0.25)
+    clock = iter(range(0, 10**9, 60))
+    # The first picture of the batch took a minute, as the clock has it.
+    monkeypatch.setattr("ultralytics.utils.nms.time.time", lambda: next(clock))
+
+    assert_same(detector.detect(street_frames[:4], 0.25), wanted)
 
 
 @pytest.mark.parametrize("size", [31, 0, -640])

@@ -24,6 +24,7 @@ from ratesight.metrics.face_embedder import (
     load_face_embedder,
 )
 from ratesight.metrics.faces import TEMPLATE, FaceMachine, align, cosines
+from ratesight.metrics.learned import load_learned_metric
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.metrics.task import object_scores
 from ratesight.metrics.verification_accuracy import verification_accuracy, verification_change
@@ -266,6 +267,10 @@ def test_small_faces_are_left_out(machine: FaceMachine, crowd: Picture) -> None:
     boxes = reference.objects.boxes
     assert 3 <= len(boxes) < len(all_faces.objects.boxes)
     assert (boxes[:, 2:] - boxes[:, :2]).min() >= machine.min_side_pixels
+
+    metric = load_learned_metric("faces", machine.detector, min_score=machine.min_score)
+    (predicted,) = metric.look([crowd])
+    np.testing.assert_array_equal(predicted.objects.boxes, boxes)
 
 
 def test_versions_name_all_that_answers_depend_on(

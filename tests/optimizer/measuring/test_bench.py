@@ -14,8 +14,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl
 from ratesight.codecs.source import Segment, Source
-from ratesight.metrics.annotations import Annotations
-from ratesight.metrics.boxes import Detections
 from ratesight.optimizer.measuring.bench import (
     Measurement,
     measurement_from_json,
@@ -34,11 +32,6 @@ lengths = st.integers(1, 600)
 
 def clip(source: Source, num_frames: int, frame_rate: Fraction = Fraction(25)) -> Source:
     return dataclasses.replace(source, num_frames=num_frames, frame_rate=frame_rate)
-
-
-def annotated(*frames: int) -> Annotations:
-    nothing = Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0), class_names=())
-    return Annotations(frames=dict.fromkeys(frames, nothing), sha256="0")
 
 
 @given(lengths, frame_rates, st.integers(1, 8), st.floats(0.01, 4))
@@ -149,9 +142,7 @@ def test_a_segment_too_short_for_the_rate_has_one_frame(phone: Source) -> None:
 def test_annotated_frames_next_to_the_wanted_ones_are_taken(phone: Source) -> None:
     source = clip(phone, 50)
 
-    sample = sampled_frames(
-        source, source.whole, 5.0, phase=0, annotations=annotated(1, 6, 8, 21, 22, 49)
-    )
+    sample = sampled_frames(source, source.whole, 5.0, phase=0, annotated={1, 6, 8, 21, 22, 49})
 
     # Wanted: 0, 5, 10, ... 45; within four frames of each.
     assert [frame for frame, _ in sample] == [1, 6, 8, 21, 22, 49]
@@ -168,10 +159,10 @@ def test_only_annotated_frames_are_taken(
         [
             frame
             for frame, _ in sampled_frames(
-                source, source.whole, per_second, phase=0.25, annotations=annotations
+                source, source.whole, per_second, phase=0.25, annotated=annotated
             )
         ]
-        for annotations in (annotated(*there), annotated(*range(num_frames)))
+        for annotated in (there, range(num_frames))
     )
 
     assert set(some) <= there

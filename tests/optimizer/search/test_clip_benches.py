@@ -8,14 +8,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
+from ratesight.metrics.annotations import Annotations
+from ratesight.metrics.boxes import Detections
 from ratesight.metrics.errors import NoObjectsError
 from ratesight.metrics.feature_file import open_feature_file
 from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.contestants import Contestant
 from ratesight.optimizer.events import Recommended
+from ratesight.optimizer.measuring.bench import sampled_frames
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.machines import Machines, load_machines
 from ratesight.optimizer.measuring.measure import open_measurer
@@ -103,6 +107,48 @@ def test_frames_of_the_search_verify_where_there_are_no_others(
 
     assert set(verified.own.frames) <= set(searched.own.frames)
     assert any("the clip has no others" in note for note in set_up.notes)
+
+
+def test_a_clip_too_short_for_pieces_is_told(set_up: ClipBenches, unreadable: Path) -> None:
+    set_up.looks = TuneRequest(clip=unreadable, num_segments=8, segment_seconds=4.0)
+    set_up.to_search()
+    assert any("too short for 8 pieces of 4 s" in note for note in set_up.notes)
+
+
+@pytest.mark.parametrize(
+    ("every", "num_searched"), [(1, 20), (2, 17), (3, 11), (5, 7), (10, 3), (30, 1)]
+)
+def test_the_verification_has_annotated_frames_of_its_own(
+    every: int, num_searched: int, clips: Path, weights: Path, tmp_path: Path
+) -> None:
+    looks = TuneRequest(clip=clips / "highway_cam_240p.avi")
+    nothing = Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0), class_names=())
+    with (
+        open_store(tmp_path / "store.sqlite") as store,
+        open_measurer(store, 1) as measurer,
+        open_feature_file() as file,
+        load_source(looks.clip, max_seconds=4) as source,
+    ):
+        machines = load_machines(MachineChoice(detector=str(weights), image_size=64), file)
+        annotations = Annotations(
+            frames=dict.fromkeys(range(0, source.num_frames, every), nothing), sha256="", texts={}
+        )
+        set_up = ClipBenches(
+            looks=looks,
+            source=source,
+            machines=machines,
+            measurer=measurer,
+            annotations=annotations,
+        )
+        mine, others = set_up._annotated(source.whole)
+        assert mine is not None
+        assert others is not None
+        searched = sampled_frames(source, source.whole, 5.0, phase=0.25, annotated=mine)
+        verified = sampled_frames(source, source.whole, 10.0, phase=0, annotated=others)
+
+    assert len(searched) == num_searched
+    assert not {*searched} & {*verified}
+    assert len(verified) >= len(searched)
 
 
 def test_a_ladder_is_then_on_the_metrics_own_scale(
