@@ -16,7 +16,7 @@ from ratesight.metrics.learned import (
     LearnedTask,
     load_learned_metric,
 )
-from ratesight.optimizer.measuring.region_metric import Finders, finder_of
+from ratesight.optimizer.measuring.region_metric import load_finder
 
 from .labelled_groups import Floats, Group, Pictures
 from .pairs import TRAINING_MACHINES
@@ -52,8 +52,7 @@ class LearnedPredictor:
 def learned_predictor() -> LearnedPredictor:
     """Returns the metrics with the weights that ship."""
     metrics = {
-        task: load_learned_metric(task, finder_of(task, Finders()))
-        for task in get_args(LearnedTask)
+        task: load_learned_metric(task, load_finder(task, None)) for task in get_args(LearnedTask)
     }
     return LearnedPredictor(metrics=metrics)
 

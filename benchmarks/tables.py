@@ -10,7 +10,7 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from . import (
     verification_table,
 )
 
+ENCODERS = ("x264", "x265", "svtav1")
 _HERE = Path(__file__).parent
 README = _HERE.parent / "README.md"
 IN_FULL = _HERE / "README.md"
@@ -39,22 +40,23 @@ def main() -> int:
     correlation, noise = _load("correlation"), _load("metric_noise")
     texts = {
         README: {
-            "tuning": _tuning(_load("tuning")),
+            "tuning summary": _tuning(_load("tuning"), {"x264"}),
             "cost": _cost(_load("tuning"), _load("memory")),
             "regions summary": _region_medians(_load("regions")["runs"]),
-            "per title": ladder_table.savings(_load("per_title")),
             "per shot summary": _shot_medians(_load("per_shot")["runs"]),
-            "search replay": search_replay_table.summary(_load("search_replay")),
+            "correlation": metric_tables.correlations(correlation),
+        },
+        IN_FULL: {
+            "tuning": _tuning(_load("tuning"), ENCODERS),
+            "per title": ladder_table.savings(_load("per_title")),
+            "search replay summary": search_replay_table.summary(_load("search_replay")),
             "unseen clips": unseen_table.table(_load("unseen_clips")),
             "steering": _steering(_load("tuning"), _load("tuning_objects")),
-            "correlation": metric_tables.correlations(correlation),
             "another machine": metric_tables.another_machine(correlation),
             "generalisation": metric_tables.generalisation(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),
             "titles": cost_model.table(_load("tuning"), _load("metric_cost")),
-        },
-        IN_FULL: {
             "regions": _regions(_load("regions")),
             "per title ladders": ladder_table.ladders(_load("per_title")),
             "per shot": _per_shot(_load("per_shot")),
@@ -108,12 +110,14 @@ def _table(
     return "\n".join([*lines, "", medians]) + "\n"
 
 
-def _tuning(results: dict[str, Any]) -> str:
+def _tuning(results: dict[str, Any], codecs: Collection[str]) -> str:
+    """Returns the runs with some encoders, and the medians of all."""
     columns = (
         "rate at quality 0.95: defaults, tuned (kbit/s) | change at 0.95 (95 % interval) | "
         "BD-rate (95 % interval) | mAP 50-95: defaults, tuned | PSNR (dB)"
     )
-    return _table(results, columns, _tuning_cells, _medians(results["runs"]))
+    shown = [run for run in results["runs"] if run["codec"] in codecs]
+    return _table({"runs": shown}, columns, _tuning_cells, _medians(results["runs"]))
 
 
 def _tuning_cells(run: dict[str, Any]) -> str:
@@ -344,8 +348,7 @@ def _median(values: Iterable[float | None]) -> str:
 def _in_order(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the runs clip by clip, whatever the order they were made in."""
     clips = list(dict.fromkeys(run["clip"] for run in runs))
-    codecs = ["x264", "x265", "svtav1"]
-    return sorted(runs, key=lambda run: (clips.index(run["clip"]), codecs.index(run["codec"])))
+    return sorted(runs, key=lambda run: (clips.index(run["clip"]), ENCODERS.index(run["codec"])))
 
 
 def _percent(value: float | None, interval: list[float | None] | None) -> str:
