@@ -64,11 +64,7 @@ def open_container(
     Raises:
         ClipError: The path is missing, empty, unreadable, too large, or has no video in it.
     """
-    address = None if path.exists() else network_address(path)
-    if address is not None and not limits.allow_network:
-        raise ClipError(f"clip must be on this machine, {address} is not; give --allow-network")
-    if address is None and not path.exists():
-        raise ClipError(f"clip must be a file or a folder of pictures, {path} does not exist")
+    address = check_is_there(path, limits)
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_DEMUXERS)}
     # A relative name with a colon in it, such as a time, would be taken for a protocol.
     file, demuxer = str(path.absolute()), None
@@ -102,6 +98,22 @@ def open_container(
         # Frame threads hand a frame out before they know whether it is damaged.
         stream.thread_type = "SLICE"
         yield container
+
+
+def check_is_there(path: Path, limits: ClipLimits = USUAL_LIMITS) -> str | None:
+    """Returns the address of a clip on a network, None of one on this machine.
+
+    Raises:
+        ClipError: There is none, or it may not be asked for.
+    """
+    if path.exists():
+        return None
+    address = network_address(path)
+    if address is None:
+        raise ClipError(f"clip must be a file or a folder of pictures, {path} does not exist")
+    if not limits.allow_network:
+        raise ClipError(f"clip must be on this machine, {address} is not; give --allow-network")
+    return address
 
 
 def _open(
@@ -176,7 +188,8 @@ def picture_pattern(folder: Path) -> tuple[str, int]:
     )
     if not pictures:
         raise ClipError(
-            f"folder must hold pictures ({', '.join(sorted(PICTURES))}), {folder} has none"
+            f"folder must hold the pictures of one clip ({', '.join(sorted(PICTURES))}), {folder} "
+            f"has none; give videos one by one: {folder}/*"
         )
     names = []
     for file in pictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import time
@@ -108,6 +109,7 @@ class FrameReader:
         self.pix_fmt = ""
         self.color_space = self.color_primaries = self.color_transfer = 0
         self.orientation = Orientation()
+        self._digest = hashlib.sha256()
         self._container = container
         self._converter: PictureFilter | None = None
         self._first: av.VideoFrame | None = None
@@ -130,7 +132,9 @@ class FrameReader:
             self._check_size(frame)
             num_interlaced += frame.interlaced_frame
             self.timestamps.append(frame.pts)
-            yield self._normalise(frame)
+            planes = self._normalise(frame)
+            self._digest.update(planes.data)
+            yield planes
             if len(self.timestamps) == self.max_frames:
                 break
             if num_interlaced == len(self.timestamps) == _SURELY_INTERLACED:
@@ -143,6 +147,16 @@ class FrameReader:
                 f"deinterlace it first: ffmpeg -i IN -vf bwdif -c:v ffv1 OUT.mkv"
             )
         self._check_complete()
+
+    @property
+    def content_sha256(self) -> str:
+        """Of format, frame rate and all frames read: what an encoder sees."""
+        digest = self._digest.copy()
+        # Equal samples are other pictures with other colours.
+        colour = f"{self.color_space} {self.color_primaries} {self.color_transfer}"
+        form = f"{self.width}x{self.height} {self.pix_fmt} {self.frame_rate} {colour}"
+        digest.update(form.encode())
+        return digest.hexdigest()
 
     @property
     def sample_aspect_ratio(self) -> Fraction | None:
@@ -215,17 +229,20 @@ class FrameReader:
             yield f"converted from {first.format.name} to limited-range 4:2:0"
         if self.is_cut:
             yield f"cut to even size {self.width}x{self.height}"
-        rate = float(self.frame_rate)
+        if self.is_uneven:
+            yield self._uneven_note()
+
+    def _uneven_note(self) -> str:
+        rate = f"{float(self.frame_rate):.6g} fps"
+        if self.given_frame_rate is not None:
+            return f"frame rate given: {rate}; the clip's own times are not used"
         shown = rate_otherwise_shown(self.timestamps, self.time_base, self.frame_rate)
-        if self.is_uneven and shown is not None:
-            asked = "was told" if self.given_frame_rate else "states"
-            yield (
-                f"frames are shown at {shown:.4g} fps, the clip {asked} {rate:.4g}: encoded, and "
-                f"rates told, at {rate:.4g} fps"
-                + ("" if self.given_frame_rate else f"; if that is wrong, --frame-rate {shown:.4g}")
-            )
-        elif self.is_uneven:
-            yield f"uneven frame times; frames are paired by index at {rate:g} fps"
+        if shown is None:
+            return f"uneven frame times; frames are paired by index at {rate}"
+        return (
+            f"frames are shown at {shown:.4g} fps, the clip states {rate}: encoded, and rates "
+            f"told, at that; if it is wrong, --frame-rate {shown:.4g}"
+        )
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Yields decoded frames; one that is damaged is an error, not a grey picture."""

@@ -67,7 +67,8 @@ class Sound:
                         f"{what} left out: it cannot be copied into {output.format.name}"
                     )
                     continue
-                target = output.add_stream(_PLAIN, rate=stream.rate, layout=stream.layout.name)
+                layout = stream.layout.name
+                target = cast("AudioStream", output.add_stream(_PLAIN, stream.rate, layout=layout))
                 self._decoded.add(stream.index)
                 self.notes.append(f"{what} written as {_PLAIN}, which loses nothing")
             target.metadata.update(stream.metadata)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shutil
 import tempfile
@@ -192,7 +191,6 @@ def load_source(
         if max_seconds is not None:
             reader.max_frames = max(1, math.ceil(max_seconds * reader.frame_rate))
         scratch = cleanup.enter_context(_new_scratch())
-        digest = hashlib.sha256()
         for planes in reader:
             if stop is not None and stop.is_set():
                 raise ClipError(f"decoding of {path} was stopped")
@@ -201,12 +199,7 @@ def load_source(
                 _check_room(num_bytes, path)
                 limits.check_scratch(num_bytes, path)
             limits.check_scratch(planes.nbytes * len(reader.timestamps), path)
-            digest.update(planes.data)
             _write(scratch, planes.data, path)
-        # Equal samples are other pictures with other colours.
-        colour = f"{reader.color_space} {reader.color_primaries} {reader.color_transfer}"
-        form = f"{reader.width}x{reader.height} {reader.pix_fmt} {reader.frame_rate} {colour}"
-        digest.update(form.encode())
         cleanup.pop_all()
         num_frames = len(reader.timestamps)
         is_shortened = num_frames == reader.max_frames
@@ -220,7 +213,7 @@ def load_source(
             color_primaries=reader.color_primaries,
             color_transfer=reader.color_transfer,
             num_frames=num_frames,
-            content_sha256=digest.hexdigest(),
+            content_sha256=reader.content_sha256,
             given_frame_rate=frame_rate,
             is_uneven=reader.is_uneven,
             is_full_range=reader.is_full_range,

@@ -42,6 +42,7 @@ class Transcoded:
     """A file that was written.
 
     Attributes:
+        content_sha256: Of the clip's frames, as of ``Source``.
         size_bytes: Sum of the video packet sizes, without container and sound.
         rate_kbps: Of the video.
         file_size_bytes: Of the whole file.
@@ -49,6 +50,7 @@ class Transcoded:
         notes: What was changed or left out on the way, in words.
     """
 
+    content_sha256: str
     num_frames: int
     size_bytes: int
     rate_kbps: float
@@ -94,7 +96,7 @@ def transcode(
     """
     require_regions(settings, regions)
     clip_path, target_path = Path(clip_path), Path(target_path)
-    muxer = _check_target(settings, clip_path, target_path)
+    muxer = check_target(settings, clip_path, target_path)
     partial = target_path.with_name(f".{target_path.name}.{os.getpid()}.part")
     with ExitStack() as cleanup:
         cleanup.callback(partial.unlink, missing_ok=True)
@@ -127,6 +129,7 @@ def transcode(
             os.replace(partial, target_path)
     num_frames = len(reader.timestamps)
     return Transcoded(
+        content_sha256=reader.content_sha256,
         num_frames=num_frames,
         size_bytes=file.size_bytes,
         rate_kbps=rate_kbps(file.size_bytes, num_frames, reader.frame_rate),
@@ -143,7 +146,7 @@ def transcode(
     )
 
 
-def _check_target(settings: EncodeSettings, clip_path: Path, target_path: Path) -> str:
+def check_target(settings: EncodeSettings, clip_path: Path, target_path: Path) -> str:
     """Returns the muxer for a target.
 
     Raises:

@@ -15,11 +15,11 @@ from ..codecs.settings import EncodeSettings
 from ..codecs.shots import ShotCrf
 from ..codecs.source import to_bgr
 from ..codecs.table import ENCODERS
-from ..codecs.transcode import Transcoded, transcode
+from ..codecs.transcode import Transcoded, check_target, transcode
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector, Picture
 from ..metrics.errors import WeightsError
-from .measuring.machines import load_finder
+from .measuring.machine_choice import task_of
 from .measuring.regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 from .recommendation import RegionsUsed
 
@@ -56,6 +56,7 @@ def apply_settings(
         return None if progress is None else lambda count: progress(what, count)
 
     regions = None
+    check_target(settings, clip, target)  # before a detector has looked through all of the clip
     if settings.regions is not None and used is not None:
         regions = _make_regions(settings, used, clip, frame_rate, limits, report("looking"))
     return transcode(
@@ -79,11 +80,14 @@ def _make_regions(
     progress: Callable[[int], None] | None,
 ) -> ClipRegions:
     """Reads the clip once and returns its regions."""
+    # Torch takes seconds to load, and most settings have no regions.
+    from .measuring.region_metric import load_finder
+
     assert settings.regions is not None
     with open_container(clip, frame_rate, limits) as container:
         reader = FrameReader(container, clip, frame_rate=frame_rate, limits=limits)
         if used.file is None:
-            detector = load_finder(used.metric, used.detector, image_size=used.image_size)
+            detector = load_finder(task_of(used.metric), used.detector, image_size=used.image_size)
             if used.weights_sha256 not in (None, detector.weights_sha256):
                 raise WeightsError(
                     f"weights must be those of the search, {used.weights_sha256}, to make its "

@@ -63,8 +63,8 @@ class CompareRequest:
         names = [one.name for one in self.contestants]
         if len(names) < 2 or len(set(names)) < len(names):
             raise RequestError(
-                f"compare needs two contestants of different names at least, got {names}; give "
-                f"each with --codec or --settings"
+                f"compare needs two contestants of different names at least, got "
+                f"{', '.join(names) or 'none'}; give each with --codec or --settings"
             )
         check_clips(self.clips)
         for name, value in (

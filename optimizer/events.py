@@ -126,8 +126,13 @@ class ToVerify:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationStarted:
-    """Anchor and contenders are measured again, on the whole clip and on other frames."""
+    """Anchor and contenders are measured again, on the whole clip and on other frames.
 
+    Attributes:
+        num_encodes: Of all of them, at least; more where the target lies beyond.
+    """
+
+    num_encodes: int
     candidates: tuple[ToVerify, ...]
 
 

@@ -356,6 +356,18 @@ def read_shots(path: Path) -> tuple[ShotCrf, ...] | None:
         return None if shots is None else tuple(ShotCrf(**shot) for shot in shots)
 
 
+def read_content_sha256(path: Path) -> str | None:
+    """Returns of which frames a recommendation file is; None where it does not say.
+
+    Raises:
+        RecommendationError: As of ``read_settings``.
+    """
+    with _errors(path):
+        told = json.loads(path.read_bytes()).get("provenance", {})
+        found = told.get("clip_content_sha256")
+        return None if found is None else str(found)
+
+
 def settings_from_json(data: dict[str, Any]) -> EncodeSettings:
     """Returns settings from their JSON.
 

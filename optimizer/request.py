@@ -198,6 +198,11 @@ class TuneRequest:
         return self.min_fps is None or encode_fps >= self.min_fps
 
     @property
+    def num_usable_warm_starts(self) -> int:
+        """Trials that may set out from other clips: the first of all is the defaults."""
+        return min(self.num_warm_starts, self.num_trials - 1)
+
+    @property
     def needs_regions(self) -> bool:
         """Some settings of this run have regions on."""
         return self.regions is not None or self.anchor_settings.regions is not None

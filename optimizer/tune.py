@@ -20,7 +20,7 @@ from ..metrics.feature_file import open_feature_file
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
 from .interruption import held_back
 from .measuring.bench import Bench, Benches, settings_json
-from .measuring.machines import Machines, load_machines, object_machine
+from .measuring.machines import Machines, load_machines, object_machine, unverified_notes
 from .measuring.measure import Measurer, open_measurer_of
 from .measuring.pool import first_done, result_of
 from .measuring.regions import RegionSource, object_regions
@@ -40,7 +40,12 @@ from .search.speed import check_defaults_speed, fast_enough, verified_entrant
 from .search.study import Study, open_study
 from .search.study_storage import StudyStorage, open_storage
 from .search.verification import Verification, verify
-from .search.warm_start import clip_features, remember_winner, similar_winners
+from .search.warm_start import (
+    clip_features,
+    remember_winner,
+    similar_winners,
+    warm_start_notes,
+)
 from .shots.per_shot import share_bits
 from .tune_outcome import recommend
 
@@ -98,22 +103,16 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
             request = replace(request, regions=None)
         # Before the search, so that frames without any object do not end a run at its end.
         benches = set_up.to_verify(to_search)
-        if machines.metric_sha256 is not None and benches.real is None:
-            notes.append(
-                f"No machine verified this but the metric {request.machine.metric} itself, on "
-                f"frames that the search had not seen."
-            )
+        notes += unverified_notes(machines, benches.real)
         features = clip_features(bench)
         warm = similar_winners(
             store,
             {source.content_sha256},
             features,
             request.anchor_settings,
-            request.num_warm_starts,
+            request.num_usable_warm_starts,
         )
-        if warm:
-            names = ", ".join(one.clip for one in warm)
-            notes.append(f"The search set out from what won on clips like this one: {names}.")
+        notes += warm_start_notes(warm)
         searched = yield from measure_anchor(request, to_search, measurer)
         if (text := target_text(request.aim, searched.target)) is not None:
             notes.append(text)

@@ -24,7 +24,7 @@ from .curves.interval import RateChange, block_frames
 from .errors import CurveError, RequestError, UnreachableError
 from .events import TuneEvent
 from .measuring.bench import Bench, Benches, settings_json
-from .measuring.machines import Machines, load_machines
+from .measuring.machines import Machines, load_machines, unverified_notes
 from .measuring.measure import Measurer, open_measurer_of
 from .measuring.store import Json, Store, key_sha256, open_store
 from .reports.provenance import machines_used, provenance
@@ -37,7 +37,14 @@ from .search.speed import check_defaults_speed, too_slow, verified_entrant
 from .search.study import open_study
 from .search.study_storage import open_storage
 from .search.verification import Verified, contender_of, expect, measure_ladders, saves
-from .search.warm_start import ClipFeatures, clip_features, remember_winner, similar_winners
+from .search.warm_start import (
+    ClipFeatures,
+    Winner,
+    clip_features,
+    remember_winner,
+    similar_winners,
+    warm_start_notes,
+)
 from .set_recommendation import ClipOutcome, SetRecommendation
 
 # Of what a result depended on, these are said clip by clip.
@@ -129,7 +136,8 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
                 num_objects=one.bench.num_objects,
             )
         features = [clip_features(one.bench) for one in ready]
-        warm_starts = _warm_starts(request, store, ready, features)
+        winners = _warm_starts(request, store, ready, features)
+        warm_starts = [one.options for one in winners]
         study = open_study(
             ENCODERS[request.codec],
             preset=request.anchor_settings.preset,
@@ -154,6 +162,8 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
                 yield from measure_ladders(pair, aim, one.benches, measurer)
                 verified.append(pair)
         found = _recommend(request, result, ready, verified, machines, measurer, skipped, started)
+        others = (*warm_start_notes(winners), *unverified_notes(machines, machines.real))
+        found = replace(found, notes=(*found.notes, *others))
         if not found.keeps_defaults:
             for one, like in zip(ready, features, strict=True):
                 remember_winner(store, one.bench, like, result.best.settings)
@@ -200,15 +210,15 @@ def _set_up(
 
 def _warm_starts(
     request: TuneRequest, store: Store, ready: Sequence[_OnClip], features: Sequence[ClipFeatures]
-) -> list[dict[str, OptionValue]]:
+) -> list[Winner]:
     """Returns what won on the clip most like each of the set, each once."""
-    found: list[dict[str, OptionValue]] = []
+    found: list[Winner] = []
     clips = {one.bench.source.content_sha256 for one in ready}
     for like in features:
         for winner in similar_winners(store, clips, like, request.anchor_settings, 1):
-            if winner.options not in found:
-                found.append(winner.options)
-    return found[: request.num_warm_starts]
+            if all(winner.options != other.options for other in found):
+                found.append(winner)
+    return found[: request.num_usable_warm_starts]
 
 
 def _study_name(

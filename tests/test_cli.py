@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 from ratesight.optimizer.commands.app import app
+from ratesight.optimizer.commands.output import own_folder
 from typer.testing import CliRunner, Result
 
 FAILED, MISUSED = 1, 2
@@ -228,7 +229,42 @@ def test_bad_annotations_are_one_line(
 def test_output_that_is_a_file_is_one_line(blank: Path, store: Path, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     result = run("tune", blank, "--store", store, "--out", tmp_path / "out")
-    assert_one_line(result, FAILED, "cannot be written")
+    assert_one_line(result, FAILED, "is a file; give a folder")
+
+
+def test_a_clip_that_is_not_there_is_told_before_libraries_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [sys.executable, "-X", "importtime", "-m", "ratesight", "tune", "gone.mp4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == FAILED
+    assert "gone.mp4 does not exist" in done.stderr
+    assert "| torch\n" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_clips_of_one_name_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (tmp_path / name / "cam.mp4" for name in ("gate", "yard"))
+
+    def folder_of(clip: Path) -> Path:
+        return own_folder("cam-x264", "recommendation.json", clip)
+
+    def write(folder: Path, clip: str) -> None:
+        folder.mkdir(parents=True)
+        told = {"provenance": {"clip": clip}}
+        (folder / "recommendation.json").write_text(json.dumps(told))
+
+    assert folder_of(first) == Path("ratesight-out/cam-x264")
+    write(folder_of(first), "gate/cam.mp4")
+    assert folder_of(first) == Path("ratesight-out/cam-x264")
+    assert folder_of(second) == Path("ratesight-out/cam-x264-2")
+    write(folder_of(second), str(second))
+    assert folder_of(second) == Path("ratesight-out/cam-x264-2")
+    assert folder_of(tmp_path / "cam.mp4") == Path("ratesight-out/cam-x264-3")
 
 
 def test_store_that_is_no_store_is_kept(blank: Path, weights: Path, tmp_path: Path) -> None:

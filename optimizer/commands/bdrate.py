@@ -46,8 +46,10 @@ def bdrate(
 ) -> None:
     """BD-rate of curves measured anywhere; columns clip and frame give medians and intervals."""
     with one_line_errors(debug):
-        from ..curves.bd_comparison import Rules, compare, comparison_lines, read_curves
+        from ..curves.bd_comparison import Rules, compare
+        from ..curves.curve_files import read_curves
         from ..errors import RequestError
+        from ..reports.comparison_files import comparison_lines
 
         rules = Rules(
             method=method.value,

@@ -28,7 +28,7 @@ from .options import (
     StoreOption,
     parse_frame_rate,
 )
-from .output import event_type, make_folder, open_console, print_json, say
+from .output import event_type, make_folder, open_console, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..compare import CompareRequest
@@ -100,8 +100,6 @@ def compare(
 
 def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     """Runs a comparison, shows its progress, writes its results."""
-    from rich.table import Table
-
     from ..compare import Compared, compare_events
     from ..contestants import CurveMeasured
     from ..errors import CurveError
@@ -126,7 +124,9 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
                 break
             if isinstance(event, CurveMeasured):
                 points = [f"{one.quality:.3f} at {one.rate_kbps:.0f}" for one in event.points]
-                console.print(f"{event.clip} {event.contestant}: {', '.join(points)} kbit/s")
+                console.print(
+                    f"{event.clip} {event.contestant}: quality {', '.join(points)} kbit/s"
+                )
             else:
                 console.print(f"{event.clip} skipped: {event.reason}")
             if json_lines:
@@ -145,18 +145,16 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
         return
     names = [one.name for one in request.contestants]
     console = open_console()
-    table = Table(title="BD-rate of column against row: median over clips (95 % interval)")
-    for column in ("", *names):
-        table.add_column(column, justify="left" if not column else "right")
-    for row in matrix_rows(compared, names):
-        table.add_row(*row)
-    console.print(table)
-    table = Table(title=f"BD-rate against {names[0]}, clip by clip (95 % interval)")
-    for column in ("clip", *names[1:]):
-        table.add_column(column, justify="left" if column == "clip" else "right")
-    for row in clip_rows(compared, names):
-        table.add_row(*row)
-    console.print(table)
+    print_table(
+        console,
+        ("", *names),
+        matrix_rows(compared, names),
+        title="BD-rate of column against row: median over clips (95 % interval)",
+    )
+    rows = list(clip_rows(compared, names))
+    if len(rows) > 1:
+        title = f"BD-rate against {names[0]}, clip by clip (95 % interval)"
+        print_table(console, ("clip", *names[1:]), rows, texts=("clip",), title=title)
     console.print(
         f"over quality {request.low_quality:g} to {request.high_quality:g}, curves that fall "
         f"mended (policy monotone)"

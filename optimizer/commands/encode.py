@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,11 @@ from .options import (
     parse_frame_rate,
 )
 from .output import open_console, print_json, say
+
+if TYPE_CHECKING:
+    from ...codecs.shots import ShotCrf
+    from ...codecs.transcode import Transcoded
+    from ..recommendation import RegionsUsed
 
 
 def encode(
@@ -49,6 +55,8 @@ def encode(
 
         settings, used = read_settings(recommendation)
         shots = None if one_crf else read_shots(recommendation)
+        if detector is not None and regions is not None:
+            raise RequestError("--detector and --regions exclude each other; leave one of them out")
         if used is not None:
             own_file = used.file if detector is None else None
             used = dataclasses.replace(
@@ -76,7 +84,24 @@ def encode(
         else:
             for note in done.notes:
                 console.print(f"note: {note}")
+            if _is_of_another_clip(done, recommendation, shots, used, regions):
+                what = "the CRF of each shot is" if shots else "the regions are"
+                console.print(f"note: {what} another clip's: these are not the frames of the tune")
             say(
                 f"{target}: {done.num_frames} frames, {done.size_bytes} bytes, "
                 f"{done.rate_kbps:.1f} kbit/s"
             )
+
+
+def _is_of_another_clip(
+    done: Transcoded,
+    recommendation: Path,
+    shots: Sequence[ShotCrf] | None,
+    used: RegionsUsed | None,
+    regions: str | None,
+) -> bool:
+    """Returns whether what fits one clip only was used for another, of as many frames."""
+    from ..recommendation import read_content_sha256
+
+    fits_one = shots is not None or (used is not None and used.file is not None and not regions)
+    return fits_one and read_content_sha256(recommendation) not in (None, done.content_sha256)

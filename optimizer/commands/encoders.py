@@ -42,8 +42,8 @@ def _print_encoder(encoder: Encoder, version: str) -> None:
     console.print(f"{encoder.codec}  {version}", style="bold")
     console.print(f"presets {' '.join(encoder.presets)} (usual: {encoder.default_preset})")
     console.print(
-        f"crf {low:g} to {high:g} in steps of {step:g}; "
-        f"qp {encoder.qp_range[0]} to {encoder.qp_range[1]}"
+        f"crf {low:g} to {high:g} in steps of {step:g}, searched from {encoder.search_crf[0]} to "
+        f"{encoder.search_crf[1]}; qp {encoder.qp_range[0]} to {encoder.qp_range[1]}"
     )
     table = Table(box=None, pad_edge=False)
     columns = ["option", "default", "takes", "searched", "needs"]

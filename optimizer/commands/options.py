@@ -108,7 +108,11 @@ FaceEmbedderOption = Annotated[
     ),
 ]
 FaceLevelsOption = Annotated[
-    LevelsName | None, typer.Option(help="How the embedder wants its pictures.")
+    LevelsName | None,
+    typer.Option(
+        help="Levels that the embedder takes: by ImageNet's mean and deviation, in [-1, 1] "
+        "(symmetric), or in [0, 1] (unit)."
+    ),
 ]
 ImageSizeOption = Annotated[int, typer.Option(help="Longest side the detector sees.")]
 FramesPerSecondOption = Annotated[

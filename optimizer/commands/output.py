@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from ..reports.plain_text import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+NOT_VERIFIED_LINE = "ratesight: the winner failed verification, see the gap above"
 # Columns of what is no terminal: wider than any line.
 _UNWRAPPED = 10_000
 
@@ -22,8 +25,38 @@ def make_folder(out: Path) -> None:
 
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{out} is a file; give a folder for the results") from error
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror}") from error
+
+
+def own_folder(name: str, file: str, clip: Path) -> Path:
+    """Returns where results of a clip go by themselves: not where those of a namesake are.
+
+    Args:
+        name: Of the folder; a number is added where another clip's results are in it.
+        file: JSON of a run, whose provenance says of which clip it is.
+    """
+    for number in itertools.count(1):
+        folder = Path("ratesight-out") / (name if number == 1 else f"{name}-{number}")
+        try:
+            there = json.loads((folder / file).read_text())["provenance"]["clip"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return folder
+        if Path(there).absolute() == clip.absolute():
+            return folder
+    raise AssertionError("there is always another number")
+
+
+def rate_words(frame_rate: object) -> list[str]:
+    """Returns what a printed command needs where the frame rate of clips was given."""
+    return [] if frame_rate is None else ["--frame-rate", str(frame_rate)]
+
+
+def counted(number: int, what: str) -> str:
+    """Returns ``1 frame`` or ``2 frames``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -42,6 +75,30 @@ def open_console(*, stderr: bool = False) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _UNWRAPPED
     return console
+
+
+def print_table(
+    console: Console,
+    columns: Iterable[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    texts: Collection[str] = ("",),
+    title: str | None = None,
+    caption: str | None = None,
+) -> None:
+    """Prints a table, numbers to the right.
+
+    Args:
+        texts: Columns of words, which are to the left.
+    """
+    from rich.table import Table
+
+    table = Table(title=title, caption=caption)
+    for column in columns:
+        table.add_column(column, justify="left" if column in texts else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def say(text: object = "") -> None:

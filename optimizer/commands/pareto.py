@@ -6,7 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .output import make_folder, open_console, print_json, say
+from .output import (
+    make_folder,
+    open_console,
+    print_json,
+    print_table,
+    rate_words,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..pareto.front import FrontMember, ParetoFront
@@ -62,9 +69,10 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
     assert front is not None
     written = write_front(front, out)
     draw_front(front, out / "pareto.png")
-    command = shell_join(
-        ["ratesight", "encode", str(out / "front" / "01.json"), "CLIP", "OUTPUT.mkv"]
-    )
+    numbered = enumerate(front.front, 1)
+    first = next((number for number, one in numbered if one.is_on_front), 1)
+    words = ["ratesight", "encode", str(out / "front" / f"{first:02d}.json"), "CLIP", "OUTPUT.mkv"]
+    command = shell_join([*words, *rate_words(request.frame_rate)])
     picture = read_picture(
         out / "pareto.png",
         title="Rate, quality and speed",
@@ -91,32 +99,24 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
 
 
 def _print(front: ParetoFront) -> None:
-    from rich.table import Table
-
     from ..pareto.files import member_row
+    from ..reports.summaries import front_headline
 
-    table = Table(
-        title="nothing that was tried beats these in rate, quality and speed together; verified"
-    )
-    for column in ("", "kbit/s", "quality", "fps", "preset", "CRF", "options"):
-        table.add_column(column, justify="left" if column in ("", "preset", "options") else "right")
-
-    def add(name: str, member: FrontMember) -> None:
+    def row_of(name: str, member: FrontMember) -> tuple[str, ...]:
         row = member_row(member)
         mark = "" if member.is_on_front else "*"
         num_options = len(row["options"].split())
-        table.add_row(
+        return (
             name + mark, row["rate_kbps"], row["quality"], row["encode_fps"], row["preset"],
             row["crf"], f"{num_options} set" if num_options else "the preset's",
         )  # fmt: skip
 
-    for number, member in enumerate(front.front, 1):
-        add(f"{number:02d}", member)
-    for member in front.defaults:
-        if member not in front.front:
-            add("defaults", member)
+    rows = [row_of(f"{number:02d}", member) for number, member in enumerate(front.front, 1)]
+    rows += [row_of("defaults", one) for one in front.defaults if one not in front.front]
     console = open_console()
-    console.print(table)
+    columns = ("", "kbit/s", "quality", "fps", "preset", "CRF", "options")
+    texts = ("", "preset", "options")
+    print_table(console, columns, rows, texts=texts, title=front_headline(front))
     if not all(member.is_on_front for member in (*front.front, *front.defaults)):
         console.print(
             "* on the frames of the verification beaten by another one, or not of use: below the "

@@ -28,7 +28,7 @@ from .options import (
     parse_frame_rate,
     parse_segments,
 )
-from .output import event_type, make_folder, open_console, print_json, say
+from .output import event_type, make_folder, open_console, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..titles.request import PerTitleRequest
@@ -200,17 +200,16 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
             table.add_section()
         console.print(table)
         if found.fixed:
-            table = Table(
+            print_table(
+                console,
+                FIXED_COLUMNS,
+                fixed_rows(found),
+                texts=[column for column in FIXED_COLUMNS if "for all" in column],
                 title="Per-title against one setting for all: median over titles (95 % interval)",
                 caption="kept on all titles, or on the median one; change: of each title's rate, "
                 "negative is saved; sum: of all rates together; worse: titles that cost more; "
                 "short: titles below the quality, per title and with one setting",
             )
-            for column in FIXED_COLUMNS:
-                table.add_column(column, justify="left" if "for all" in column else "right")
-            for row in fixed_rows(found):
-                table.add_row(*row)
-            console.print(table)
         say(f"{found.num_encodes} encodes, {found.num_from_store} found in the store")
         names = ("report.html", "ladder.csv", "recommendations.json", "rungs")
         say("\n".join(["", *(str(out / name) for name in names)]))

@@ -22,7 +22,7 @@ from .options import (
     parse_frame_rate,
     refuse_unused,
 )
-from .output import make_folder, open_console, print_json, say
+from .output import make_folder, open_console, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..clip_score import Score
@@ -150,8 +150,6 @@ def _show(
     json_lines: bool,
 ) -> None:
     """Scores two clips, shows the progress, writes the files that were asked for."""
-    from rich.table import Table
-
     from ..reports.pictures import draw_heat_map
     from ..reports.score_files import score_json, score_rows, write_frames, write_regions
 
@@ -173,12 +171,13 @@ def _show(
         names = {"reference": str(clips[0]), "distorted": str(clips[1])}
         print_json("score", {**names, **score_json(found)})
         return
-    table = Table(caption="5th percentile and worst are of frames")
-    for column in ("metric", "value", "5th percentile", "worst", "frames", "regions"):
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    for row in score_rows(found):
-        table.add_row(*row)
-    open_console().print(table)
+    print_table(
+        open_console(),
+        ("metric", "value", "5th percentile", "worst", "frames", "regions"),
+        score_rows(found),
+        texts=("metric",),
+        caption="5th percentile and worst are of frames",
+    )
     for written in (csv, regions_csv, heat_map):
         if written is not None:
             say(written)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .output import print_table
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -13,23 +15,9 @@ if TYPE_CHECKING:
 
 def print_shots(found: PerShot, console: Console) -> None:
     """Prints a row a shot, and what the plan saves against one CRF for all of them."""
-    from rich.table import Table
+    from ..reports.sentences import SHOT_COLUMNS, shot_lines, shot_rows
 
-    from ..reports.pictures import shot_lines
-
-    table = Table()
-    for column in ("shot", "first frame", "frames", "objects", "CRF", "kbit/s"):
-        table.add_column(column, justify="right")
-    for number, shot in enumerate(found.shots, 1):
-        table.add_row(
-            str(number),
-            str(shot.start_frame),
-            str(shot.num_frames),
-            str(shot.num_objects),
-            f"{shot.crf:g}",
-            f"{shot.rate_kbps:.1f}",
-        )
-    console.print(table)
+    print_table(console, SHOT_COLUMNS, shot_rows(found))
     for line in shot_lines(found):
         console.print(line)
 

@@ -36,13 +36,28 @@ from .options import (
     parse_worker_paths,
     refuse_unused,
 )
-from .output import event_type, make_folder, open_console, print_json, say
+from .output import (
+    NOT_VERIFIED_LINE,
+    counted,
+    event_type,
+    make_folder,
+    open_console,
+    own_folder,
+    print_json,
+    print_table,
+    rate_words,
+    say,
+)
 
 if TYPE_CHECKING:
     from ...codecs.region import ClipRegions
     from ..events import TuneEvent
     from ..recommendation import Recommendation
     from ..request import TuneRequest
+
+
+# So many trials tell nothing yet of how long the others take: the defaults are known before.
+_TRIALS_BEFORE_A_GUESS = 2
 
 
 def tune(
@@ -184,6 +199,7 @@ def tune(
 ) -> None:
     """Search encoder settings that keep what a machine sees at the lowest rate."""
     with one_line_errors(debug, goes_on=True):
+        from ...codecs.container import check_is_there
         from ...codecs.limits import parse_limits
         from ...codecs.settings import parse_options
         from ...codecs.table import ENCODERS
@@ -243,12 +259,15 @@ def tune(
             worker_paths=parse_worker_paths(worker_path or []),
             study_storage=study_storage,
         )
+        if len(clips) == 1:
+            check_is_there(clips[0], request.limits)  # before libraries, which take seconds
         if aim is AimName.PARETO:
             from .pareto import show_front
 
             if len(clips) > 1:
                 raise RequestError(f"aim pareto takes one clip, got {len(clips)}")
-            folder = out or Path("ratesight-out") / f"{clips[0].stem}-{codec.value}-pareto"
+            name = f"{clips[0].stem}-{codec.value}-pareto"
+            folder = out or own_folder(name, "pareto.json", clips[0])
             show_front(request, folder, json_lines=json_lines, verbose=verbose)
             return
         if len(clips) > 1:
@@ -259,7 +278,8 @@ def tune(
                 request, clips, folder, json_lines=json_lines, verbose=verbose
             ).is_verified
         else:
-            folder = out or Path("ratesight-out") / f"{clips[0].stem}-{codec.value}"
+            name = f"{clips[0].stem}-{codec.value}"
+            folder = out or own_folder(name, "recommendation.json", clips[0])
             is_verified = _show(request, folder, json_lines=json_lines, verbose=verbose).is_verified
     if not is_verified:
         raise typer.Exit(NOT_VERIFIED)
@@ -284,8 +304,9 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     from ..recommendation import write_json
     from ..reports.files import tune_record, write_report
     from ..reports.output import remove_earlier
-    from ..reports.pictures import draw_curves, moved_target_text
+    from ..reports.pictures import draw_curves
     from ..reports.record import keep
+    from ..reports.sentences import moved_target_text
     from ..tune import tune_events
     from .shots import write_commands
 
@@ -295,7 +316,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} trials"),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[best]}"),
         console=console,
@@ -305,7 +326,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     events: list[TuneEvent] = []
     clip_regions: ClipRegions | None = None
     with progress:
-        task = progress.add_task(f"tuning {request.codec}", total=request.num_all_trials, best="")
+        task = progress.add_task("loading", total=request.num_all_trials, unit="trials", best="")
         for event in tune_events(request):
             events.append(event)
             match event:
@@ -319,6 +340,7 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
                     )
                     for note in event.notes:
                         console.print(f"note: {note}")
+                    progress.update(task, description="measuring the defaults")
                 case RegionsSkipped():
                     progress.update(task, total=request.num_trials)
                     console.print(
@@ -333,18 +355,23 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
                         )
                     if metric_quality is not None:
                         console.print(moved_target_text(quality, metric_quality))
-                case PointMeasured() if verbose:
-                    console.print(
-                        f"  {event.role} {'' if event.trial is None else event.trial} "
-                        f"crf {event.crf:g}: {event.rate_kbps:.1f} kbit/s, "
-                        f"quality {event.quality:.4f}{' (stored)' if event.is_from_store else ''}"
-                    )
+                case PointMeasured():
+                    if event.role in ("anchor", "options", "regions"):
+                        progress.advance(task)
+                    if verbose:
+                        console.print(
+                            f"  {event.role} {'' if event.trial is None else event.trial} "
+                            f"crf {event.crf:g}: {event.rate_kbps:.1f} kbit/s, quality "
+                            f"{event.quality:.4f}{' (stored)' if event.is_from_store else ''}"
+                        )
                 case TrialFinished():
-                    left = event.elapsed_seconds / (event.trial + 1)
-                    left *= event.num_trials - event.trial - 1
-                    best = f"best {event.best_cost_percent:+.1f} %"
-                    told = f"{best}, about {left:.0f} s of search left"
-                    progress.update(task, completed=event.trial + 1, best=told)
+                    done = event.trial + 1
+                    best = told = f"best {event.best_cost_percent:+.1f} %"
+                    if done > _TRIALS_BEFORE_A_GUESS:
+                        left = event.elapsed_seconds / done * (event.num_trials - done)
+                        told += f", about {left:.0f} s of search left"
+                    description = f"tuning {request.codec}"
+                    progress.update(task, description=description, completed=done, best=told)
                     if event.failure:
                         console.print(f"trial {event.trial} failed: {event.failure}")
                     elif verbose:
@@ -352,20 +379,31 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
                             f"trial {event.trial}: {event.cost_percent:+.1f} %, "
                             f"{event.num_points} encodes, {event.options}"
                         )
+                    elif not console.is_terminal:
+                        console.print(f"trial {done} of {event.num_trials}, {best}")
                 case VerificationStarted():
-                    progress.update(task, description="verifying", best=best)
+                    progress.reset(
+                        task,
+                        description="verifying",
+                        total=event.num_encodes,
+                        unit="encodes",
+                        best=best,
+                    )
+                    if not console.is_terminal:
+                        console.print("verifying")
                 case ShotsFound():
                     progress.update(task, description=f"sharing bits over {event.num_shots} shots")
             if json_lines:
                 print_json(event_type(event), dataclasses.asdict(event))
     assert recommendation is not None
-    write_json(recommendation, out / "recommendation.json")
-    draw_curves(recommendation, out / "curves.png")
-    command = _encode_command(recommendation, out)
-    record = tune_record(events, name=out.name, encode_command=command)
-    with open_store(request.store) as store:
-        keep(record, request.asked, store)
-    write_report(record, out)
+    with console.status("writing the report"):
+        write_json(recommendation, out / "recommendation.json")
+        draw_curves(recommendation, out / "curves.png")
+        command = _encode_command(recommendation, out)
+        record = tune_record(events, name=out.name, encode_command=command)
+        with open_store(request.store) as store:
+            keep(record, request.asked, store)
+        write_report(record, out)
     remove_earlier(out, "shots.sh", "regions.json")
     if recommendation.shots is not None and recommendation.per_shot is not None:
         write_commands(recommendation.per_shot, out)
@@ -379,9 +417,8 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
 
 
 def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
-    from rich.table import Table
-
-    from ..reports.pictures import (
+    from ..reports.sentences import (
+        ONE_THREAD,
         bd_rate_text,
         contender_lines,
         examined_rows,
@@ -392,22 +429,21 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
     from .shots import print_shots
 
     console = open_console()
-    table = Table()
-    for column in ("", "defaults", "tuned"):
-        table.add_column(column, justify="left" if not column else "right")
-    for row in examined_rows(recommendation):
-        table.add_row(*row)
-    console.print(table)
+    columns = ("", "defaults", "tuned")[: 2 if recommendation.keeps_defaults else 3]
+    rows = (row[: len(columns)] for row in examined_rows(recommendation))
+    print_table(console, columns, rows)
     console.print(machine_text(recommendation.machines))
     console.print(headline(recommendation), style="bold")
     if (text := bd_rate_text(recommendation)) is not None:
         console.print(text)
     for line in contender_lines(recommendation):
         console.print(line)
+    frames = recommendation.provenance["verified_frames"]
+    assert isinstance(frames, list)
     console.print(
-        f"quality {recommendation.verified_quality:.4f} verified, {recommendation.quality:.4f} "
-        f"expected by the search (gap {recommendation.quality_gap:+.4f}, tolerance "
-        f"{recommendation.tolerance:g})"
+        f"quality {recommendation.verified_quality:.4f} verified on {counted(len(frames), 'frame')}"
+        f", {recommendation.quality:.4f} expected by the search "
+        f"(gap {recommendation.quality_gap:+.4f}, tolerance {recommendation.tolerance:g})"
     )
     for line in real_lines(recommendation):
         console.print(line)
@@ -415,11 +451,17 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         print_shots(recommendation.per_shot, console)
     for note in recommendation.notes:
         console.print(f"note: {note}")
+    console.print(
+        f"{recommendation.num_encodes} encodes, {recommendation.num_from_store} more found in the "
+        f"store, {recommendation.seconds['wall']:.0f} s"
+    )
     # Not through rich, which wraps lines and turns ":v:" into a picture.
     say(f"\n{out / 'recommendation.json'}\n{out / 'report.html'}\n")
     say(recommendation.ffmpeg_command or _encode_command(recommendation, out))
+    if recommendation.ffmpeg_command is not None:
+        console.print(f"({ONE_THREAD})")
     if not recommendation.is_verified:
-        print("ratesight: the winner failed verification, see the gap above", file=sys.stderr)
+        print(NOT_VERIFIED_LINE, file=sys.stderr)
 
 
 def _encode_command(recommendation: Recommendation, out: Path) -> str:
@@ -430,6 +472,7 @@ def _encode_command(recommendation: Recommendation, out: Path) -> str:
     # A name that begins with a dash would be taken for an option.
     name = f"./{clip}" if str(clip).startswith("-") else str(clip)
     words = ["ratesight", "encode", str(out / "recommendation.json"), name, "OUTPUT.mkv"]
-    if frame_rate is not None:
-        words += ["--frame-rate", str(frame_rate)]
-    return shell_join(words)
+    if recommendation.shots is not None and recommendation.provenance.get("is_shortened"):
+        # Its shots are those of the cut.
+        words.append("--one-crf")
+    return shell_join([*words, *rate_words(frame_rate)])

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .output import event_type, make_folder, open_console, print_json, say
+from .output import (
+    NOT_VERIFIED_LINE,
+    event_type,
+    make_folder,
+    open_console,
+    print_json,
+    print_table,
+    rate_words,
+    say,
+)
 
 if TYPE_CHECKING:
     from ..request import TuneRequest
@@ -60,7 +70,8 @@ def show_set(
     assert found is not None
     path = out / "recommendation.json"
     write_whole(json.dumps(found.to_json(), indent=2) + "\n", path)
-    command = shell_join(["ratesight", "encode", str(path), "CLIP", "OUTPUT.mkv"])
+    words = ["ratesight", "encode", str(path), "CLIP", "OUTPUT.mkv"]
+    command = shell_join([*words, *rate_words(request.frame_rate)])
     record = set_record(found, name=out.name, encode_command=command)
     with open_store(request.store) as store:
         keep(record, (tuple(clips), request.asked), store)
@@ -70,23 +81,20 @@ def show_set(
     else:
         _print(found)
         say(f"\n{path}\n{page}\n\n{command}")
+        if not found.is_verified:
+            print(NOT_VERIFIED_LINE, file=sys.stderr)
     return found
 
 
 def _print(found: SetRecommendation) -> None:
-    from rich.table import Table
-
     from ..curves.bd_rate import saving_text
-    from ..reports.summaries import counted_clips, set_columns, set_rows
+    from ..reports.sentences import machine_text
+    from ..reports.summaries import counted_clips, gap_text, set_columns, set_rows
 
     console = open_console()
     if found.clips:
-        table = Table(title="what was found, against the defaults (95 % interval over frames)")
-        for column in set_columns(found):
-            table.add_column(column, justify="left" if column == "clip" else "right")
-        for row in set_rows(found):
-            table.add_row(*row)
-        console.print(table)
+        title = "what was found, against the defaults (95 % interval over frames)"
+        print_table(console, set_columns(found), set_rows(found), texts=("clip",), title=title)
     for name, comparison, num_not_saving in (
         ("", found.comparison, found.num_not_saving),
         ("real machine: ", found.real_comparison, found.real_num_not_saving),
@@ -99,13 +107,11 @@ def _print(found: SetRecommendation) -> None:
                 style="bold",
             )
     if found.quality_gap is not None:
-        console.print(
-            f"quality verified minus expected, median clip: {found.quality_gap:+.4f} (tolerance "
-            f"{found.tolerance:g})"
-        )
+        console.print(gap_text(found))
     for note in found.notes:
         console.print(f"note: {note}")
     options = found.settings["options"]
     assert isinstance(options, dict)
     text = " ".join(f"{name}={value}" for name, value in options.items()) or "its defaults"
     console.print(f"{found.codec} {found.preset}: {text}")
+    console.print(machine_text(found.machines))

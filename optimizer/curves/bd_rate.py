@@ -123,9 +123,9 @@ def percent_text(
     return f"{text} ({low or 'below'} to {high or 'above'})"
 
 
-def is_below_0(interval: tuple[float, float] | None) -> bool:
+def is_below_0(interval: tuple[float | None, float | None] | None) -> bool:
     """Returns whether there is an interval, and all of it is a saving."""
-    return interval is not None and max(interval) < 0
+    return interval is not None and interval[1] is not None and interval[1] < 0
 
 
 def may_be_chance(percent: float, interval: tuple[float | None, float | None] | None) -> bool:

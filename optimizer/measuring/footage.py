@@ -86,7 +86,9 @@ def open_pair(
         load_source(distorted, max_frames=max_frames, frame_rate=frame_rate, limits=limits)
     )
     notes = [f"{one.path.name}: {note}" for one in (first, second) for note in one.notes]
-    _check_pair(first, str(reference), second, str(distorted))
+    # The mean rate of uneven frames is what a container makes of it: 25 here and 24.9 there.
+    is_told = first.is_shortened or not (first.is_uneven or second.is_uneven)
+    _check_pair(first, str(reference), second, str(distorted), is_rate_told=is_told)
     return first, replace(second, color_space=first.color_space), tuple(notes)
 
 
@@ -99,9 +101,18 @@ def _in_memory(array: Array, frame_rate: Fraction, max_seconds: float | None) ->
 
 
 def _check_pair(
-    reference: Footage, reference_name: str, distorted: Footage, distorted_name: str
+    reference: Footage,
+    reference_name: str,
+    distorted: Footage,
+    distorted_name: str,
+    *,
+    is_rate_told: bool = True,
 ) -> None:
-    """Refuses two clips whose frames are not each other's."""
+    """Refuses two clips whose frames are not each other's.
+
+    Args:
+        is_rate_told: Their frame rates say whether they are.
+    """
 
     def differing(what: str, values: Sequence[object], remedy: str) -> ClipError:
         return ClipError(
@@ -115,7 +126,7 @@ def _check_pair(
         scale = sizes[0].replace("x", ":")
         remedy = f"scale one first: ffmpeg -i IN -vf scale={scale} -c:v ffv1 OUT.mkv"
         raise differing("size", sizes, remedy)
-    if abs(reference.frame_rate / distorted.frame_rate - 1) > _RATE_TOLERANCE:
+    if is_rate_told and abs(reference.frame_rate / distorted.frame_rate - 1) > _RATE_TOLERANCE:
         rates = [f"{float(one.frame_rate):.6g}" for one in both]
         remedy = "if their frames are each other's, give the rate of both with --frame-rate"
         raise differing("frame rate", rates, remedy)

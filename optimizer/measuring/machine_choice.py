@@ -65,7 +65,7 @@ class MachineChoice:
         if metric == "detector" and self.detector is None:
             raise RequestError(
                 "metric detector needs a detector: a weights file, or a name such as yolo11n.pt; "
-                "objects needs none"
+                "or give metric objects, which needs none"
             )
         if metric == "face-embedder" and self.face_embedder is None:
             raise RequestError(

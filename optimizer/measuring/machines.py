@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...metrics.detector import Finder
 from ...metrics.objects import ObjectMachine
 from ...metrics.task import HeatMapOf, TaskMachine
-from .machine_choice import REAL_MACHINES, MachineChoice, MetricName, task_of
+from .machine_choice import REAL_MACHINES, MachineChoice, task_of
 
 if TYPE_CHECKING:
     from ...metrics.feature_file import FeatureFile
@@ -50,6 +50,20 @@ class Machines:
         return learned.task, learned.heat_map
 
 
+def unverified_notes(machines: Machines, real: object) -> list[str]:
+    """Returns that a learned metric alone says what is saved, where no real machine does.
+
+    Args:
+        real: What the real machine looks at; None where there is none.
+    """
+    if machines.metric_sha256 is None or real is not None:
+        return []
+    return [
+        f"No machine verified this but the metric {machines.task} itself, on frames that the "
+        f"search had not seen."
+    ]
+
+
 def load_machines(
     choice: MachineChoice, feature_file: FeatureFile, *, is_verified: bool = True
 ) -> Machines:
@@ -62,7 +76,7 @@ def load_machines(
     Raises:
         WeightsError: A model cannot be loaded.
     """
-    finder = load_finder(choice.metric, choice.finder, image_size=choice.image_size)
+    finder = _finder_of(choice)
     steers = choice.metric in REAL_MACHINES
     real = _real_machine(choice, finder) if steers or is_verified else None
     task = task_of(choice.metric)
@@ -93,24 +107,17 @@ def load_real_machine(choice: MachineChoice) -> TaskMachine[Any]:
     Raises:
         WeightsError: A model cannot be loaded.
     """
-    finder = load_finder(choice.metric, choice.finder, image_size=choice.image_size)
+    finder = _finder_of(choice)
     machine = _real_machine(choice, finder)
     assert machine is not None, "checked by MachineChoice"
     return machine
 
 
-def load_finder(metric: MetricName, weights: str | None, *, image_size: int = 640) -> Finder:
-    """Returns who finds the regions of a metric: the built-in proposals where there are no weights.
+def _finder_of(choice: MachineChoice) -> Finder:
+    # Torch takes seconds to load.
+    from .region_metric import load_finder
 
-    Raises:
-        WeightsError: The weights cannot be loaded.
-    """
-    from .region_metric import Finders, finder_of
-
-    finders = Finders(
-        detector=weights, face_detector=weights, plate_detector=weights, image_size=image_size
-    )
-    return finder_of(task_of(metric), finders)
+    return load_finder(task_of(choice.metric), choice.finder, image_size=choice.image_size)
 
 
 def object_machine(finder: Finder, choice: MachineChoice) -> ObjectMachine:

@@ -159,6 +159,12 @@ class Finders:
         for name in ("detector", "face_detector", "plate_detector"):
             check_named(name, getattr(self, name))
 
+    def of(self, task: LearnedTask) -> str | None:
+        """Returns the weights for a task."""
+        if task == "faces":
+            return self.face_detector
+        return self.plate_detector if task == "plates" else self.detector
+
 
 def load_region_metrics(
     tasks: Sequence[LearnedTask], finders: Finders, regions: ClipRegions | None
@@ -178,27 +184,31 @@ def load_region_metrics(
         # Given one detector, both look at what it sees.
         of = "objects" if task == "general" and finders.detector is not None else task
         if of not in shared:
-            shared[of] = SharedFinder(finder=finder_of(of, finders))
+            shared[of] = SharedFinder(
+                finder=load_finder(of, finders.of(of), image_size=finders.image_size)
+            )
         metric = load_learned_metric(task, shared[of], min_score=finders.min_score)
         found.append(FoundRegions(name=task, machine=metric))
     return found
 
 
-def finder_of(task: LearnedTask, finders: Finders) -> Finder:
-    """Returns who finds the regions of a task: our own proposals where nobody was given.
+def load_finder(task: LearnedTask, weights: str | None, *, image_size: int = 640) -> Finder:
+    """Returns who finds the regions of a task: our own proposals where there are no weights.
 
     The only place that decides it.
 
+    Args:
+        weights: YuNet's for faces, else a detector's: a file, or a name that is downloaded.
+        image_size: Longest side that a detector sees.
+
     Raises:
-        WeightsError: It cannot be loaded.
+        WeightsError: They cannot be loaded.
     """
-    if task == "faces" and finders.face_detector is not None:
-        return load_yunet(Path(finders.face_detector))
-    if task == "plates" and finders.plate_detector is not None:
-        return load_detector(finders.plate_detector, image_size=finders.image_size)
-    if task in ("objects", "general") and finders.detector is not None:
-        return load_detector(finders.detector, image_size=finders.image_size)
-    return load_proposal_detector(_PROPOSED[task])
+    if weights is None:
+        return load_proposal_detector(_PROPOSED[task])
+    if task == "faces":
+        return load_yunet(Path(weights))
+    return load_detector(weights, image_size=image_size)
 
 
 @dataclass(slots=True, kw_only=True)

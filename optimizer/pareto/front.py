@@ -25,7 +25,7 @@ from ..aim import QualityRange
 from ..errors import RequestError, UnreachableError
 from ..events import ClipLoaded
 from ..measuring.bench import Bench, Benches, Measurement, settings_json
-from ..measuring.machines import load_machines
+from ..measuring.machines import load_machines, unverified_notes
 from ..measuring.measure import Measurer, open_measurer_of
 from ..measuring.pool import result_of
 from ..measuring.store import Json, key_sha256, open_store
@@ -154,7 +154,12 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
         searched = set_up.to_search()
         benches = set_up.to_verify(searched)
         bench = searched.own
-        notes = (*source.notes, *set_up.notes, *command_notes(source, has_ffmpeg=False))
+        notes = (
+            *source.notes,
+            *set_up.notes,
+            *unverified_notes(machines, benches.real),
+            *command_notes(source, has_ffmpeg=False),
+        )
         yield ClipLoaded(
             width=source.width,
             height=source.height,

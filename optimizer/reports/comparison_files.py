@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..compare import Compared
 from ..curves.bd_comparison import Comparison
-from ..curves.bd_rate import percent_text
+from ..curves.bd_rate import percent_text, saving_text
 from .output import write_whole
 
 
@@ -65,14 +65,40 @@ def comparison_notes(compared: Compared) -> Iterator[str]:
                 yield f"{pair.test} against {pair.anchor} on {one.clip}: {one.reason}"
 
 
+def comparison_lines(found: Comparison) -> list[str]:
+    """Returns a comparison as text: clip by clip, then the median."""
+    lines = []
+    for one in found.clips:
+        name = one.clip or "BD-rate"
+        if one.result is None:
+            lines.append(f"{name}: n/a, {one.reason}")
+        else:
+            result = one.result
+            change = percent_text(result.percent, one.interval_percent, digits=2)
+            lines.append(
+                f"{name}: {change} over quality "
+                f"{result.low_quality:g} to {result.high_quality:g} (overlap {result.overlap:.0%})"
+            )
+        lines += [f"  {note}" for note in one.notes]
+    if len(found.clips) > 1:
+        assert found.quartiles_percent is not None
+        low, high = found.quartiles_percent
+        lines.append(
+            f"median of {len(found.clips) - found.num_not_available} clips: "
+            f"{percent_text(found.bd_rate_percent, found.interval_percent, digits=2)}, quartiles "
+            f"{low:+.2f} and {high:+.2f} %, {found.num_not_available} n/a"
+        )
+    return [*lines, f"method {found.method}, policy {found.policy}"]
+
+
 def _median(comparison: Comparison | None) -> str:
     if comparison is None:
         return "-"
-    return percent_text(comparison.bd_rate_percent, comparison.interval_percent)
+    return saving_text(comparison.bd_rate_percent, comparison.interval_percent)
 
 
 def _of_clip(comparison: Comparison | None, clip: str) -> str:
     for one in comparison.clips if comparison else ():
         if one.clip == clip and one.result is not None:
-            return percent_text(one.result.percent, one.interval_percent)
+            return saving_text(one.result.percent, one.interval_percent)
     return "n/a"

@@ -16,6 +16,7 @@ from .drawing import INK, WIDE, Draw, empty_axes
 from .pictures import (
     ANCHOR_COLOR,
     COLORS,
+    SHOTS_COLOR,
     WINNER_COLOR,
     color_and_marker,
     draw_curve,
@@ -38,6 +39,9 @@ def curves(recommendation: Recommendation, points: Sequence[PointMeasured]) -> D
         for role, curve, color, marker, label in lines:
             _intervals(axes, [one for one in points if one.role == role], color)
             draw_curve(axes, curve, color, marker, label, names_crf=width >= WIDE)
+        if (per_shot := recommendation.per_shot) is not None:
+            label, named = "a CRF for each shot (mean)", width >= WIDE
+            draw_curve(axes, per_shot.curve, SHOTS_COLOR, "^", label, names_crf=named)
         if (quality := recommendation.steered_quality) is not None:
             axes.axhline(quality, color=INK, linewidth=0.8, linestyle=":")
             if not recommendation.keeps_defaults:

@@ -17,14 +17,18 @@ from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.image import imsave
 
-from ..curves.bd_rate import is_below_0, may_be_chance, percent_text
+from ..curves.bd_rate import is_below_0, may_be_chance, saving_text
 from ..recommendation import Recommendation
 from . import close_figures, figures
 from .close_look import LossMap, Moment
 from .comparison_files import comparison_notes, matrix_rows
 from .drawing import NARROW, WIDE, Drawing
-from .pictures import (
-    LOSS_COLORS,
+from .pictures import LOSS_COLORS
+from .record import CompareRecord, SummaryRecord, TuneRecord
+from .sentences import (
+    ONE_THREAD,
+    SHOT_COLUMNS,
+    at_text,
     bd_rate_text,
     contender_lines,
     examined_rows,
@@ -32,8 +36,8 @@ from .pictures import (
     machine_text,
     real_lines,
     shot_lines,
+    shot_rows,
 )
-from .record import CompareRecord, SummaryRecord, TuneRecord
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -63,8 +67,13 @@ def tune_html(record: TuneRecord, downloads: Mapping[str, str]) -> str:
         record=record,
         clip_name=Path(str(found.provenance.get("clip", record.name))).name,
         headline=headline(found),
-        at=_at(found),
-        interval=_interval(found),
+        at=at_text(found),
+        interval=_interval(found.rate_change_percent, found.rate_change_interval_percent),
+        is_sure=is_below_0(found.rate_change_interval_percent),
+        by_shots=None if found.shots is None else _by_shots(found),
+        shot_columns=SHOT_COLUMNS,
+        shot_rows=[] if found.per_shot is None else shot_rows(found.per_shot),
+        one_thread=ONE_THREAD,
         bd_rate=bd_rate_text(found),
         rows=examined_rows(found),
         losses=list(_losses(found)),
@@ -255,22 +264,25 @@ def _figure(drawing: Drawing) -> Figure:
     )
 
 
-def _at(found: Recommendation) -> str:
-    """Returns where the rates are compared."""
-    if found.target_rate_kbps is not None:
-        return f"at the quality reached with {found.target_rate_kbps:g} kbit/s"
-    return f"at task quality {found.target_quality:g}"
+def _by_shots(found: Recommendation) -> dict[str, Any]:
+    """Returns what a recommended CRF for each shot saves against one for all of them."""
+    assert found.per_shot is not None
+    change = found.per_shot.change
+    interval = (change.low_percent, change.high_percent)
+    return {
+        "percent": change.percent,
+        "is_sure": is_below_0(interval),
+        "interval": _interval(change.percent, interval),
+    }
 
 
-def _interval(found: Recommendation) -> str:
+def _interval(percent: float, interval: tuple[float | None, float | None]) -> str:
     """Returns the interval of the saving; where the curves end, that."""
-    if found.rate_change_interval_percent == (None, None):
+    if interval == (None, None):
         return "unknown, too little was measured"
-    ends = [
-        "beyond what was measured" if end is None else f"{end:+.1f} %"
-        for end in found.rate_change_interval_percent
-    ]
-    return " to ".join(ends)
+    ends = ["beyond what was measured" if end is None else f"{end:+.1f} %" for end in interval]
+    is_chance = may_be_chance(percent, interval)
+    return " to ".join(ends) + (", may be chance" if is_chance else "")
 
 
 def _losses(found: Recommendation) -> Iterator[str]:
@@ -380,7 +392,7 @@ def _best(record: CompareRecord) -> dict[str, Any] | None:
     return {
         "percent": percent,
         "test": test,
-        "text": percent_text(percent, comparison.interval_percent),
+        "text": saving_text(percent, comparison.interval_percent),
         "is_sure": is_below_0(comparison.interval_percent),
         "num_clips": len(comparison.clips) - comparison.num_not_available,
     }
@@ -394,7 +406,7 @@ def _matrix(record: CompareRecord) -> Iterator[list[dict[str, str]]]:
             comparison = pairs.get((row[0], test))
             interval = None if comparison is None else comparison.interval_percent
             tone = ""
-            if interval is not None and max(interval) < 0:
+            if is_below_0(interval):
                 tone = "good"
             elif interval is not None and min(interval) > 0:
                 tone = "bad"
@@ -409,7 +421,7 @@ def _of_clip(record: CompareRecord, clip: str, test: str) -> tuple[str, str]:
             continue
         for one in pair.comparison.clips:
             if one.clip == clip and one.result is not None:
-                text = percent_text(one.result.percent, one.interval_percent)
+                text = saving_text(one.result.percent, one.interval_percent)
                 return text, f"{one.result.percent:.4f}"
     return "n/a", ""
 

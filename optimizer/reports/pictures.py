@@ -1,4 +1,4 @@
-"""The pictures and sentences of our results; ``figures`` imports matplotlib besides."""
+"""The pictures of our results, as PNG."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..compare import Compared
-from ..curves.bd_rate import saving_text
 from ..curves.curve import RdPoint, fit_curve
-from ..curves.interval import RateChange
-from ..recommendation import MachinesUsed, PerShot, Recommendation
+from ..recommendation import Recommendation
 from .output import write_whole
 from .plain_text import picture_text
+from .sentences import headline
 
 if TYPE_CHECKING:
     from ..clip_score import HeatMap
 
 # Okabe and Ito's colours, told apart by colour-blind readers.
-ANCHOR_COLOR, WINNER_COLOR, _SHOTS_COLOR = "#666666", "#0072B2", "#D55E00"
+ANCHOR_COLOR, WINNER_COLOR, SHOTS_COLOR = "#666666", "#0072B2", "#D55E00"
 COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # From nothing to vermilion, so that the picture shows where all is well.
 LOSS_COLORS = ((0.94, 0.89, 0.26, 0.0), (0.9, 0.62, 0.0, 0.5), (0.84, 0.37, 0.0, 0.9))
 _BGR_TO_LUMA = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601-7 section 2.5.1
 # Of the losses that the colours of a heat map span: less is rounding.
 _LEAST_HEAT_RANGE = 0.1
-# For what is written above and below a narrow picture.
-_LEAST_HEAT_INCHES = 4.0
+# For what is written above and below a narrow picture, and beside the colours of a low one.
+_LEAST_HEAT_INCHES, _LEAST_BAR_INCHES = 4.0, 3.0
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # Highest over lowest rate from which on an axis is labelled at 1, 2 and 5 of each decade.
 _WIDE_RATES = 8
@@ -62,7 +61,7 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
         if not is_default:
             draw_curve(axes, real.winner_curve, WINNER_COLOR, "s", f"{what}, tuned", style="--")
     if (per_shot := recommendation.per_shot) is not None:
-        draw_curve(axes, per_shot.curve, _SHOTS_COLOR, "^", "the same, a CRF for each shot (mean)")
+        draw_curve(axes, per_shot.curve, SHOTS_COLOR, "^", "the same, a CRF for each shot (mean)")
     rates = (recommendation.anchor_rate_kbps, recommendation.rate_kbps)
     if (quality := recommendation.steered_quality) is not None:
         axes.axhline(quality, color="black", linewidth=0.8, linestyle=":")
@@ -133,7 +132,7 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
     height, width, _ = heat_map.picture.shape
     sides = np.array([8.0, 8.0 * height / width])
     sides *= min(1, 8 / sides[1])
-    size = (max(sides[0], _LEAST_HEAT_INCHES) + 1.2, sides[1] + 1)
+    size = (max(sides[0], _LEAST_HEAT_INCHES) + 1.2, max(sides[1] + 1, _LEAST_BAR_INCHES))
     figure = Figure(figsize=size, dpi=130, layout="constrained")
     axes = figure.subplots()
     grey = heat_map.picture @ _BGR_TO_LUMA
@@ -174,162 +173,6 @@ def draw_heat_map(heat_map: HeatMap, path: Path) -> None:
     )
     figure.supxlabel(textwrap.fill(text, int(15 * (size[0] - 1.2))), fontsize=8)
     save_figure(figure, path)
-
-
-def headline(recommendation: Recommendation) -> str:
-    """Returns what is saved, in one sentence with its interval."""
-    if recommendation.target_quality is not None:
-        at = f"at task quality {recommendation.target_quality:g}"
-    else:
-        at = f"at the quality reached with {recommendation.target_rate_kbps:g} kbit/s"
-    if recommendation.keeps_defaults:
-        if recommendation.shots is not None:
-            return f"Options save nothing {at}: keep the defaults, with a CRF for each shot"
-        return f"Nothing saved {at}: keep the encoder's defaults"
-    return f"{rate_change_text(recommendation)} rate {at}"
-
-
-def rate_change_text(recommendation: Recommendation) -> str:
-    """Returns the rate change with its interval, such as ``-31.0 % (-35.2 to -27.1)``."""
-    return saving_text(
-        recommendation.rate_change_percent, recommendation.rate_change_interval_percent
-    )
-
-
-def bd_rate_text(recommendation: Recommendation) -> str | None:
-    """Returns the BD-rate with its interval and qualities; None where there is none."""
-    if recommendation.bd_rate_percent is None or recommendation.bd_rate_qualities is None:
-        return None
-    low, high = recommendation.bd_rate_qualities
-    text = saving_text(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
-    return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
-
-
-def examined_rows(recommendation: Recommendation) -> list[tuple[str, str, str]]:
-    """Returns what is measured of the defaults and of the winner: name and both as text."""
-    anchor, winner = recommendation.anchor, recommendation.winner
-    rows = [
-        (
-            "rate at target, kbit/s",
-            recommendation.anchor_rate_kbps,
-            recommendation.rate_kbps,
-            ".1f",
-        ),
-        ("CRF", anchor.crf, winner.crf, "g"),
-        ("measured there: kbit/s", anchor.rate_kbps, winner.rate_kbps, ".1f"),
-        ("task quality", anchor.quality, winner.quality, ".4f"),
-        ("task quality, 5th percentile of frames", anchor.quality_p5, winner.quality_p5, ".4f"),
-        ("the real machine's quality", anchor.real_quality, winner.real_quality, ".4f"),
-        ("mAP 50-95", anchor.map50_95, winner.map50_95, ".4f"),
-        ("mAP 50", anchor.map50, winner.map50, ".4f"),
-        ("precision", anchor.precision, winner.precision, ".4f"),
-        ("recall", anchor.recall, winner.recall, ".4f"),
-        ("PSNR, dB", anchor.psnr_db, winner.psnr_db, ".2f"),
-        ("SSIM", anchor.ssim, winner.ssim, ".4f"),
-        ("XPSNR, dB", anchor.xpsnr_db, winner.xpsnr_db, ".2f"),
-        ("encode speed, fps", anchor.encode_fps, winner.encode_fps, ".1f"),
-    ]
-    return [
-        (name, format(of_anchor, form), format(of_winner, form))
-        for name, of_anchor, of_winner, form in rows
-        if of_anchor is not None and of_winner is not None
-    ]
-
-
-def machine_text(used: MachinesUsed) -> str:
-    """Returns what the search went by, and who found its regions."""
-    weights = "" if used.metric_sha256 is None else f" (weights {used.metric_sha256})"
-    return (
-        f"metric {used.metric}{weights}, regions by {used.regions_by} "
-        f"(weights {used.regions_sha256})"
-    )
-
-
-def real_lines(recommendation: Recommendation) -> list[str]:
-    """Returns what the real machine says of a search by a learned metric."""
-    real = recommendation.real
-    if real is None:
-        return []
-    target, metric_target = recommendation.target_quality, recommendation.metric_target_quality
-    lines = []
-    if target is not None and metric_target is not None:
-        lines.append(moved_target_text(target, metric_target))
-    lines += [
-        f"the real machine says {real.quality:.4f}, {real.expected_quality:.4f} expected (gap "
-        f"{real.quality_gap:+.4f}, tolerance {recommendation.tolerance:g})"
-    ]
-    if not recommendation.keeps_defaults:
-        change = real.change
-        interval = (change.low_percent, change.high_percent)
-        lines.insert(
-            0,
-            f"by the real machine {saving_text(change.percent, interval)} rate at the quality "
-            f"that it gives the tuned settings, BD-rate {_bd_rate(change)}",
-        )
-    return lines
-
-
-def moved_target_text(quality: float, metric_quality: float) -> str:
-    """Returns how a target of the real machine reads on the scale of the metric that steers."""
-    return (
-        f"target quality {quality:g} of the real machine: on this clip the metric says "
-        f"{metric_quality:.3f} there"
-    )
-
-
-def contender_lines(recommendation: Recommendation) -> list[str]:
-    """Returns what each verified contender saves, and what the other machines say of it."""
-    lines = []
-    for one in recommendation.contenders:
-        what = {"options": "options alone", "regions": "with regions"}[one.role]
-        compared = [
-            ("against the defaults", one.change, one.real_change, one.second_change),
-            (
-                "against options alone",
-                one.change_from_options,
-                one.real_change_from_options,
-                one.second_change_from_options,
-            ),
-        ]
-        for against, change, real, second in compared:
-            if change is None or (against == "against the defaults" and _is_alone(recommendation)):
-                continue
-            line = f"{what} {against}: BD-rate {_bd_rate(change)}"
-            for name, other in (("real machine", real), ("second detector", second)):
-                if other is not None:
-                    line += f", {name} {_bd_rate(other)}"
-            lines.append(line)
-    return lines
-
-
-def shot_lines(found: PerShot) -> list[str]:
-    """Returns what a CRF for each shot saves against one for all of them."""
-    change = found.change
-    at_target = saving_text(change.percent, (change.low_percent, change.high_percent))
-    lines = [
-        f"a CRF for each shot: {at_target} rate at the target against one CRF, "
-        f"BD-rate {_bd_rate(change)}",
-        f"measured there: {found.rate_kbps:.1f} kbit/s, task quality {found.quality:.4f}",
-    ]
-    for name, other in (
-        ("real machine", found.real_change),
-        ("second detector", found.second_change),
-    ):
-        if other is not None:
-            lines.append(f"{name}: BD-rate {_bd_rate(other)}")
-    return lines
-
-
-def _is_alone(recommendation: Recommendation) -> bool:
-    """Returns whether the headline says all there is to say."""
-    only = recommendation.contenders
-    return len(only) == 1 and only[0].second_change is None
-
-
-def _bd_rate(change: RateChange) -> str:
-    if change.bd_rate is None:
-        return "none, the curves share too little quality"
-    return saving_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
 def rate_axis(axes: Axes) -> None:

@@ -63,6 +63,7 @@ def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[s
         "num_frames": bench.source.num_frames,
         "frame_rate": None if request.frame_rate is None else str(request.frame_rate),
         "max_seconds": request.max_seconds,
+        "is_shortened": bench.source.is_shortened,
         "num_segments": request.num_segments,
         "segment_seconds": request.segment_seconds,
         "frames_per_second": request.frames_per_second,

@@ -73,6 +73,9 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
     options = found.settings["options"]
     assert isinstance(options, dict)
     skipped = tuple(f"{one.clip} was skipped: {one.reason}" for one in found.skipped)
+    gap: tuple[str, ...] = ()
+    if found.quality_gap is not None:
+        gap = (f"{'verified' if found.is_verified else 'FAILED VERIFICATION'}: {gap_text(found)}",)
     return SummaryRecord(
         command="tune",
         name=name,
@@ -97,9 +100,17 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
             ),
         ),
         pictures=(),
-        notes=(*found.notes, *skipped),
+        notes=(*gap, *found.notes, *skipped),
         provenance=found.provenance,
         is_sure=is_sure,
+    )
+
+
+def gap_text(found: SetRecommendation) -> str:
+    """Returns how far the verified quality is from the expected one."""
+    return (
+        f"quality verified minus expected, median clip: {found.quality_gap:+.4f} (tolerance "
+        f"{found.tolerance:g})"
     )
 
 
@@ -121,8 +132,7 @@ def front_record(
         command="tune",
         name=name,
         title=title,
-        headline=f"{len(front.front)} settings that nothing tried beats in rate, quality and speed "
-        f"together",
+        headline=front_headline(front),
         number="",
         commands=(("Encode with the first of them", encode_command),),
         tables=(
@@ -140,6 +150,14 @@ def front_record(
         notes=front.notes,
         provenance=front.provenance,
     )
+
+
+def front_headline(front: ParetoFront) -> str:
+    """Returns how many settings nothing beats, and how many only seemed to be."""
+    num_beaten = sum(not one.is_on_front for one in front.front)
+    text = f"{len(front.front) - num_beaten} settings that nothing tried beats in rate, quality and"
+    more = f"; {num_beaten} more were beaten when they were verified" if num_beaten else ""
+    return f"{text} speed together{more}"
 
 
 def ladder_record(

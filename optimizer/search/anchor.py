@@ -178,7 +178,7 @@ def _check_target(request: TuneRequest, target: Aim, anchor: Candidate) -> None:
     elif end == "high":
         raise UnreachableError(
             f"target_quality {target.quality:g} is out of reach: {request.codec} keeps "
-            f"{curve.qualities[-1]:.3f} at CRF {points[0].crf:g} and "
+            f"{curve.qualities[-1]:.3f} at CRF {points[0].crf:g}, the lowest that is searched, and "
             f"{points[0].rate_kbps:.0f} kbit/s; ask for less"
         )
     if isinstance(target, QualityRange) and curve.qualities[0] >= target.high:

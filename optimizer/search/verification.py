@@ -100,10 +100,11 @@ def verify(
     ]
     verified = [anchor, *contenders]
     yield VerificationStarted(
+        num_encodes=sum(len(_ladder(one, request.aim)) for one in verified),
         candidates=tuple(
             ToVerify(role=one.role, options=dict(one.ladder.settings.options), crf=one.crf)
             for one in verified
-        )
+        ),
     )
     yield from measure_ladders(verified, request.aim, benches, measurer)
 
@@ -249,7 +250,7 @@ def _why_not(one: Contender, aim: Aim) -> str:
             f"says ({change_text(one.change)})."
         )
     return (
-        f"{_NAMES[one.role]} did not hold on frames that the search had not seen "
+        f"{_NAMES[one.role]} did not hold when it was verified "
         f"({'the quality is out of reach' if one.change.falls_short else change_text(one.change)})."
     )
 

@@ -162,9 +162,19 @@ def similar_winners(
             continue
         if key["source"] in clips:
             continue
-        found.append(_from_json(value))
+        winner = _from_json(value)
+        if winner.options:  # else regions alone won there, and the defaults are tried in any case
+            found.append(winner)
     near = [one for one in found if one.features.distance(features) <= _FARTHEST]
     return _different(sorted(near, key=lambda one: one.features.distance(features)))[:count]
+
+
+def warm_start_notes(winners: Sequence[Winner]) -> list[str]:
+    """Returns of which clips the winners are, in a sentence."""
+    if not winners:
+        return []
+    names = ", ".join(f"'{one.clip}'" for one in winners)
+    return [f"The search set out from what won on clips like this: {names}."]
 
 
 def _different(winners: Sequence[Winner]) -> list[Winner]:

@@ -86,8 +86,14 @@ def share_bits(
         )
         todo = _further(plans, ladder, request.aim)
     chosen = _plan_for(request.aim, [*plans, first], ladder)
-    if chosen.mean_crf not in ladder.plans:
-        yield _measure_plan(chosen, ladder, shots, benches, measurer)
+    while True:
+        if chosen.mean_crf not in ladder.plans:
+            yield _measure_plan(chosen, ladder, shots, benches, measurer)
+        cheaper = [plan for plan in plans if plan.mean_crf > chosen.mean_crf]
+        rate_kbps = ladder.own.measurements[chosen.mean_crf].rate_kbps
+        if not cheaper or not _exceeds(request.aim, rate_kbps):
+            break
+        chosen = min(cheaper, key=lambda plan: plan.mean_crf)
     found = _outcome(request, verification, ladder, chosen, shots, block_frames(benches.own))
     notes.append(_sentence(found, request.aim))
     return found
@@ -186,6 +192,11 @@ def _plan_for(aim: Aim, plans: Sequence[Plan], ladder: _PlanLadder) -> Plan:
     else:
         safe = [plan for plan in plans if plan.mean_crf <= crf]
     return _nearest(safe or plans, crf)
+
+
+def _exceeds(aim: Aim, rate_kbps: float) -> bool:
+    """Returns whether a rate is above one that is not to be exceeded."""
+    return isinstance(aim, TargetRate) and rate_kbps > aim.rate_kbps
 
 
 def _outcome(

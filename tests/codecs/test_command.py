@@ -160,7 +160,7 @@ def test_frames_sent_at_another_rate_than_stated_are_all_there(
             settings("x264"), source, input_name=str(clip), output_name=str(tmp_path / "out.mkv")
         )
         assert source.frame_rate == 25
-        told = f"frames are shown at {sent} fps, the clip states 25: encoded, and rates told, at"
+        told = f"frames are shown at {sent} fps, the clip states 25 fps: encoded, and rates told"
         assert any(note.startswith(told) for note in source.notes), source.notes
         assert "-fps_mode passthrough" in command
         assert len(run(command, ffmpeg)[1]) == source.num_frames == 40

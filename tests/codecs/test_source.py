@@ -316,7 +316,7 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("names", "message"),
         [
-            ((), r"folder must hold pictures \(.*\.png.*\), .* has none"),
+            ((), r"hold the pictures of one clip \(.*\.png.*\), .* has none; give videos"),
             (("f1.png", "f2.png", "f4.png"), r"no gap, number 3 is missing in"),
             (("f1.png", "g2.png"), r"pictures must differ in their number only"),
             (("f1.png", "f2.jpg"), r"pictures must differ in their number only"),

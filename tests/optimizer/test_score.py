@@ -20,6 +20,7 @@ from ratesight.codecs.fidelity import fidelity
 from ratesight.codecs.pictures import Pictures
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
+from ratesight.codecs.transcode import transcode
 from ratesight.metrics.detector import load_detector
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.optimizer.clip_score import Score
@@ -165,6 +166,22 @@ def test_the_remedies_help(pair: tuple[Path, Path], ffmpeg: RunFfmpeg, tmp_path:
     rate = Fraction(30)
     found = score(pair[0], tmp_path / "fast.mp4", metrics=SIGNALS, frame_rate=rate)
     assert found.frame_rate == rate
+
+
+def test_an_encode_of_an_uneven_clip_pairs_with_it(
+    clips: Path, ffmpeg: RunFfmpeg, tmp_path: Path
+) -> None:
+    clip, target = tmp_path / "uneven.mkv", tmp_path / "out.mp4"
+    words = ("-vf", "select=mod(n\\,5)", "-fps_mode", "passthrough", "-t", 1, "-c:v", "libx264")
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *words, clip)
+    transcode(EncodeSettings(codec="x264", preset="fast", rate_control=Crf(value=30)), clip, target)
+    with load_source(clip) as source, load_source(target) as written:
+        assert abs(source.frame_rate / written.frame_rate - 1) > 1e-3
+
+    found = score(clip, target, metrics=("psnr",))
+
+    assert found["psnr"].value is not None
+    assert any("uneven frame times" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

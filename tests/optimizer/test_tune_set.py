@@ -129,6 +129,9 @@ def test_a_gap_beyond_the_tolerance_is_exit_code_3(
 
     assert result.exit_code == (3 if found.quality_gap < -1e-7 else 0), result.output
     assert f"median clip: {found.quality_gap:+.4f} (tolerance 1e-07)" in result.stdout
+    failed = "the winner failed verification, see the gap above" in result.stderr
+    assert failed == (result.exit_code == 3)
+    assert ("FAILED VERIFICATION" in (tmp_path / "report.html").read_text()) == failed
 
 
 def test_on_each_clip_the_real_machine_says_where_the_target_is_met(
@@ -192,6 +195,7 @@ def test_the_command_line_takes_several_clips(
     assert result.exit_code == (0 if written["is_verified"] else 3), result.output
     assert written["settings"] == found.settings
     assert "ratesight encode" in result.stdout
+    assert "metric detector, regions by" in result.stdout
     assert "Clip by clip" in (tmp_path / "report.html").read_text()
 
 

@@ -12,10 +12,10 @@ from ratesight.optimizer.curves.bd_comparison import (
     FrameQualities,
     Rules,
     compare,
-    comparison_lines,
-    read_curves,
 )
+from ratesight.optimizer.curves.curve_files import read_curves
 from ratesight.optimizer.errors import CurveError
+from ratesight.optimizer.reports.comparison_files import comparison_lines
 from typer.testing import CliRunner
 
 RATES = np.array([100.0, 200, 400, 800])

@@ -149,6 +149,8 @@ def test_a_saving_that_may_be_chance_is_said(
     # Figures of the search take longest to draw, and say nothing of it.
     page = tune_html(replace(tuned, recommendation=found, searches=()), {})
 
+    assert (", may be chance</small>" in page) == ("saving" in said)
+    assert ('<div class="number good">' in page) == ("saving" not in said)
     for what in ("saving", "BD-rate"):
         line = f"the interval of the {what} does not end below 0: it may be chance"
         assert (line in page) == (what in said)

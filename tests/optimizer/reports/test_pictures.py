@@ -14,12 +14,10 @@ from ratesight.optimizer.curves.bd_rate import BdRate
 from ratesight.optimizer.curves.interval import RateChange
 from ratesight.optimizer.errors import OutputError
 from ratesight.optimizer.recommendation import PerShot, Recommendation
-from ratesight.optimizer.reports.pictures import (
+from ratesight.optimizer.reports.pictures import color_and_marker, draw_curves, rate_axis
+from ratesight.optimizer.reports.sentences import (
     bd_rate_text,
-    color_and_marker,
-    draw_curves,
     headline,
-    rate_axis,
     rate_change_text,
     shot_lines,
 )

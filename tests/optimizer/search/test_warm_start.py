@@ -15,8 +15,9 @@ from ratesight.codecs.table import ENCODERS, Codec, OptionValue
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.optimizer.measuring.bench import Bench, sampled_frames
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.measuring.machines import load_finder, object_machine
+from ratesight.optimizer.measuring.machines import object_machine
 from ratesight.optimizer.measuring.measure import open_measurer
+from ratesight.optimizer.measuring.region_metric import load_finder
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import Store, open_store
 from ratesight.optimizer.search.study import Study, open_study
@@ -44,7 +45,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def machine(weights: Path) -> ObjectMachine:
     choice = MachineChoice(detector=str(weights), image_size=192)
-    return object_machine(load_finder("detector", str(weights), image_size=192), choice)
+    return object_machine(load_finder("objects", str(weights), image_size=192), choice)
 
 
 @pytest.fixture
@@ -159,6 +160,13 @@ def test_equal_options_are_tried_once_and_regions_are_not_carried_over(
     (found,) = similar_winners(store, itself(bench), CROWD, PLAIN, 5)
 
     assert found.options == {"aq-strength": 0.5}
+
+
+def test_where_regions_alone_won_there_is_nothing_to_set_out_from(
+    bench: Bench, store: Store
+) -> None:
+    remember_winner(store, of_other_clip(bench, "a"), CROWD, settings(roi=1, roi_object_qp=-4.0))
+    assert similar_winners(store, itself(bench), CROWD, PLAIN, 5) == []
 
 
 def warm_study(
