@@ -255,17 +255,13 @@ def _region_medians(runs: list[dict[str, Any]]) -> str:
         done = [run for run in runs if run["codec"] == codec and "error" not in run]
         if not done:
             continue
-        few = [run for run in done if (_share(run) or 1) < 0.25]
         overall = _median(run["bd_rate_percent"] for run in done)
         text = f"{codec}: median BD-rate of what is recommended {overall} on {len(done)} clips"
-        if few:
-            of_few = _median(run["bd_rate_percent"] for run in few)
-            text += f", {of_few} on the {len(few)} whose best regions cover less than a quarter"
         second = _median(_second_bd_rate(run) for run in done)
         text += f", as the second detector sees it {second}"
         counts = [sum(_recommended(run) == what for run in done) for what in _KINDS]
-        kinds = ", ".join(f"{what} {count}" for what, count in zip(_KINDS, counts, strict=True))
-        sentences.append(f"{text} ({kinds}).")
+        kinds = ", ".join(f"{what} on {count}" for what, count in zip(_KINDS, counts, strict=True))
+        sentences.append(f"{text}; recommended are {kinds}.")
     return " ".join(sentences) + "\n"
 
 
@@ -313,10 +309,6 @@ def _shot_medians(runs: list[dict[str, Any]]) -> str:
 
 
 _KINDS = ("regions", "options", "defaults")
-
-
-def _share(run: dict[str, Any]) -> float | None:
-    return next((one["region_share"] for one in run["contenders"] if one["region_share"]), None)
 
 
 def _second_bd_rate(run: dict[str, Any]) -> float | None:
