@@ -54,11 +54,6 @@ def rate_words(frame_rate: object) -> list[str]:
     return [] if frame_rate is None else ["--frame-rate", str(frame_rate)]
 
 
-def counted(number: int, what: str) -> str:
-    """Returns ``1 frame`` or ``2 frames``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def open_console(*, stderr: bool = False) -> Console:
     """Returns a console that shows every text as it is: no markup, no emoji, no terminal codes.
 

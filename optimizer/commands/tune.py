@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..reports.plain_text import counted
 from .errors import NOT_VERIFIED, one_line_errors
 from .options import (
     AimName,
@@ -38,7 +39,6 @@ from .options import (
 )
 from .output import (
     NOT_VERIFIED_LINE,
-    counted,
     event_type,
     make_folder,
     open_console,

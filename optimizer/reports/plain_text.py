@@ -27,3 +27,8 @@ def picture_text(text: str) -> str:
         a\$b\$
     """
     return printable(text).replace("$", r"\$")
+
+
+def counted(number: int, what: str) -> str:
+    """Returns ``1 frame`` or ``2 frames``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

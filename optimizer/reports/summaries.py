@@ -21,6 +21,7 @@ from ..titles.files import (
 )
 from ..titles.ladder import PerTitle
 from ..titles.request import PerTitleRequest
+from .plain_text import counted
 from .provenance import encoder_versions, software
 from .record import Picture, SummaryRecord, Table
 
@@ -47,7 +48,7 @@ def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
 def counted_clips(comparison: Comparison) -> str:
     """Returns how many clips a median is over, and how many have no number."""
     num_without = comparison.num_not_available
-    text = f"{len(comparison.clips) - num_without} clips"
+    text = counted(len(comparison.clips) - num_without, "clip")
     return f"{text} ({num_without} without one)" if num_without else text
 
 
@@ -79,7 +80,7 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
     return SummaryRecord(
         command="tune",
         name=name,
-        title=f"{found.codec} {found.preset} for {found.num_clips} clips",
+        title=f"{found.codec} {found.preset} for {counted(found.num_clips, 'clip')}",
         headline=headline,
         number=number,
         commands=(("Encode a clip with these settings", encode_command),),
