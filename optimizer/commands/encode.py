@@ -79,14 +79,15 @@ def encode(
                 limits=parse_limits(limit or [], allow_network=allow_network),
                 progress=lambda what, count: status.update(f"{what}, {count} frames"),
             )
+        if _is_of_another_clip(done, recommendation, shots, used, regions):
+            what = "the CRF of each shot is" if shots else "the regions are"
+            note = f"{what} another clip's: these are not the frames of the tune"
+            done = dataclasses.replace(done, notes=(*done.notes, note))
         if json_lines:
             print_json("encoded", dataclasses.asdict(done))
         else:
             for note in done.notes:
                 console.print(f"note: {note}")
-            if _is_of_another_clip(done, recommendation, shots, used, regions):
-                what = "the CRF of each shot is" if shots else "the regions are"
-                console.print(f"note: {what} another clip's: these are not the frames of the tune")
             say(
                 f"{target}: {done.num_frames} frames, {done.size_bytes} bytes, "
                 f"{done.rate_kbps:.1f} kbit/s"

@@ -7,6 +7,7 @@ frames; what holds on any machine is asserted.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -268,6 +269,8 @@ class TestRecommendationFile:
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, done.output
         assert "note: the CRF of each shot is another clip's" in done.stderr
+        told = CliRunner().invoke(app, [*words, "--json"])
+        assert "another clip's" in json.loads(told.stdout)["notes"][-1]
         one_crf = CliRunner().invoke(app, [*words, "--one-crf"])
         assert "another clip's" not in one_crf.stderr
 
