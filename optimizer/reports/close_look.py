@@ -108,8 +108,7 @@ class CloseLook:
         frames: Indices in the clip of the frames looked at.
         times_seconds: When they are shown.
         num_objects: What there is to lose on each.
-        moments: Frames chosen by what is lost on them, the losses of the tuned settings too, and
-            one that nobody chose.
+        moments: The frames on which each encode loses most, and one from the middle.
         loss_maps: None where there is nothing to show.
     """
 
