@@ -20,26 +20,29 @@ from .output import print_json, say
 
 def bdrate(
     anchor: Annotated[Path, typer.Argument(help="CSV with columns rate and quality.")],
-    test: Annotated[Path, typer.Argument(help="The same of what is compared with it.")],
-    method: Annotated[MethodName, typer.Option(help="Fit.")] = MethodName.PCHIP,
+    test: Annotated[Path, typer.Argument(help="The same for what is compared with it.")],
+    method: Annotated[
+        MethodName, typer.Option(help="Fit of log rate over quality.")
+    ] = MethodName.PCHIP,
     policy: Annotated[
-        PolicyName, typer.Option(help="Where quality does not rise with rate: refuse, or mend.")
+        PolicyName, typer.Option(help="Where quality does not rise with rate: refuse or mend.")
     ] = PolicyName.STRICT,
     min_overlap: Annotated[
-        float, typer.Option(help="Least share of the anchor's quality range that both cover.")
+        float,
+        typer.Option(help="Smallest share of the anchor's quality range that both must cover."),
     ] = 0.25,
     block_frames: Annotated[
-        int, typer.Option(help="Frames in a row that show the same, for intervals over frames.")
+        int, typer.Option(help="How many neighbouring frames show the same, for intervals.")
     ] = 1,
     saturation: Annotated[
-        float, typer.Option(help="Share of the range below which a gain at the top is cut off.")
+        float, typer.Option(help="Gain at the top, as a share of the range, that is cut off.")
     ] = 0.005,
     anchor_contestant: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Whose curves to take, of several in the anchor's file."),
+        typer.Option(metavar="NAME", help="Which of several contestants in the anchor's file."),
     ] = None,
     test_contestant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The same of the test's file.")
+        str | None, typer.Option(metavar="NAME", help="The same for the other file.")
     ] = None,
     json_lines: JsonOption = False,
     debug: DebugOption = False,

@@ -10,6 +10,8 @@ import typer
 
 from .errors import one_line_errors
 from .options import (
+    ENCODER_PANEL,
+    GOAL_PANEL,
     AllowNetworkOption,
     CodecName,
     DebugOption,
@@ -23,7 +25,9 @@ from .options import (
     JobsOption,
     JsonOption,
     LimitOption,
+    MaxSecondsOption,
     MetricOption,
+    OutOption,
     PlateDetectorOption,
     StoreOption,
     parse_frame_rate,
@@ -35,17 +39,31 @@ if TYPE_CHECKING:
 
 
 def compare(
-    clips: Annotated[list[Path], typer.Argument(help="Video files or folders of pictures.")],
+    clips: Annotated[
+        list[Path], typer.Argument(help="Video files or folders of numbered pictures.")
+    ],
     codec: Annotated[
         list[CodecName] | None,
-        typer.Option(help="Encoder at its usual preset, with its defaults; repeatable."),
+        typer.Option(
+            help="Encoder at its usual preset, with its defaults; repeatable.",
+            rich_help_panel=ENCODER_PANEL,
+        ),
     ] = None,
     settings: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="recommendation.json of a tune; repeatable."),
+        typer.Option(
+            metavar="FILE",
+            help="A recommendation.json; repeatable.",
+            rich_help_panel=ENCODER_PANEL,
+        ),
     ] = None,
     quality_range: Annotated[
-        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Task quality of interest.")
+        tuple[float, float],
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Range of quality that curves and BD-rate cover.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = (0.8, 0.97),
     metric: MetricOption = None,
     detector: DetectorOption = None,
@@ -54,16 +72,14 @@ def compare(
     face_levels: FaceLevelsOption = None,
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
-    max_seconds: Annotated[float | None, typer.Option(help="Cut each clip.")] = None,
+    max_seconds: MaxSecondsOption = None,
     frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
     limit: LimitOption = None,
     allow_network: AllowNetworkOption = False,
     jobs: JobsOption = 0,
     store: StoreOption = Path("ratesight.sqlite"),
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
-        "ratesight-out/compare"
-    ),
+    out: OutOption = Path("ratesight-out/compare"),
     json_lines: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -28,17 +28,19 @@ if TYPE_CHECKING:
 
 
 def encode(
-    recommendation: Annotated[Path, typer.Argument(help="recommendation.json of a tune.")],
+    recommendation: Annotated[Path, typer.Argument(help="A recommendation.json.")],
     clip: ClipArgument,
-    target: Annotated[Path, typer.Argument(metavar="OUT", help=".mp4, .mkv or .mov to write.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="File to write: .mp4, .mkv or .mov.")
+    ],
     detector: Annotated[
-        str | None, typer.Option(help="Finds the regions; that of the recommendation if not given.")
+        str | None, typer.Option(help="Finds the regions; by default the recommendation's.")
     ] = None,
     regions: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Regions of this clip, as JSON.")
+        str | None, typer.Option(metavar="FILE", help="Regions of this clip as JSON.")
     ] = None,
     one_crf: Annotated[
-        bool, typer.Option("--one-crf", help="The settings' one CRF instead of one for each shot.")
+        bool, typer.Option("--one-crf", help="Use one CRF instead of one for each shot.")
     ] = False,
     frame_rate: FrameRateOption = None,
     limit: LimitOption = None,

@@ -78,61 +78,117 @@ class LevelsName(StrEnum):
     UNIT = "unit"
 
 
+# Groups of options in --help.
+ENCODER_PANEL = "Encoder"
+MACHINE_PANEL = "What must still see"
+GOAL_PANEL = "Goal"
+SEARCH_PANEL = "Search"
+CLIP_PANEL = "Clips"
+RUN_PANEL = "Run and results"
+
 ClipArgument = Annotated[
     Path, typer.Argument(help="A video file, a y4m, or a folder of numbered pictures.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 FrameRateOption = Annotated[
-    str | None, typer.Option(help="Frames a second, such as 25 or 30000/1001; overrides the clip.")
+    str | None,
+    typer.Option(
+        help="Frames a second, such as 25 or 30000/1001, if the clip states a wrong rate.",
+        rich_help_panel=CLIP_PANEL,
+    ),
 ]
 MetricOption = Annotated[
     MachineName | None,
-    typer.Option(help="What must still see; detector where one is given, else objects."),
+    typer.Option(
+        help="A real machine (the first three) or a learned metric. By default detector where one "
+        "is given, else objects.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
 ]
 DetectorOption = Annotated[
     str | None,
     typer.Option(
-        help="Weights file, or a model name that ultralytics downloads; with --metric objects or "
-        "general it finds their regions. Else built-in proposals do."
+        help="Weights file, or a model name that ultralytics downloads. With --metric objects or "
+        "general it finds the regions and verifies the winner; without it a built-in network finds "
+        "them.",
+        rich_help_panel=MACHINE_PANEL,
     ),
 ]
 FaceDetectorOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Finds faces: YuNet, ONNX. Else proposals.")
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Finds faces (YuNet's ONNX file); without it a built-in network does.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
 ]
 FaceEmbedderOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="With --face-detector: recognises faces, verifies --metric faces or is the metric.",
+        help="Recognises faces; needs --face-detector. Verifies --metric faces, or is the metric.",
+        rich_help_panel=MACHINE_PANEL,
     ),
 ]
 FaceLevelsOption = Annotated[
     LevelsName | None,
     typer.Option(
-        help="Levels that the embedder takes: by ImageNet's mean and deviation, in [-1, 1] "
-        "(symmetric), or in [0, 1] (unit)."
+        help="Pixel values that the embedder takes: by ImageNet's mean and deviation, in [-1, 1] "
+        "(symmetric), or in [0, 1] (unit).",
+        rich_help_panel=MACHINE_PANEL,
     ),
 ]
-ImageSizeOption = Annotated[int, typer.Option(help="Longest side the detector sees.")]
+ImageSizeOption = Annotated[
+    int,
+    typer.Option(
+        help="Longest side of what the detector sees, in pixels.", rich_help_panel=MACHINE_PANEL
+    ),
+]
 FramesPerSecondOption = Annotated[
-    float, typer.Option(help="Frames a second that the machine looks at.")
+    float,
+    typer.Option(help="How many frames a second the machine looks at.", rich_help_panel=CLIP_PANEL),
 ]
 LimitOption = Annotated[
     list[str] | None,
     typer.Option(
         "--limit",
         metavar="NAME=N",
-        help="Limit on clips: size-gb, pixels, frames, decode-seconds, stall-seconds, scratch-gb; "
-        "repeatable.",
+        help="Change a limit on clips: size-gb, pixels, frames, decode-seconds, stall-seconds or "
+        "scratch-gb; repeatable.",
+        rich_help_panel=CLIP_PANEL,
     ),
 ]
 AllowNetworkOption = Annotated[
-    bool, typer.Option("--allow-network", help="Clips may be http, https and rtsp addresses.")
+    bool,
+    typer.Option(
+        "--allow-network",
+        help="Accept http, https and rtsp addresses as clips.",
+        rich_help_panel=CLIP_PANEL,
+    ),
 ]
-JobsOption = Annotated[int, typer.Option(help="Encodes side by side; 0 is one a core.")]
-StoreOption = Annotated[Path, typer.Option(help="Measurements; nothing in it is measured again.")]
-PlateDetectorOption = Annotated[str | None, typer.Option(help="Finds plates. Else proposals.")]
+JobsOption = Annotated[
+    int,
+    typer.Option(help="Encodes side by side; 0 means one per core.", rich_help_panel=RUN_PANEL),
+]
+StoreOption = Annotated[
+    Path,
+    typer.Option(
+        help="Database of measurements; what it holds is not measured again.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+PlateDetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Finds plates; without it a built-in network does.", rich_help_panel=MACHINE_PANEL
+    ),
+]
+MaxSecondsOption = Annotated[
+    float | None,
+    typer.Option(help="Look at the first seconds of a clip only.", rich_help_panel=CLIP_PANEL),
+]
+OutOption = Annotated[Path, typer.Option(help="Folder of results.", rich_help_panel=RUN_PANEL)]
 
 
 def parse_aim(

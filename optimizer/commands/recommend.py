@@ -10,6 +10,9 @@ import typer
 
 from .errors import NOT_VERIFIED, one_line_errors
 from .options import (
+    CLIP_PANEL,
+    ENCODER_PANEL,
+    GOAL_PANEL,
     AllowNetworkOption,
     DebugOption,
     DetectorOption,
@@ -22,7 +25,9 @@ from .options import (
     JobsOption,
     JsonOption,
     LimitOption,
+    MaxSecondsOption,
     MetricOption,
+    OutOption,
     PlateDetectorOption,
     StoreOption,
     parse_frame_rate,
@@ -35,26 +40,37 @@ if TYPE_CHECKING:
 
 
 def recommend(
-    clips: Annotated[list[Path], typer.Argument(help="Video files or folders of pictures.")],
+    clips: Annotated[
+        list[Path], typer.Argument(help="Video files or folders of numbered pictures.")
+    ],
     qualities: Annotated[
-        str, typer.Option(metavar="Q,...", help="Task qualities, a rung each.")
+        str,
+        typer.Option(
+            metavar="Q,...", help="Qualities, one rung for each.", rich_help_panel=GOAL_PANEL
+        ),
     ] = "0.99,0.97,0.95,0.90",
     codecs: Annotated[
         str | None,
         typer.Option(
             metavar="NAME,...",
-            help="Encoders at their usual presets; all three unless --settings are given.",
+            help="Encoders at their usual presets; by default all, or none with --settings.",
+            rich_help_panel=ENCODER_PANEL,
         ),
     ] = None,
     settings: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="recommendation.json of a tune; repeatable."),
+        typer.Option(
+            metavar="FILE",
+            help="A recommendation.json; repeatable.",
+            rich_help_panel=ENCODER_PANEL,
+        ),
     ] = None,
     heights: Annotated[
         str,
         typer.Option(
             metavar="LINES,...",
-            help="Frame heights, own for the clip's; a clip that is not higher keeps its own.",
+            help="Frame heights; own is the clip's. A clip no higher than a height keeps its own.",
+            rich_help_panel=ENCODER_PANEL,
         ),
     ] = "own,720,540",
     metric: MetricOption = None,
@@ -64,11 +80,13 @@ def recommend(
     face_levels: FaceLevelsOption = None,
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
-    max_seconds: Annotated[float | None, typer.Option(help="Cut each clip.")] = None,
+    max_seconds: MaxSecondsOption = None,
     segments: Annotated[
         str | None,
         typer.Option(
-            metavar="NxS", help="Choose on N pieces of S seconds; the whole clip verifies."
+            metavar="NxS",
+            help="Choose on N pieces of S seconds; verify on the whole clip.",
+            rich_help_panel=CLIP_PANEL,
         ),
     ] = None,
     frames_per_second: FramesPerSecondOption = 5.0,
@@ -76,13 +94,16 @@ def recommend(
     limit: LimitOption = None,
     allow_network: AllowNetworkOption = False,
     tolerance: Annotated[
-        float, typer.Option(help="How far a verified quality may fall short.")
+        float,
+        typer.Option(
+            help="How far a rung's verified quality may fall below what was expected before the "
+            "exit code is 3.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = 0.03,
     jobs: JobsOption = 0,
     store: StoreOption = Path("ratesight.sqlite"),
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(
-        "ratesight-out/recommend"
-    ),
+    out: OutOption = Path("ratesight-out/recommend"),
     json_lines: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:

@@ -17,7 +17,7 @@ def report(
     store: Annotated[
         Path | None, typer.Argument(help="Store of finished runs, such as ratesight.sqlite.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the reports, one folder each.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder of reports, with a folder for each.")] = Path(
         "ratesight-out/reports"
     ),
     schema: Annotated[

@@ -10,15 +10,20 @@ import typer
 
 from .errors import one_line_errors
 from .options import (
+    MACHINE_PANEL,
     AllowNetworkOption,
     ClipArgument,
     DebugOption,
+    FaceDetectorOption,
     FaceEmbedderOption,
     FaceLevelsOption,
     FrameRateOption,
+    FramesPerSecondOption,
     ImageSizeOption,
     JsonOption,
     LimitOption,
+    MaxSecondsOption,
+    PlateDetectorOption,
     parse_frame_rate,
     refuse_unused,
 )
@@ -39,43 +44,53 @@ def score(
             metavar="NAME,...",
             help="Real machines: detector, face-embedder, plate-reader. Learned: objects, faces, "
             "plates, general. Signals: psnr, ssim, xpsnr.",
+            rich_help_panel=MACHINE_PANEL,
         ),
     ] = "general,psnr,ssim,xpsnr",
     detector: Annotated[
         str | None,
-        typer.Option(help="Real machine, and finds the regions of objects and general."),
+        typer.Option(
+            help="Weights file, or a model name that ultralytics downloads: the real machine, or "
+            "what finds the regions of objects and general.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = None,
-    face_detector: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Finds those of faces: YuNet, ONNX.")
-    ] = None,
+    face_detector: FaceDetectorOption = None,
     face_embedder: FaceEmbedderOption = None,
     face_levels: FaceLevelsOption = None,
-    plate_detector: Annotated[str | None, typer.Option(help="Finds those of plates.")] = None,
+    plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
     regions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Regions of the clip, as JSON, instead.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Regions as JSON, instead of finding them.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = None,
     reference_score: Annotated[
-        float, typer.Option(help="Score that makes a region of a detection on the reference.")
+        float,
+        typer.Option(
+            help="Lowest score of a detection on the reference that counts as a region.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = 0.4,
-    frames_per_second: Annotated[
-        float, typer.Option(help="Frames a second that machines look at.")
-    ] = 5.0,
+    frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
     limit: LimitOption = None,
     allow_network: AllowNetworkOption = False,
-    max_seconds: Annotated[float | None, typer.Option(help="Cut both clips.")] = None,
+    max_seconds: MaxSecondsOption = None,
     csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write each frame's values.")
+        Path | None, typer.Option(metavar="FILE", help="Write the values of each frame.")
     ] = None,
     regions_csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write each region's values.")
+        Path | None, typer.Option(metavar="FILE", help="Write the values of each region.")
     ] = None,
     heat_map: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.png",
-            help="Draw where the first learned metric loses sight, on its worst frame.",
+            help="Draw where the first learned metric sees most lost, on its worst frame.",
         ),
     ] = None,
     json_lines: JsonOption = False,

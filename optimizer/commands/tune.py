@@ -12,6 +12,12 @@ import typer
 from ..reports.plain_text import counted
 from .errors import NOT_VERIFIED, one_line_errors
 from .options import (
+    CLIP_PANEL,
+    ENCODER_PANEL,
+    GOAL_PANEL,
+    MACHINE_PANEL,
+    RUN_PANEL,
+    SEARCH_PANEL,
     AimName,
     AllowNetworkOption,
     CodecName,
@@ -26,6 +32,7 @@ from .options import (
     JobsOption,
     JsonOption,
     LimitOption,
+    MaxSecondsOption,
     MetricOption,
     PlateDetectorOption,
     SamplerName,
@@ -65,15 +72,27 @@ def tune(
     clips: Annotated[
         list[Path],
         typer.Argument(
-            help="A video file, a y4m, or a folder of numbered pictures; several, to find settings "
-            "that suit them all."
+            help="A video file, a y4m, or a folder of numbered pictures. Of several, one set of "
+            "settings is found that suits them all."
         ),
     ],
-    codec: Annotated[CodecName, typer.Option(help="Encoder.")] = CodecName.X264,
-    preset: Annotated[str | None, typer.Option(help="Preset; the encoder's usual one.")] = None,
+    codec: Annotated[
+        CodecName, typer.Option(help="Encoder.", rich_help_panel=ENCODER_PANEL)
+    ] = CodecName.X264,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="By default medium (x264, x265) or 8 (svtav1).", rich_help_panel=ENCODER_PANEL
+        ),
+    ] = None,
     set_option: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Fix an encoder option; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Fix an encoder option; repeatable.",
+            rich_help_panel=ENCODER_PANEL,
+        ),
     ] = None,
     metric: MetricOption = None,
     detector: DetectorOption = None,
@@ -83,79 +102,129 @@ def tune(
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
     reference_score: Annotated[
-        float, typer.Option(help="Score that makes an object of a detection on the original.")
+        float,
+        typer.Option(
+            help="Lowest score of a detection on the original that counts as an object.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = 0.4,
     match_score: Annotated[
         float | None,
         typer.Option(
-            help="Score from which a detection on the encode may match; by itself 0.25, or the "
-            "reference score where that is lower."
+            help="Lowest score of a detection on the encode that may match. By default 0.25, or "
+            "the reference score if that is lower.",
+            rich_help_panel=MACHINE_PANEL,
         ),
     ] = None,
     annotations: Annotated[
         Path | None,
         typer.Option(
-            help="COCO JSON of what is there, instead of detections; of a plate also its text."
+            help="COCO JSON of what is there, used instead of detections on the original; for a "
+            "plate also its text.",
+            rich_help_panel=MACHINE_PANEL,
         ),
     ] = None,
     target_quality: Annotated[
-        float | None, typer.Option(help="Lowest rate that keeps this; 0.95 if nothing is given.")
+        float | None,
+        typer.Option(
+            help="Find the lowest rate that keeps this quality; 0.95 if no goal is given.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = None,
     target_rate: Annotated[
-        float | None, typer.Option(metavar="KBPS", help="Best quality within this rate.")
+        float | None,
+        typer.Option(
+            metavar="KBPS",
+            help="Find the best quality within this rate.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = None,
     quality_range: Annotated[
         tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Lowest BD-rate over these qualities."),
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Find the lowest BD-rate over this range of quality.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = None,
     aim: Annotated[
         AimName | None,
-        typer.Option(help="What to search for; as the targets say, lowest rate if there are none."),
+        typer.Option(
+            help="What to search for; by default what the options above imply.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = None,
     min_fps: Annotated[
         float | None,
-        typer.Option(help="Slowest encode that is recommended, frames a second on one thread."),
+        typer.Option(
+            help="Slowest encode to recommend, in frames a second on one thread.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(help="Settings to try, the defaults among them; 25, or 80 for aim pareto."),
+        typer.Option(
+            help="Settings to try, including the defaults; 25, or 80 for --aim pareto.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = None,
     warm_starts: Annotated[
         int,
-        typer.Option(help="Trials that set out from what won on similar clips in the store."),
+        typer.Option(
+            help="How many trials begin with what won on similar clips in the store.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = 2,
     regions: Annotated[
         str | None,
         typer.Option(
             metavar="detector|FILE",
-            help="Also try regions of interest, around what is found there or from a JSON file.",
+            help="Also try regions of interest: around what the detector finds, or from a JSON "
+            "file.",
+            rich_help_panel=SEARCH_PANEL,
         ),
     ] = None,
     region_trials: Annotated[
-        int, typer.Option(help="Regions to try, on top of the best options without.")
+        int,
+        typer.Option(
+            help="Settings of regions to try, on top of the best options without regions.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = 12,
     per_shot: Annotated[
-        bool, typer.Option("--per-shot", help="Also try a CRF for each shot of the clip.")
+        bool,
+        typer.Option(
+            "--per-shot",
+            help="Also try a CRF for each shot of the clip.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = False,
     second_detector: Annotated[
-        str | None, typer.Option(help="Weights of another detector, to judge what is recommended.")
+        str | None,
+        typer.Option(
+            help="Weights of another detector that also judges what is verified.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = None,
     sampler: Annotated[
         SamplerName | None,
         typer.Option(
-            help="Who proposes settings. By itself additive, for a Pareto front tpe.",
+            help="What proposes settings; by default additive, or tpe for --aim pareto.",
             show_default=False,
+            rich_help_panel=SEARCH_PANEL,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
-    max_seconds: Annotated[
-        float | None, typer.Option(help="Cut the clip; what comes later is not looked at.")
-    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Same seed, same result.", rich_help_panel=SEARCH_PANEL)
+    ] = 0,
+    max_seconds: MaxSecondsOption = None,
     segments: Annotated[
         str | None,
         typer.Option(
             metavar="N[xS]",
-            help="Search on N pieces of S (2) seconds spread over the clip, verify on all of it.",
+            help="Search on N pieces of S (by default 2) seconds spread over the clip; verify on "
+            "all of it.",
+            rich_help_panel=CLIP_PANEL,
         ),
     ] = None,
     frames_per_second: FramesPerSecondOption = 5.0,
@@ -165,36 +234,56 @@ def tune(
     jobs: JobsOption = 0,
     under_way: Annotated[
         int,
-        typer.Option(help="Settings under way at once, at most; the result depends on it."),
+        typer.Option(
+            help="Most settings measured at once; the result depends on it.",
+            rich_help_panel=RUN_PANEL,
+        ),
     ] = 4,
     tolerance: Annotated[
-        float, typer.Option(help="Fall of verified below expected quality before exit code 3.")
+        float,
+        typer.Option(
+            help="How far verified quality may fall below what was expected before the exit code "
+            "is 3.",
+            rich_help_panel=GOAL_PANEL,
+        ),
     ] = 0.03,
     store: StoreOption = Path("ratesight.sqlite"),
     scheduler: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Dask scheduler, such as tcp://host:8786: measure on its workers.",
+            help="Measure on the workers of a Dask scheduler, such as tcp://host:8786.",
+            rich_help_panel=RUN_PANEL,
         ),
     ] = None,
     worker_path: Annotated[
         list[str] | None,
         typer.Option(
             metavar="HERE=THERE",
-            help="Where workers find clips or weights, a path or "
-            "an address, where they are elsewhere than here; repeatable.",
+            help="Where workers find clips or weights if not under the same path: a path or an "
+            "address; repeatable.",
+            rich_help_panel=RUN_PANEL,
         ),
     ] = None,
     study_storage: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Database of Optuna's studies; a journal by the store."),
+        typer.Option(
+            metavar="URL",
+            help="Database of Optuna's studies; by default a journal beside the store.",
+            rich_help_panel=RUN_PANEL,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; ratesight-out/CLIP-CODEC.")
+        Path | None,
+        typer.Option(
+            help="Folder of results; by default ratesight-out/CLIP-CODEC.",
+            rich_help_panel=RUN_PANEL,
+        ),
     ] = None,
     json_lines: JsonOption = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line an encode.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for each encode.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Search encoder settings that keep what a machine sees at the lowest rate."""
