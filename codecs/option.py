@@ -76,11 +76,21 @@ Values = Ints | Floats | Choice
 
 
 @dataclass(frozen=True, slots=True)
+class AtLeast:
+    """All numbers from ``low`` on, in a condition."""
+
+    low: int
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, (int, float)) and value >= self.low
+
+
+@dataclass(frozen=True, slots=True)
 class Requires:
     """A condition: another option's value, given or default, must be one of ``values``."""
 
     name: str
-    values: tuple[OptionValue, ...]
+    values: tuple[OptionValue, ...] | AtLeast
 
     def is_met(
         self, options: Mapping[str, OptionValue], encoder: Encoder, preset: str | None = None
@@ -90,6 +100,8 @@ class Requires:
         return options.get(self.name, default) in self.values
 
     def __str__(self) -> str:
+        if isinstance(self.values, AtLeast):
+            return f"{self.name} of at least {self.values.low}"
         return f"{self.name}={' or '.join(str(value) for value in self.values)}"
 
 
@@ -99,7 +111,8 @@ class Option:
 
     Attributes:
         name: Name here and on the command line.
-        default: The encoder's value at its default preset.
+        default: The encoder's value at its default preset; one that ``values`` do not hold means
+            off, which is said by not giving the option.
         values: What the encoder takes.
         search: What a search tries; None where it is the user's choice (latency, seeking) or
             costs encode time.

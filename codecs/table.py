@@ -8,6 +8,7 @@ an unknown option, so nothing reaches an encoder that is not in this table.
 from __future__ import annotations
 
 from .option import (
+    AtLeast,
     Choice,
     Codec,
     Encoder,
@@ -22,6 +23,7 @@ from .roi import roi_options, roi_starts
 
 __all__ = [
     "ENCODERS",
+    "AtLeast",
     "Choice",
     "Codec",
     "Encoder",
@@ -34,6 +36,17 @@ __all__ = [
 ]
 
 _FLAG = Ints(0, 1)
+
+# Caps the rate beside the CRF. x264 and x265 ignore one of the two without the other, silently.
+_MOST_KBPS = 1_000_000
+_VBV = (
+    Option(name="vbv-maxrate", default=0, values=Ints(1, _MOST_KBPS),
+           requires=(Requires("vbv-bufsize", AtLeast(1)),),
+           doc="most kbit/s that fill the decoder's buffer"),
+    Option(name="vbv-bufsize", default=0, values=Ints(1, _MOST_KBPS),
+           requires=(Requires("vbv-maxrate", AtLeast(1)),),
+           doc="size of that buffer in kbit"),
+)  # fmt: skip
 
 _X264_PRESETS = (
     "placebo", "veryslow", "slower", "slow", "medium",
@@ -109,6 +122,7 @@ _X264 = Encoder(
         Option(name="scenecut", default=40, values=Ints(0, 100), doc="scene change threshold"),
         Option(name="keyint", default=250, values=Ints(1, 1000),
                doc="longest distance of keyframes, in frames"),
+        *_VBV,
         Option(name="stitchable", default=0, values=_FLAG,
                doc="headers that do not depend on the CRF, so that streams can be joined"),
         *roi_options(1),
@@ -212,6 +226,7 @@ _X265 = Encoder(
         Option(name="scenecut", default=40, values=Ints(0, 100), doc="scene change threshold"),
         Option(name="keyint", default=250, values=Ints(1, 1000),
                doc="longest distance of keyframes, in frames"),
+        *_VBV,
         Option(name="open-gop", default=1, values=_FLAG,
                doc="frames before a keyframe may refer to ones before it; 0 to cut there"),
         *roi_options(1),
@@ -306,6 +321,8 @@ _SVTAV1 = Encoder(
                doc="the decoder adds noise, which a machine sees"),
         Option(name="hierarchical-levels", default=5, values=Ints(2, 5),
                doc="depth of the temporal pyramid"),
+        Option(name="mbr", default=0, values=Ints(0, 100_000),
+               doc="caps the rate beside the CRF, in kbit/s; 0 does not"),
         Option(name="keyint", default=-2, values=Ints(-2, 1000),
                doc="distance of keyframes, in frames; -2 is about 5 s, -1 and 0 no second one"),
         *roi_options(2),

@@ -106,6 +106,13 @@ class TestEveryEncoder:
         # 0.8 s are too short for a rate control to settle.
         assert rates[0] < 200 < 400 < rates[1] < 1600
 
+    def test_cap_holds_beside_the_crf(self, codec, clips):
+        cap = {"mbr": 20} if codec == "svtav1" else {"vbv-maxrate": 20, "vbv-bufsize": 10}
+        with load_source(clips / "carphone_qcif.mp4") as source:
+            free = encode(source, settings(codec)).rate_kbps
+            capped = encode(source, settings(codec, **cap)).rate_kbps
+        assert capped < 26 < free
+
     def test_segments_are_streams_of_their_own(self, codec, carphone):
         parts = [Segment(start_frame=2, num_frames=5), Segment(start_frame=15, num_frames=6)]
         both = encode(carphone, settings(codec), parts)

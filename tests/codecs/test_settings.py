@@ -58,6 +58,10 @@ class TestEncodeSettings:
                 r"aq-strength needs aq-mode=1 or 2 or 3 for x264",
             ),
             (
+                {"options": (("vbv-maxrate", 500),)},
+                r"vbv-maxrate needs vbv-bufsize of at least 1 for x264; add it or remove",
+            ),
+            (
                 {"preset": "superfast", "options": (("mbtree", 1),)},
                 r"mbtree is ignored or refused at preset superfast of x264; remove it",
             ),
