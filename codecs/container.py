@@ -129,7 +129,9 @@ def _open(
         return av.open(file, format=demuxer, options=options, timeout=limits.stall_seconds)
     except (av.FFmpegError, OSError, ValueError) as error:
         # A name with a zero byte in it is the ValueError.
-        refused = isinstance(error, av.ArgumentError) and _refused_format(file, demuxer, options)
+        refused = isinstance(error, av.ArgumentError) and _refused_format(
+            file, demuxer, options, limits
+        )
         if refused:
             raise ClipError(
                 f"clip must be a video that stands alone, such as mp4, mkv, avi, ts or y4m, "
@@ -141,10 +143,12 @@ def _open(
         ) from error
 
 
-def _refused_format(file: str, demuxer: str | None, options: dict[str, str]) -> str | None:
+def _refused_format(
+    file: str, demuxer: str | None, options: dict[str, str], limits: ClipLimits
+) -> str | None:
     """Returns the format that FFmpeg would open a file in if it was let; it says so in its log."""
     with encoder_log(av.logging.ERROR) as log, suppress(av.FFmpegError):
-        av.open(file, format=demuxer, options=options).close()
+        av.open(file, format=demuxer, options=options, timeout=limits.stall_seconds).close()
     return next((name for _, name, line in log if "not on whitelist" in line), None)
 
 

@@ -24,6 +24,7 @@ class Pictures:
     Attributes:
         pictures: (frames, height, width, 3) BGR in [0, 255], uint8.
         frame_rate: Frames a second.
+        is_shortened: As of a ``Source``.
 
     Raises:
         ClipError: They have another shape or type, or are smaller than 2x2 pixels.
@@ -31,6 +32,7 @@ class Pictures:
 
     pictures: npt.NDArray[np.uint8]
     frame_rate: Fraction
+    is_shortened: bool = False
 
     def __post_init__(self) -> None:
         pictures = self.pictures

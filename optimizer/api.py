@@ -101,7 +101,10 @@ def aim_of(
     """
     if target_rate is not None:
         if target_quality is not None or quality_range is not None:
-            raise RequestError("give target_quality or target_rate, not both")
+            raise RequestError(
+                "target_rate does not go with target_quality or quality_range; leave one "
+                "of them out"
+            )
         return TargetRate(rate_kbps=target_rate)
     if quality_range is not None:
         low, high = quality_range

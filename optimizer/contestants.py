@@ -50,7 +50,8 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
         settings, used = read_settings(file)
         if used is not None and used.file is not None:
             raise RequestError(
-                f"compare finds regions on each clip, {file} goes by {used.file}; leave it out"
+                f"settings must be for any clip, {file} goes by the regions of {used.file}; leave "
+                f"it out"
             )
         if read_shots(file) is not None:
             raise RequestError(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
@@ -105,6 +105,10 @@ class RegionsUsed:
     match_score: float
     weights_sha256: str | None = None
     metric: MetricName = "detector"
+
+    def __post_init__(self) -> None:
+        if self.metric not in get_args(MetricName):
+            raise ValueError(f"unknown metric {self.metric!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,7 +357,15 @@ def read_shots(path: Path) -> tuple[ShotCrf, ...] | None:
     """
     with _errors(path):
         shots = json.loads(path.read_bytes()).get("shots")
-        return None if shots is None else tuple(ShotCrf(**shot) for shot in shots)
+        return None if shots is None else tuple(_shot_from_json(shot) for shot in shots)
+
+
+def _shot_from_json(data: dict[str, Any]) -> ShotCrf:
+    return ShotCrf(
+        start_frame=int(data["start_frame"]),
+        num_frames=int(data["num_frames"]),
+        crf=float(data["crf"]),
+    )
 
 
 def read_content_sha256(path: Path) -> str | None:

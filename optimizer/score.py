@@ -144,7 +144,7 @@ def score(
             limits=limits,
         )
         if regions is not None:
-            regions = _fitting(regions, first, is_cut=max_seconds is not None)
+            regions = _fitting(regions, first)
         found = measure(
             first,
             second,
@@ -360,13 +360,13 @@ def _real_machine(
     )
 
 
-def _fitting(regions: ClipRegions, clip: Footage, *, is_cut: bool) -> ClipRegions:
+def _fitting(regions: ClipRegions, clip: Footage) -> ClipRegions:
     """Returns regions of this clip, cut as it is.
 
     Raises:
         RegionError: They are another clip's.
     """
-    if is_cut:
+    if clip.is_shortened:
         regions = replace(regions, frames=regions.frames[: clip.num_frames])
     height, width, _ = clip.bgr(0).shape
     regions.check_fit(width, height, clip.num_frames)

@@ -217,8 +217,7 @@ def _find_regions(
     request: TuneRequest, source: Source, finder: Detector, measurer: Measurer
 ) -> RegionSource:
     if isinstance(request.regions, Path):
-        is_shortened = request.max_seconds is not None
-        return given_regions(request.regions, source, is_shortened=is_shortened)
+        return given_regions(request.regions, source)
     return find_regions(source, finder, request.machine.thresholds, measurer)
 
 

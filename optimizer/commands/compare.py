@@ -127,7 +127,6 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
         write_comparison,
     )
     from ..reports.files import compare_record, write_report
-    from ..reports.pictures import draw_comparison
     from ..reports.record import keep
 
     make_folder(out)
@@ -151,7 +150,6 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
     if not compared.curves:
         raise CurveError(f"no clip could be measured; {compared.skipped[0].reason}")
     write_comparison(compared, out)
-    draw_comparison(compared, out / "curves.png")
     record = compare_record(request, compared, name=out.name)
     with open_store(request.store) as store:
         keep(record, dataclasses.replace(request, num_jobs=0), store)

@@ -165,6 +165,7 @@ def _show(
     json_lines: bool,
 ) -> None:
     """Scores two clips, shows the progress, writes the files that were asked for."""
+    from ...codecs.address import clip_text
     from ..reports.pictures import draw_heat_map
     from ..reports.score_files import score_json, score_rows, write_frames, write_regions
 
@@ -183,7 +184,7 @@ def _show(
     if heat_map is not None and found.heat_map is not None:
         draw_heat_map(found.heat_map, heat_map)
     if json_lines:
-        names = {"reference": str(clips[0]), "distorted": str(clips[1])}
+        names = {"reference": clip_text(clips[0]), "distorted": clip_text(clips[1])}
         print_json("score", {**names, **score_json(found)})
         return
     print_table(

@@ -393,7 +393,6 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     from ..recommendation import write_json
     from ..reports.files import tune_record, write_report
     from ..reports.output import remove_earlier
-    from ..reports.pictures import draw_curves
     from ..reports.record import keep
     from ..reports.sentences import moved_target_text
     from ..tune import tune_events
@@ -487,7 +486,6 @@ def _show(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -
     assert recommendation is not None
     with console.status("writing the report"):
         write_json(recommendation, out / "recommendation.json")
-        draw_curves(recommendation, out / "curves.png")
         command = _encode_command(recommendation, out)
         record = tune_record(events, name=out.name, encode_command=command)
         with open_store(request.store) as store:

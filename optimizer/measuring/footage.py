@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...codecs.address import clip_text
 from ...codecs.errors import ClipError
 from ...codecs.frames import FrameFormat, Planes
 from ...codecs.limits import USUAL_LIMITS, ClipLimits
@@ -31,6 +32,9 @@ class Footage(FrameFormat, Protocol):
 
     @property
     def num_frames(self) -> int: ...
+
+    @property
+    def is_shortened(self) -> bool: ...
 
     def planes(self, index: int) -> Planes:
         """Returns Y, U and V of a frame, stacked."""
@@ -88,7 +92,8 @@ def open_pair(
     notes = [f"{one.path.name}: {note}" for one in (first, second) for note in one.notes]
     # The mean rate of uneven frames is what a container makes of it: 25 here and 24.9 there.
     is_told = first.is_shortened or not (first.is_uneven or second.is_uneven)
-    _check_pair(first, str(reference), second, str(distorted), is_rate_told=is_told)
+    names = (clip_text(Path(reference)), clip_text(Path(distorted)))
+    _check_pair(first, names[0], second, names[1], is_rate_told=is_told)
     return first, replace(second, color_space=first.color_space), tuple(notes)
 
 
@@ -97,7 +102,11 @@ def _in_memory(array: Array, frame_rate: Fraction, max_seconds: float | None) ->
     if max_seconds is None:
         return pictures
     num_frames = max(1, math.ceil(max_seconds * frame_rate))  # as load_source takes of a file
-    return replace(pictures, pictures=pictures.pictures[:num_frames])
+    return replace(
+        pictures,
+        pictures=pictures.pictures[:num_frames],
+        is_shortened=pictures.num_frames >= num_frames,
+    )
 
 
 def _check_pair(

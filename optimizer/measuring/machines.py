@@ -58,10 +58,7 @@ def unverified_notes(machines: Machines, real: object) -> list[str]:
     """
     if machines.metric_sha256 is None or real is not None:
         return []
-    return [
-        f"No machine verified this but the metric {machines.task} itself, on frames that the "
-        f"search had not seen."
-    ]
+    return [f"No machine verified this but the metric {machines.task} itself."]
 
 
 def load_machines(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ...codecs.encode import Encoding
 from ...codecs.settings import EncodeSettings
 from ..errors import RequestError
 from ..request import TuneRequest, num_jobs_here
@@ -38,6 +39,22 @@ class Spent:
         with self.lock:
             for kind, value in seconds.items():
                 self.seconds[kind] += value  # type: ignore[assignment]  # Counter adds floats
+
+    def book(self, measurements: Sequence[Measurement]) -> None:
+        """Books one encode, and what each machine's look at it took."""
+        with self.lock:
+            self.num_encodes += 1
+        self.add(
+            encode=measurements[0].encode_seconds,
+            decode=sum(one.decode_seconds for one in measurements),
+            detect=sum(one.detect_seconds for one in measurements),
+        )
+
+    def book_encodes(self, encodings: Sequence[Encoding]) -> None:
+        """Books encodes that nobody looked at."""
+        with self.lock:
+            self.num_encodes += len(encodings)
+        self.add(encode=sum(one.encode_seconds for one in encodings))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,21 +159,8 @@ class Measurer:
         for bench, measurement in zip(benches, measured, strict=True):
             self.store.put(bench.measurement_key(settings), measurement.to_json())
             measurements.append(measurement)
-            self.spent.add(decode=measurement.decode_seconds, detect=measurement.detect_seconds)
-        with self.spent.lock:
-            self.spent.num_encodes += 1
-        self.spent.add(encode=measurements[0].encode_seconds)
+        self.spent.book(measurements)
         return measurements
-
-    def count(self, measurement: Measurement) -> None:
-        """Books an encode that was made."""
-        with self.spent.lock:
-            self.spent.num_encodes += 1
-        self.spent.add(
-            encode=measurement.encode_seconds,
-            decode=measurement.decode_seconds,
-            detect=measurement.detect_seconds,
-        )
 
 
 def _measure_here(benches: Sequence[Bench], settings: EncodeSettings) -> Iterator[Measurement]:

@@ -204,18 +204,17 @@ def find_regions(
     return seen_regions(seen, source, source.num_frames, key)
 
 
-def given_regions(path: Path, source: Source, *, is_shortened: bool = False) -> RegionSource:
+def given_regions(path: Path, source: Source) -> RegionSource:
     """Returns a user's own regions.
 
-    Args:
-        is_shortened: The source is the beginning of a clip. The file may then be for all of it,
-            as ``ratesight encode`` needs it later.
+    Where the source is the beginning of a clip the file may be for all of it, as ``ratesight
+    encode`` needs it later.
 
     Raises:
         RegionError: The file is not of that kind, or is for another clip.
     """
     regions = read_regions(path)
-    if is_shortened:
+    if source.is_shortened:
         regions = replace(regions, frames=regions.frames[: source.num_frames])
     regions.check_fit(source.width, source.height, source.num_frames)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

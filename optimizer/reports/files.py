@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ...codecs.address import clip_text
 from ..compare import Compared, CompareRequest
 from ..events import (
     ClipLoaded,
@@ -29,6 +30,7 @@ from .page import (
     tune_drawings,
     tune_html,
 )
+from .pictures import draw_comparison, draw_curves
 from .provenance import encoder_versions, software
 from .record import (
     CompareRecord,
@@ -79,7 +81,7 @@ def compare_record(request: CompareRequest, compared: Compared, *, name: str) ->
         quality_range=(request.low_quality, request.high_quality),
         compared=compared,
         provenance={
-            "clips": [str(clip) for clip in request.clips],
+            "clips": [clip_text(clip) for clip in request.clips],
             "max_seconds": request.max_seconds,
             "frames_per_second": request.frames_per_second,
             "metric": choice.metric,
@@ -118,12 +120,17 @@ def write_report(record: Record, folder: Path) -> Path:
                 "frames.csv": _frames_csv(record),
             }
             page = tune_html(record, {**downloads, "report.json": report})
-            drawings = [*tune_drawings(record)[1:], *picture_drawings(record)]
+            draw_curves(record.recommendation, folder / "curves.png")
+            drawings = [
+                *(one for one in tune_drawings(record) if one.name != "curves"),
+                *picture_drawings(record),
+            ]
         case CompareRecord():
             downloads = {"curves.csv": curves_csv(record.compared)}
             page = compare_html(record, {**downloads, "report.json": report})
             drawings = compare_drawings(record)
             remove_earlier(folder, "curves-*.png")
+            draw_comparison(record.compared, folder / "curves.png")
         case SummaryRecord():
             names = safe_names([one.title for one in record.tables])
             downloads = {

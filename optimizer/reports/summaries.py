@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import compress
 
+from ...codecs.address import clip_text
 from ..curves.bd_comparison import Comparison
 from ..curves.bd_rate import is_below_0, percent_text, saving_text
 from ..curves.interval import RateChange
@@ -222,7 +223,7 @@ def ladder_record(
         pictures=(picture,),
         notes=tuple(notes),
         provenance={
-            "clips": [str(clip) for clip in request.clips],
+            "clips": [clip_text(clip) for clip in request.clips],
             "max_seconds": request.max_seconds,
             "num_segments": request.num_segments,
             "segment_seconds": request.segment_seconds,

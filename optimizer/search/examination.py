@@ -69,10 +69,8 @@ def look_at_equal_rate(
     codec = verified.ladder.settings.codec
     first = verified.ladder.curve.crf_at(rate_kbps).value
     encodings = encode_near(make, codec, first, rate_kbps)
-    measurer.spent.add(encode=sum(one.encode_seconds for one in encodings[:-1]))
-    with measurer.spent.lock:
-        measurer.spent.num_encodes += len(encodings) - 1
     nearest = min(encodings, key=lambda one: abs(math.log(one.rate_kbps / rate_kbps)))
+    measurer.spent.book_encodes([one for one in encodings if one is not nearest])
     return _look(nearest, benches, measurer)
 
 
@@ -148,11 +146,10 @@ def examine(looked: Looked, benches: Benches, measurer: Measurer) -> Examined:
 
 def _look(encoding: Encoding, benches: Benches, measurer: Measurer) -> Looked:
     own, detections = _look_closely(benches.own, encoding)
-    measurer.count(own)
     judged = own
     if benches.real is not None:
         judged, detections = _look_closely(benches.real, encoding)
-        measurer.spent.add(decode=judged.decode_seconds, detect=judged.detect_seconds)
+    measurer.spent.book([own] if judged is own else [own, judged])
     return Looked(encoding=encoding, own=own, judged=judged, detections=detections)
 
 

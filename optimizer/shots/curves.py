@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...codecs.encode import encode
+from ...codecs.encode import Encoding, encode
 from ...codecs.settings import Crf, EncodeSettings
-from ...codecs.source import Segment
+from ...codecs.source import Segment, Source
 from ...metrics.annotations import Annotations
 from ...metrics.errors import NoObjectsError
 from ..events import PointMeasured
 from ..measuring.bench import Bench, sampled_frames
-from ..measuring.measure import Measurer
+from ..measuring.measure import Measurer, StoppedError
 from ..measuring.set_up import set_up_bench
 from ..search.candidate import Candidate
 from .plan import Plan, ShotCurve, shot_curve
@@ -168,11 +168,13 @@ def measure_shots(
         Shot(segment=one, bench=part_of(bench, one), candidate=Candidate(settings=settings))
         for one in segments
     ]
-    for shot in shots:
-        if shot.bench is None:
-            asked = settings.at(Crf(value=shot.crf_at_most))
-            alone = encode(bench.source, asked, (shot.segment,))
-            shot.kilobits_at_least = alone.size_bytes * 8 / 1000
+    blind = [shot for shot in shots if shot.bench is None]
+    encodings = list(
+        measurer.local_pool.map(lambda shot: _at_least(shot, bench.source, measurer), blind)
+    )
+    for shot, alone in zip(blind, encodings, strict=True):
+        shot.kilobits_at_least = alone.size_bytes * 8 / 1000
+    measurer.spent.book_encodes(encodings)
     todo = [(shot, first) for shot in shots for first in _first_crfs(shot, crf)]
     while todo:
         yield from measurer.pool.map(lambda work: _measure(work[0], work[1], measurer), todo)
@@ -183,6 +185,14 @@ def measure_shots(
             for further in _next_crfs(shot, [plan.crfs[number] for plan in plans])
         ]
     return shots
+
+
+def _at_least(shot: Shot, source: Source, measurer: Measurer) -> Encoding:
+    """Returns the smallest encode of a shot in which there is nothing to lose."""
+    if measurer.stop.is_set():
+        raise StoppedError
+    settings = shot.candidate.settings.at(Crf(value=shot.crf_at_most))
+    return encode(source, settings, (shot.segment,))
 
 
 def _measure(shot: Shot, crf: float, measurer: Measurer) -> PointMeasured:

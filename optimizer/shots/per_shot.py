@@ -136,13 +136,15 @@ def _measure_plan(
             raise StoppedError
         encodings.append(encode(source, ladder.own.at(crf), (shot.segment,)))
     whole = join(encodings, source.frame_rate)
-    own = benches.own.look(whole)
-    measurer.count(own)
-    for bench, candidate in ((benches.real, ladder.real), (benches.second, ladder.second)):
+    seen = []
+    for bench, candidate in (
+        (benches.own, ladder.own), (benches.real, ladder.real), (benches.second, ladder.second),
+    ):  # fmt: skip
         if bench is not None:
-            measurement = candidate.measurements[plan.mean_crf] = bench.look(whole)
-            measurer.spent.add(decode=measurement.decode_seconds, detect=measurement.detect_seconds)
-    ladder.own.measurements[plan.mean_crf] = own
+            candidate.measurements[plan.mean_crf] = bench.look(whole)
+            seen.append(candidate.measurements[plan.mean_crf])
+    measurer.spent.book(seen)
+    own = seen[0]
     ladder.plans[plan.mean_crf] = plan, tuple(one.rate_kbps for one in encodings)
     return PointMeasured(
         role="shots",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -361,7 +362,7 @@ def test_regions_of_a_whole_clip_serve_its_beginning(phone: Source, tmp_path: Pa
     )
     write_regions(whole, tmp_path / "regions.json")
 
-    found = given_regions(tmp_path / "regions.json", phone, is_shortened=True)
+    found = given_regions(tmp_path / "regions.json", replace(phone, is_shortened=True))
 
     assert found.tracks[0].frames[-1] == phone.num_frames - 1
     with pytest.raises(RegionError, match="make them for this clip"):
