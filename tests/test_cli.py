@@ -154,7 +154,7 @@ def test_bad_clip_is_one_line(
     [
         (["--target-quality", "1.5"], "target_quality must be between 0 and 1, got 1.5"),
         (["--target-rate", "-3"], "target_rate must be above 0"),
-        (["--target-rate", "300", "--target-quality", "0.9"], "not both"),
+        (["--target-rate", "300", "--target-quality", "0.9"], "leave one of them out"),
         (["--preset", "warp"], "preset must be one of"),
         (["--set", "aq-mode=9"], "aq-mode must be a whole number in [0, 3] for x264, got 9"),
         (["--set", "warp=9"], "no option 'warp'"),

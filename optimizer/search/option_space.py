@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...codecs.roi import region_coding
-from ...codecs.table import Choice, Encoder, Floats, Ints, Option, OptionValue
+from ...codecs.table import AtLeast, Choice, Encoder, Floats, Ints, Option, OptionValue
 
 # What a study searches: the encoder's own options, or those of regions of interest.
 Part = Literal["encoder", "regions"]
 # Whole numbers of at most so many values are names of modes rather than amounts.
 _MOST_MODES = 4
 # Another option, its value where it is not given, and the values that it must have.
-_Condition = tuple[str, OptionValue | None, tuple[OptionValue, ...]]
+_Condition = tuple[str, OptionValue | None, tuple[OptionValue, ...] | AtLeast]
 
 
 @dataclass(frozen=True, kw_only=True)

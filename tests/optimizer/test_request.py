@@ -123,7 +123,7 @@ def test_one_target_is_asked_for() -> None:
     assert aim_of(None, None) == TargetQuality(quality=0.95, or_less=True)
     assert aim_of(0.8, None) == TargetQuality(quality=0.8)
     assert aim_of(None, 300) == TargetRate(rate_kbps=300)
-    with pytest.raises(RequestError, match="target_quality or target_rate, not both"):
+    with pytest.raises(RequestError, match="target_rate does not go with target_quality"):
         aim_of(0.8, 300)
 
 
