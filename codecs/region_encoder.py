@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 import av
-from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 
 from .container import VideoPacket
 from .encoder import RunningEncoder
 from .errors import RegionError
 from .frames import FrameFormat, Planes, is_10_bit, video_frame
+from .picture_filter import PictureFilter
 from .region import ClipRegions, Region, weight_map
 from .roi import RegionCoding
 from .scaling import Scaler, scaled_format
@@ -144,22 +144,20 @@ class RegionSideData:
     """
 
     def __init__(self, form: FrameFormat, coding: RegionCoding) -> None:
-        self._form, self._coding = form, coding
+        self._coding = coding
         # What a quantiser offset of 1 stands for in libx264.c and libx265.c.
         self._qp_range = 51 + 6 * (2 if is_10_bit(form) else 0)
         self._everything = Region(x0=0, y0=0, x1=form.width, y1=form.height, weight=0)
         self._room = 0
-        self._graph: Graph | None = None
+        self._filter = PictureFilter()
 
     def attach(self, frame: av.VideoFrame, regions: Sequence[Region]) -> av.VideoFrame:
         """Returns the frame with its regions; where they overlap, the first one counts."""
         entries = [*regions, self._everything]
-        if self._graph is None or len(entries) > self._room:
+        if len(entries) > self._room:
             self._room = len(entries) + _SPARE_ROOM
-            self._graph = self._new_graph(self._room)
-        self._graph.push(frame)
-        with_regions = self._graph.pull()
-        assert isinstance(with_regions, av.VideoFrame)
+            self._filter = PictureFilter(*[("addroi", "")] * self._room)
+        with_regions = self._filter.apply(frame)
         # PyAV's stubs know of motion vectors alone.
         room = cast("SideDataContainer", with_regions.side_data)["REGIONS_OF_INTEREST"]
         # Everything once more changes nothing.
@@ -176,19 +174,3 @@ class RegionSideData:
         return _REGION.pack(
             _REGION.size, region.y0, region.y1, region.x0, region.x1, offset, _OFFSET_UNITS
         )
-
-    def _new_graph(self, room: int) -> Graph:
-        graph = Graph()
-        node = graph.add_buffer(
-            width=self._form.width,
-            height=self._form.height,
-            format=av.VideoFormat(self._form.pix_fmt, self._form.width, self._form.height),
-            time_base=1 / self._form.frame_rate,
-        )
-        for _ in range(room):
-            roi = graph.add("addroi")
-            node.link_to(roi)
-            node = roi
-        node.link_to(graph.add("buffersink"))
-        graph.configure()
-        return graph

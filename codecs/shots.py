@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import av
 from av.codec.context import Flags
-from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 
 from .container import VideoPacket
@@ -17,6 +15,7 @@ from .encode import Encoding, rate_kbps
 from .encoder import video_context
 from .errors import EncodeError, SettingsError
 from .frames import FrameFormat, Planes
+from .picture_filter import PictureFilter
 from .region_encoder import RegionEncoder
 from .settings import Crf, EncodeSettings, sorted_options
 from .source import Segment, Source
@@ -56,22 +55,11 @@ def find_shots(source: Source) -> tuple[Segment, ...]:
 
 def _cut_scores(source: Source) -> list[float]:
     """Returns how surely a shot begins with each frame, in [0, 100]."""
-    graph = Graph()
-    node = graph.add_buffer(
-        width=source.width,
-        height=source.height,
-        format=av.VideoFormat(source.pix_fmt, source.width, source.height),
-        time_base=1 / source.frame_rate,
-    )
-    detector, sink = graph.add("scdet"), graph.add("buffersink")
-    node.link_to(detector)
-    detector.link_to(sink)
-    graph.configure()
-    scores = []
-    for index in range(source.num_frames):
-        graph.push(source.frame(index))
-        scores.append(float(graph.pull().metadata["lavfi.scd.score"]))
-    return scores
+    cuts = PictureFilter(("scdet", ""))
+    return [
+        float(cuts.apply(source.frame(index)).metadata["lavfi.scd.score"])
+        for index in range(source.num_frames)
+    ]
 
 
 def shots_between(

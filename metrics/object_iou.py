@@ -97,6 +97,12 @@ def object_ious(objects: Detections, detections: Detections) -> Floats:
     return best
 
 
+def object_losses(reference: ReferenceObjects, distorted: Detections) -> Floats:
+    """Returns the Delta Object IoU of each object of a frame, (n,) in [0, 1]."""
+    lost: Floats = np.clip(reference.object_ious - object_ious(reference.objects, distorted), 0, 1)
+    return lost
+
+
 def delta_object_iou(
     reference: Sequence[ReferenceObjects], distorted: Sequence[Detections]
 ) -> ObjectScores:
@@ -110,10 +116,8 @@ def delta_object_iou(
         NoObjectsError: No frame has a reference object.
     """
     require_objects(reference)
-    deltas = tuple(
-        np.clip(frame.object_ious - object_ious(frame.objects, seen), 0, 1)
-        for frame, seen in zip(reference, distorted, strict=True)
-    )
+    pairs = zip(reference, distorted, strict=True)
+    deltas = tuple(object_losses(frame, seen) for frame, seen in pairs)
     return ObjectScores(weights=tuple(frame.objects.scores for frame in reference), deltas=deltas)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .boxes import Detections, Floats
 from .detector import Detector
-from .object_iou import VERSION, ReferenceObjects, delta_object_iou
+from .object_iou import VERSION, ReferenceObjects, object_losses
 from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
 
 
@@ -72,9 +72,7 @@ class ObjectMachine:
     ) -> list[Floats]:
         """Returns the same where the detections, of any score, are known already."""
         return [
-            delta_object_iou([reference], [seen.at_least(self.match_score)]).deltas[0]
-            if reference.objects.class_names
-            else np.zeros(0)
+            object_losses(reference, seen.at_least(self.match_score))
             for reference, seen in zip(references, found, strict=True)
         ]
 

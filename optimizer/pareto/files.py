@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
-from ..reports.output import make_empty, write_whole
+from ..reports.output import csv_text, make_empty, write_whole
 from .front import FrontMember, ParetoFront
 
 _COLUMNS = (
@@ -24,12 +22,12 @@ def write_front(front: ParetoFront, folder: Path) -> list[Path]:
     """
     whole, table = folder / "pareto.json", folder / "pareto.csv"
     write_whole(json.dumps(front.to_json(), allow_nan=False, indent=1) + "\n", whole)
-    text = io.StringIO()
-    rows = csv.DictWriter(text, _COLUMNS)
-    rows.writeheader()
-    for role, members in (("front", front.front), ("defaults", front.defaults)):
-        rows.writerows({"role": role, **member_row(member)} for member in members)
-    write_whole(text.getvalue(), table)
+    rows = [
+        {"role": role, **member_row(member)}
+        for role, members in (("front", front.front), ("defaults", front.defaults))
+        for member in members
+    ]
+    write_whole(csv_text(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows)), table)
     make_empty(folder / "front")
     for number, member in enumerate(front.front, 1):
         settings = {"settings": member.settings, "regions": None}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from pathlib import Path
 from ..compare import Compared
 from ..curves.bd_comparison import Comparison
 from ..curves.bd_rate import percent_text, saving_text
-from .output import write_whole
+from .output import csv_text, write_whole
 
 
 def write_comparison(compared: Compared, folder: Path) -> None:
@@ -28,15 +26,14 @@ def write_comparison(compared: Compared, folder: Path) -> None:
 
 def curves_csv(compared: Compared) -> str:
     """Returns a row a point, as ``ratesight bdrate`` reads them, with its interval over frames."""
-    table = io.StringIO()
-    rows = csv.writer(table)
-    rows.writerow(["clip", "contestant", "crf", "rate", "quality", "quality_low", "quality_high"])
+    rows = []
     for curve in compared.curves:
         for one, interval in zip(curve.points, curve.intervals, strict=True):
             rate, quality = f"{one.rate_kbps:.3f}", f"{one.quality:.6f}"
             ends = ["", ""] if interval is None else [f"{end:.6f}" for end in interval]
-            rows.writerow([curve.clip, curve.contestant, f"{one.crf:g}", rate, quality, *ends])
-    return table.getvalue()
+            rows.append([curve.clip, curve.contestant, f"{one.crf:g}", rate, quality, *ends])
+    columns = ["clip", "contestant", "crf", "rate", "quality", "quality_low", "quality_high"]
+    return csv_text(columns, rows)
 
 
 def matrix_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:

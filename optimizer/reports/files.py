@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...codecs.address import clip_text
@@ -21,7 +19,7 @@ from ..events import (
 )
 from ..measuring.bench import settings_json
 from .comparison_files import curves_csv
-from .output import remove_earlier, safe_names, write_whole
+from .output import csv_text, remove_earlier, safe_names, write_whole
 from .page import (
     compare_drawings,
     compare_html,
@@ -134,7 +132,7 @@ def write_report(record: Record, folder: Path) -> Path:
         case SummaryRecord():
             names = safe_names([one.title for one in record.tables])
             downloads = {
-                f"{name}.csv": _csv(table.columns, table.rows)
+                f"{name}.csv": csv_text(table.columns, table.rows)
                 for name, table in zip(names, record.tables, strict=True)
             }
             page = summary_html(record, {**downloads, "report.json": report})
@@ -152,7 +150,7 @@ def write_report(record: Record, folder: Path) -> Path:
 def _trials_csv(record: TuneRecord) -> str:
     """Returns a row a trial: what it cost, and each parameter that any trial has."""
     names = sorted({name for one in record.trials for name in one.parameters})
-    return _csv(
+    return csv_text(
         ["trial", "cost_percent", "num_points", "failure", *names],
         (
             [
@@ -169,7 +167,7 @@ def _trials_csv(record: TuneRecord) -> str:
 
 def _points_csv(points: Sequence[PointMeasured]) -> str:
     """Returns a row an encode."""
-    return _csv(
+    return csv_text(
         [
             "role", "trial", "crf", "rate_kbps", "quality", "quality_low", "quality_high",
             "encode_seconds", "is_from_store",
@@ -188,7 +186,7 @@ def _points_csv(points: Sequence[PointMeasured]) -> str:
 def _frames_csv(record: TuneRecord) -> str:
     """Returns a row a frame looked at: its quality in each version, empty without an object."""
     look = record.look
-    return _csv(
+    return csv_text(
         ["frame", "time_seconds", "num_objects", *(one.version for one in look.tracks)],
         (
             list(row)
@@ -201,11 +199,3 @@ def _frames_csv(record: TuneRecord) -> str:
             )
         ),
     )
-
-
-def _csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)  # None is an empty field
-    return table.getvalue()

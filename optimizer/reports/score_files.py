@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..clip_score import MetricScore, Score
 from ..measuring.store import Json
-from .output import write_whole
+from .output import csv_text, write_whole
 
 
 def score_json(score: Score) -> dict[str, Json]:
@@ -72,13 +70,12 @@ def write_frames(score: Score, path: Path) -> None:
         OutputError: The file cannot be written.
     """
     columns = [{frame.frame: frame for frame in one.frames} for one in score.metrics]
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["frame", "time_seconds", *(one.metric for one in score.metrics)])
+    rows = []
     for index in sorted({index for column in columns for index in column}):
         values = [f"{column[index].value:.6f}" if index in column else "" for column in columns]
-        rows.writerow([index, f"{float(index / score.frame_rate):.6f}", *values])
-    write_whole(table.getvalue(), path)
+        rows.append([index, f"{float(index / score.frame_rate):.6f}", *values])
+    names = ["frame", "time_seconds", *(one.metric for one in score.metrics)]
+    write_whole(csv_text(names, rows), path)
 
 
 def write_regions(score: Score, path: Path) -> None:
@@ -100,14 +97,11 @@ def write_regions(score: Score, path: Path) -> None:
                 known[region.box, region.class_name] += 1
                 place = (frame.frame, region.box, region.class_name, number)
                 found.setdefault(place, {})[one.metric] = region.value
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(
-        ["frame", "time_seconds", "x0", "y0", "x1", "y1", "class", *(one.metric for one in metrics)]
-    )
+    rows = []
     for (index, box, class_name, _), values in sorted(found.items(), key=lambda row: row[0][0]):
         sides = [f"{side:.2f}" for side in box]
         told = [f"{values[one.metric]:.6f}" if one.metric in values else "" for one in metrics]
         time_seconds = f"{float(index / score.frame_rate):.6f}"
-        rows.writerow([index, time_seconds, *sides, class_name, *told])
-    write_whole(table.getvalue(), path)
+        rows.append([index, time_seconds, *sides, class_name, *told])
+    names = ["frame", "time_seconds", "x0", "y0", "x1", "y1", "class"]
+    write_whole(csv_text([*names, *(one.metric for one in metrics)], rows), path)

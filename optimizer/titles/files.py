@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..curves.bd_rate import percent_text
 from ..measuring.store import Json
-from ..reports.output import make_empty, remove_earlier, safe_names, write_whole
+from ..reports.output import csv_text, make_empty, remove_earlier, safe_names, write_whole
 from .ladder import Chosen, FixedRung, PerTitle, Rung, TitleLadder
 
 RUNG_COLUMNS = ("title", "quality", "encoder", "CRF", "kbit/s", "verified", "gap")
@@ -40,16 +38,14 @@ def write_ladders(found: PerTitle, folder: Path) -> None:
     make_empty(rungs)
     (fixed_name,) = safe_names([FIXED_TITLE])
     remove_earlier(folder, f"{fixed_name}.csv")
-    table = io.StringIO()
-    rows = csv.writer(table)
-    rows.writerow(_CSV_COLUMNS)
+    rows = []
     for title in found.titles:
         for rung in title.rungs:
-            rows.writerow(_csv_row(title, rung))
+            rows.append(_csv_row(title, rung))
             if rung.chosen is not None:
                 text = json.dumps(_rung_json(title, rung, rung.chosen), allow_nan=False, indent=1)
                 write_whole(text + "\n", rungs / _name(title, rung))
-    write_whole(table.getvalue(), folder / "ladder.csv")
+    write_whole(csv_text(_CSV_COLUMNS, rows), folder / "ladder.csv")
     text = json.dumps(dataclasses.asdict(found), allow_nan=False, indent=1)
     write_whole(text + "\n", folder / "recommendations.json")
 
