@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import RatesightError
+
 if TYPE_CHECKING:
     from .settings import EncodeSettings
 
 
-class CodecError(Exception):
+class CodecError(RatesightError):
     """Root of this package's errors."""
 
 

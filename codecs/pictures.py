@@ -11,7 +11,8 @@ import numpy.typing as npt
 from av.video.reformatter import ColorRange, Interpolation
 
 from .errors import ClipError
-from .frames import Planes, plane, stack
+from .frames import Planes, plane, stack, video_frame
+from .source import to_bgr
 
 # Matrix, primaries and transfer in ITU-T H.273: what swscale makes of RGB, and two unknowns.
 _BT601, _UNSPECIFIED = 6, 2
@@ -80,9 +81,8 @@ class Pictures:
         return _UNSPECIFIED
 
     def bgr(self, index: int) -> npt.NDArray[np.uint8]:
-        """Returns picture ``index`` as it was given."""
-        picture: npt.NDArray[np.uint8] = self.pictures[index]
-        return picture
+        """Returns picture ``index`` as a machine sees it of a file: of even size, from 4:2:0."""
+        return to_bgr(video_frame(self.planes(index), self, index), self.color_space)
 
     def planes(self, index: int) -> Planes:
         """Returns picture ``index`` as limited-range Y, U, V stacked: (height * 3 / 2, width).

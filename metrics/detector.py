@@ -11,7 +11,7 @@ import pickle
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from .boxes import Detections
 from .errors import WeightsError
 from .libraries import library_versions, onnx_errors
+from .one_thread import one_torch_thread
 from .weights_file import check_weights
 
 Picture = npt.NDArray[np.uint8]
@@ -87,19 +88,15 @@ class UltralyticsDetector:
 
     def detect(self, pictures: Sequence[Picture], min_score: float) -> list[Detections]:
         """Returns the objects with at least that score on each (height, width, 3) BGR picture."""
-        import torch
-
         model = self._model()
-        # For this thread: two threads of one network fight over a core that an encoder uses, at a
-        # loss seen to be a hundredfold. Ultralytics sets its own number with the first picture.
-        torch.set_num_threads(1)
         found: list[Detections] = []
-        for start in range(0, len(pictures), self.batch_size):
-            batch = list(pictures[start : start + self.batch_size])
-            results = model.predict(
-                batch, imgsz=self.image_size, conf=min_score, device=self.device, verbose=False
-            )
-            found += [_detections(result) for result in results]
+        with one_torch_thread(), _quiet():
+            for start in range(0, len(pictures), self.batch_size):
+                batch = list(pictures[start : start + self.batch_size])
+                results = model.predict(
+                    batch, imgsz=self.image_size, conf=min_score, device=self.device, verbose=False
+                )
+                found += [_detections(result) for result in results]
         return found
 
     def _model(self) -> Any:
@@ -188,13 +185,10 @@ def _import_quietly() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         from ultralytics.nn import tasks
         from ultralytics.utils import nms
-    # A pickle runs what it names: only Ultralytics' and torch's own layers are made of one
-    # (torch.load with weights_only), and no text of a model is evaluated.
     if not hasattr(tasks, "SAFE_LOAD"):
         raise WeightsError(
             "ultralytics must load weights safely, update it: pip install -U ultralytics"
         )
-    tasks.SAFE_LOAD = True
     # It gives up on what is left of a batch after 2 s of the clock, and calls that nothing seen: a
     # machine that was stopped in between would have lost every object.
     if not isinstance(nms.non_max_suppression, functools.partial):
@@ -204,8 +198,48 @@ def _import_quietly() -> None:
     # What a file that is no model looks like to it; that is raised anyway.
     warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
     log = logging.getLogger("ultralytics")
-    log.handlers.clear()
-    log.setLevel(logging.CRITICAL)
+    if _is_told not in log.filters:
+        log.addFilter(_is_told)
+
+
+_asked = threading.local()
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Keeps what Ultralytics logs of our calls to itself; what matters is raised anyway."""
+    return record.levelno >= logging.CRITICAL or not getattr(_asked, "is_by_us", False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Has Ultralytics log nothing of what this thread asks of it."""
+    before = getattr(_asked, "is_by_us", False)
+    _asked.is_by_us = True
+    try:
+        yield
+    finally:
+        _asked.is_by_us = before
+
+
+_loading = threading.Lock()
+
+
+@contextlib.contextmanager
+def _safe_loading() -> Iterator[None]:
+    """Has Ultralytics make only its own and torch's layers of a pickle, which runs what it names.
+
+    (torch.load with weights_only; and no text of a model is evaluated.) The models that a program
+    beside us loads are its own affair.
+    """
+    from ultralytics.nn import tasks
+
+    with _loading:
+        before = tasks.SAFE_LOAD
+        tasks.SAFE_LOAD = True
+        try:
+            yield
+        finally:
+            tasks.SAFE_LOAD = before
 
 
 def _load(weights: str, task: str | None) -> Any:
@@ -214,13 +248,14 @@ def _load(weights: str, task: str | None) -> Any:
 
     check_weights(weights)
     try:
-        model = YOLO(weights, task=task)
+        with _safe_loading(), _quiet():
+            model = YOLO(weights, task=task)
     except (FileNotFoundError, ConnectionError) as error:
         raise WeightsError(
             f"detector must be a weights file or a name that ultralytics can download, "
             f"{weights} is neither here nor reachable; download it where there is a network "
             f"(python -c \"from ultralytics import YOLO; YOLO('yolo11n.pt')\") and give its "
-            f"path as --detector"
+            f"path as detector"
         ) from error
     except _LOAD_ERRORS as error:
         raise WeightsError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ..errors import RatesightError
 
-class MetricError(Exception):
+
+class MetricError(RatesightError):
     """Root of this package's errors."""
 
 

@@ -21,6 +21,7 @@ from .detector import Detector
 from .face_detector import MIN_SIDE_PIXELS
 from .feature_file import FeatureFile, Kept
 from .libraries import library_versions
+from .one_thread import one_torch_thread
 from .similarity_network import (
     LEVEL_CHANNELS,
     Moments,
@@ -34,12 +35,12 @@ from .task import Json, Picture, TaskMachine, detections_from_json, detections_t
 from .trained_weights import load_trained
 
 LearnedTask = Literal["objects", "faces", "plates", "general"]
-VERSION = "similarity 3"
+VERSION = "similarity 4"
 WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
 
 # Longest side in pixels of what the network sees. Detectors look at the whole picture at 640 and
-# enlarge a smaller one; faces and plates are read at their own size, in the part of the picture
-# that holds them all.
+# enlarge a smaller one; faces and plates are read at their own size, each cut out by itself: seen
+# together, one's score would depend on where the others are.
 _MAX_SIDES: dict[LearnedTask, int] = {
     "objects": 640,
     "general": 640,
@@ -64,34 +65,48 @@ _HEAT_SIDE, _HEAT_STEP = 64, 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPart:
+    """Regions of an original that are seen at once, and what the network makes of them.
+
+    Attributes:
+        places: Of the regions, among all of the original's.
+        moments: Or where they lie on disk.
+        best: (regions,) qualities that the network gives the original itself.
+    """
+
+    places: tuple[int, ...]
+    moments: Moments | Kept
+    best: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedReference:
     """Regions of one original, and what the network makes of it.
 
     Attributes:
         objects: The regions, in pixels of the original; scores are their weights.
-        size: Height and width of the original, where it has features.
-        moments: Or where they lie on disk; None where the reference comes from a store, or has no
-            region.
-        best: (1, n) that the network gives the original itself; None without moments.
+        size: Height and width of the original, where its parts are known.
+        parts: That hold all regions; none where the reference comes from a store.
     """
 
     objects: Detections
     size: tuple[int, int] | None = None
-    moments: Moments | Kept | None = None
-    best: Tensor | None = None
+    parts: tuple[KnownPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the network sees of one of several pictures, and the regions in pixels of that.
+    """What the network sees of a part of one of several pictures, and the regions in its pixels.
 
     Attributes:
         index: Of the picture.
-        size: Its height and width.
+        number: Of the part, among those of the picture.
+        places: Of the regions, among all of the picture's.
     """
 
     index: int
-    size: tuple[int, int]
+    number: int
+    places: tuple[int, ...]
     seen: Picture
     regions: Regions
 
@@ -153,28 +168,7 @@ class LearnedMetric:
         self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
     ) -> list[LearnedReference]:
         """Returns references with the features of their originals."""
-        found = [replace(one, size=None, moments=None, best=None) for one in references]
-        for some in self._together(found, pictures):
-            seen = np.stack([one.seen for one in some])
-            height, width = seen.shape[1:3]
-            regions = [one.regions.to(self.device) for one in some]
-            with torch.inference_mode():
-                levels = [*map(channels_last, self.network.levels(to_tensor(seen, self.device)))]
-                moments = [
-                    self.network.moments(
-                        tuple(level[at : at + 1] for level in levels), one.boxes, width, height
-                    )
-                    for at, one in enumerate(regions)
-                ]
-                best = self.network.best(self.task, joined(moments), joined_regions(regions))
-            for one, its_moments, its_best in zip(some, moments, best, strict=True):
-                found[one.index] = replace(
-                    found[one.index],
-                    size=one.size,
-                    moments=self._kept(one.seen, its_moments),
-                    best=its_best[None, : its_moments.means.shape[1]],
-                )
-        return found
+        return self._prepare(references, pictures, is_apart=self.task not in _WHOLE_PICTURE)
 
     def losses(
         self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
@@ -184,21 +178,7 @@ class LearnedMetric:
         Raises:
             ValueError: A picture has another size than its original.
         """
-        found: list[Floats] = [np.zeros(0) for _ in references]
-        for some in self._together(references, pictures):
-            known = [_features(references[one.index]) for one in some]
-            best = [its_best[0] for _, its_best in known]
-            with torch.inference_mode():
-                quality = self.network.quality(
-                    self.task,
-                    joined([self._moments(moments) for moments, _ in known]),
-                    to_tensor(np.stack([one.seen for one in some]), self.device),
-                    joined_regions([one.regions for one in some]).to(self.device),
-                    pad_sequence(best, True, 1.0),
-                )
-            for one, row, its_best in zip(some, quality.cpu().numpy(), best, strict=True):
-                found[one.index] = 1 - row[: len(its_best)].astype(np.float64)
-        return found
+        return self._losses(references, pictures, is_apart=self.task not in _WHOLE_PICTURE)
 
     def heat_map(self, original: Picture, distorted: Picture) -> Floats:
         """Returns where the machine loses sight: (rows, columns) losses in [0, 1].
@@ -215,8 +195,68 @@ class LearnedMetric:
                 class_names=("",) * len(squares),
             )
         )
-        (prepared,) = self.prepare([reference], [original])
-        return self.losses([prepared], [distorted])[0].reshape(shape)
+        # They cover all of the picture: at once, or it would be seen a thousand times.
+        prepared = self._prepare([reference], [original], is_apart=False)
+        return self._losses(prepared, [distorted], is_apart=False)[0].reshape(shape)
+
+    def _prepare(
+        self,
+        references: Sequence[LearnedReference],
+        pictures: Sequence[Picture],
+        *,
+        is_apart: bool,
+    ) -> list[LearnedReference]:
+        found = [
+            replace(one, size=picture.shape[:2], parts=())
+            for one, picture in zip(references, pictures, strict=True)
+        ]
+        parts: list[dict[int, KnownPart]] = [{} for _ in found]
+        for some in self._together(found, pictures, is_apart=is_apart):
+            seen = np.stack([one.seen for one in some])
+            height, width = seen.shape[1:3]
+            regions = [one.regions.to(self.device) for one in some]
+            with one_torch_thread(), torch.inference_mode():
+                levels = [*map(channels_last, self.network.levels(to_tensor(seen, self.device)))]
+                moments = [
+                    self.network.moments(
+                        tuple(level[at : at + 1] for level in levels), one.boxes, width, height
+                    )
+                    for at, one in enumerate(regions)
+                ]
+                best = self.network.best(self.task, joined(moments), joined_regions(regions))
+            for one, its_moments, its_best in zip(some, moments, best, strict=True):
+                parts[one.index][one.number] = KnownPart(
+                    places=one.places,
+                    moments=self._kept(one.seen, its_moments),
+                    best=its_best[: len(one.places)],
+                )
+        return [
+            replace(one, parts=tuple(known for _, known in sorted(its_parts.items())))
+            for one, its_parts in zip(found, parts, strict=True)
+        ]
+
+    def _losses(
+        self,
+        references: Sequence[LearnedReference],
+        pictures: Sequence[Picture],
+        *,
+        is_apart: bool,
+    ) -> list[Floats]:
+        found: list[Floats] = [np.zeros(len(one.objects.class_names)) for one in references]
+        for some in self._together(references, pictures, is_apart=is_apart):
+            known = [_known(references[one.index], one.number) for one in some]
+            best = [one.best for one in known]
+            with one_torch_thread(), torch.inference_mode():
+                quality = self.network.quality(
+                    self.task,
+                    joined([self._moments(one.moments) for one in known]),
+                    to_tensor(np.stack([one.seen for one in some]), self.device),
+                    joined_regions([one.regions for one in some]).to(self.device),
+                    pad_sequence(best, True, 1.0),
+                )
+            for one, row in zip(some, quality.cpu().numpy(), strict=True):
+                found[one.index][list(one.places)] = 1 - row[: len(one.places)].astype(np.float64)
+        return found
 
     def to_json(self, reference: LearnedReference) -> Json:
         return detections_to_json(reference.objects)
@@ -225,29 +265,36 @@ class LearnedMetric:
         return LearnedReference(objects=detections_from_json(value))
 
     def _together(
-        self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
+        self,
+        references: Sequence[LearnedReference],
+        pictures: Sequence[Picture],
+        *,
+        is_apart: bool,
     ) -> Iterator[list[_Seen]]:
         """Yields what the network sees at once, of pictures that have a region.
+
+        Args:
+            is_apart: Each region is cut out by itself.
 
         Raises:
             ValueError: A picture has another size than its original.
         """
-        torch.set_num_threads(1)
         waiting: defaultdict[tuple[int, ...], list[_Seen]] = defaultdict(list)
         for index, (reference, picture) in enumerate(zip(references, pictures, strict=True)):
-            if not reference.objects.class_names:
-                continue
             height, width = picture.shape[:2]
             if reference.size not in (None, (height, width)):
                 raise ValueError(
                     f"original and distorted picture must have the same size, got {reference.size} "
                     f"and {height, width} lines and columns"
                 )
-            seen, regions = self._see(reference.objects, picture)
-            some = waiting[seen.shape]
-            some.append(_Seen(index, (height, width), seen, regions))
-            if len(some) == self.num_together:
-                yield waiting.pop(seen.shape)
+            every = range(len(reference.objects.class_names))
+            groups = [(place,) for place in every] if is_apart else [tuple(every)] if every else []
+            for number, places in enumerate(groups):
+                seen, regions = self._see(reference.objects, places, picture, is_apart=is_apart)
+                some = waiting[seen.shape]
+                some.append(_Seen(index, number, places, seen, regions))
+                if len(some) == self.num_together:
+                    yield waiting.pop(seen.shape)
         yield from waiting.values()
 
     def _kept(self, seen: Picture, moments: Moments) -> Moments | Kept:
@@ -279,14 +326,17 @@ class LearnedMetric:
     def _moments(self, moments: Moments | Kept) -> Moments:
         return self._read(moments) if isinstance(moments, Kept) else moments
 
-    def _see(self, objects: Detections, picture: Picture) -> tuple[Picture, Regions]:
-        """Returns what the network sees of a picture, and the regions in pixels of that.
+    def _see(
+        self, objects: Detections, places: Sequence[int], picture: Picture, *, is_apart: bool
+    ) -> tuple[Picture, Regions]:
+        """Returns what the network sees of a picture, and some regions in pixels of that.
 
         Raises:
             ValueError: A region is outside the picture, or the picture has other numbers.
         """
         if picture.dtype != np.uint8:
             raise ValueError(f"pictures must be uint8, got {picture.dtype}")
+        objects = objects.where(np.isin(np.arange(len(objects.class_names)), places))
         boxes = _clipped(objects.boxes, picture)
         sides = boxes[:, 2:] - boxes[:, :2]
         if not (sides > 0).all():
@@ -296,7 +346,7 @@ class LearnedMetric:
                 f"region must be inside the picture of {width}x{height} pixels, got "
                 f"{', '.join(f'{value:g}' for value in outside)}"
             )
-        if self.task not in _WHOLE_PICTURE:
+        if is_apart:
             is_plate = self.task == "plates"
             margins = sides[:, 1:] * PLATE_MARGIN if is_plate else sides * _FACE_MARGIN
             x0, y0 = np.floor((boxes[:, :2] - margins).min(axis=0).clip(0)).astype(int)
@@ -379,10 +429,10 @@ def to_tensor(pictures: npt.NDArray[np.uint8], device: str | torch.device = "cpu
     return seen.div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
 
-def _features(reference: LearnedReference) -> tuple[Moments | Kept, Tensor]:
-    if reference.moments is None or reference.best is None:
+def _known(reference: LearnedReference, number: int) -> KnownPart:
+    if not reference.parts:
         raise ValueError("a reference from a store must be prepared with its original")
-    return reference.moments, reference.best
+    return reference.parts[number]
 
 
 def _inside(objects: Detections, picture: Picture, least: float) -> Detections:

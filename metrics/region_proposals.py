@@ -28,6 +28,7 @@ from .boxes import Detections
 from .detector import Detector, Picture
 from .learned import resized, to_tensor
 from .libraries import library_versions
+from .one_thread import one_torch_thread
 from .similarity_network import LEVEL_CHANNELS, SimilarityNetwork
 from .trained_weights import load_trained
 
@@ -176,9 +177,8 @@ class ProposalDetector:
         Raises:
             ValueError: A picture has no pixels, or is not colour.
         """
-        # For this thread: two threads of one network fight over a core that an encoder uses.
-        torch.set_num_threads(1)
-        return [self._detect(picture, min_score) for picture in pictures]
+        with one_torch_thread():
+            return [self._detect(picture, min_score) for picture in pictures]
 
     def _detect(self, picture: Picture, min_score: float) -> Detections:
         seen = reduced(picture)
@@ -186,16 +186,15 @@ class ProposalDetector:
             centres, distances = self.network(to_tensor(seen[None], self.device))
             size = (seen.shape[1], seen.shape[0])
             boxes, scores, classes = decode(centres[0], distances[0], size, min_score)
-        wanted = [
-            index for index, one in enumerate(classes.tolist()) if PROPOSED[one] in self.kinds
-        ]
+        kinds = [PROPOSED[index] for index in classes.tolist()]
+        wanted = [index for index, kind in enumerate(kinds) if kind in self.kinds]
         height, width = picture.shape[:2]
         ratio = np.tile([width / seen.shape[1], height / seen.shape[0]], 2)
         found = boxes[wanted].cpu().numpy().astype(np.float64) * ratio
         return Detections(
             boxes=np.clip(found, 0, np.array([width, height, width, height])),
             scores=scores[wanted].cpu().numpy().astype(np.float64),
-            class_names=tuple(PROPOSED[int(classes[index])] for index in wanted),
+            class_names=tuple(kinds[index] for index in wanted),
         )
 
 

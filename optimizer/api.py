@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
@@ -11,9 +12,10 @@ from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .contestants import contestants_of
 from .errors import RequestError
 from .events import Recommended
+from .measuring.bench import Thresholds
 from .measuring.machine_choice import MachineChoice, MetricName
 from .recommendation import Recommendation
-from .request import DEFAULT_STORE, TuneRequest
+from .request import DEFAULT_STORE, TuneRequest, exact_frame_rate
 from .titles.ladder import PerTitle
 from .titles.per_title import recommend_events
 from .titles.request import PerTitleRequest
@@ -37,6 +39,10 @@ def tune(
     target_rate: float | None = None,
     quality_range: tuple[float, float] | None = None,
     num_trials: int = 25,
+    image_size: int = 640,
+    reference_score: float = 0.4,
+    tolerance: float = 0.03,
+    frame_rate: Fraction | float | None = None,
     max_seconds: float | None = None,
     num_segments: int = 0,
     frames_per_second: float = 5.0,
@@ -57,6 +63,10 @@ def tune(
         target_quality: Lowest rate that keeps this, in (0, 1); 0.95 where no target is given.
         target_rate: Best quality within this rate in kbit/s.
         quality_range: Lowest BD-rate over these qualities.
+        image_size: Longest side that detectors see.
+        reference_score: A detection on the original is an object from this score on.
+        tolerance: How far verified quality may fall below what was expected.
+        frame_rate: Overrides the clip's.
         limits: What the clip may cost.
 
     Raises:
@@ -68,9 +78,19 @@ def tune(
         codec=codec,
         preset=preset,
         aim=aim_of(target_quality, target_rate, quality_range),
-        machine=_choice(metric, detector, face_detector, face_embedder, plate_detector),
+        machine=_choice(
+            metric,
+            detector,
+            face_detector,
+            face_embedder,
+            plate_detector,
+            image_size,
+            reference_score,
+        ),
         annotations=None if annotations is None else Path(annotations),
         num_trials=num_trials,
+        tolerance=tolerance,
+        frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
         max_seconds=max_seconds,
         num_segments=num_segments,
         frames_per_second=frames_per_second,
@@ -122,6 +142,8 @@ def _choice(
     face_detector: Path | str | None,
     face_embedder: Path | str | None,
     plate_detector: Path | str | None,
+    image_size: int,
+    reference_score: float,
 ) -> MachineChoice:
     return MachineChoice(
         asked_metric=metric,
@@ -129,6 +151,8 @@ def _choice(
         face_detector=None if face_detector is None else str(face_detector),
         face_embedder=None if face_embedder is None else Path(face_embedder),
         plate_detector=None if plate_detector is None else str(plate_detector),
+        image_size=image_size,
+        thresholds=Thresholds.of_objects(reference_score),
     )
 
 
@@ -137,13 +161,17 @@ def recommend(
     *,
     qualities: Iterable[float] = (0.99, 0.97, 0.95, 0.90),
     codecs: Iterable[Codec] | Codec = ("x264", "x265", "svtav1"),
-    settings: Iterable[Path | str] = (),
+    settings: Path | str | Iterable[Path | str] = (),
     heights: Iterable[int | None] = (None, 720, 540),
     metric: MetricName | None = None,
     detector: Path | str | None = None,
     face_detector: Path | str | None = None,
     face_embedder: Path | str | None = None,
     plate_detector: Path | str | None = None,
+    image_size: int = 640,
+    reference_score: float = 0.4,
+    tolerance: float = 0.03,
+    frame_rate: Fraction | float | None = None,
     limits: ClipLimits = USUAL_LIMITS,
     max_seconds: float | None = None,
     num_segments: int = 0,
@@ -159,7 +187,8 @@ def recommend(
         codecs: At their usual presets, with their defaults.
         settings: Files of recommendations, which are tried too.
         heights: Frame heights, None for the clip's own.
-        metric, detector, face_detector, face_embedder, plate_detector: As of ``tune``.
+        metric, detector, face_detector, face_embedder, plate_detector, image_size,
+            reference_score, tolerance, frame_rate: As of ``tune``.
 
     Raises:
         RequestError, SettingsError: What is asked makes no sense.
@@ -170,11 +199,21 @@ def recommend(
         clips=tuple(Path(clip) for clip in ([clips] if isinstance(clips, Path | str) else clips)),
         contestants=contestants_of(
             [codecs] if isinstance(codecs, str) else list(codecs),
-            [Path(file) for file in settings],
+            [Path(file) for file in ([settings] if isinstance(settings, Path | str) else settings)],
         ),
         qualities=tuple(qualities),
         heights=tuple(heights),
-        machine=_choice(metric, detector, face_detector, face_embedder, plate_detector),
+        machine=_choice(
+            metric,
+            detector,
+            face_detector,
+            face_embedder,
+            plate_detector,
+            image_size,
+            reference_score,
+        ),
+        tolerance=tolerance,
+        frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
         limits=limits,
         max_seconds=max_seconds,
         num_segments=num_segments,

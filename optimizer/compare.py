@@ -157,6 +157,8 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                 )
                 curves.append(curve)
                 yield curve
+        if not curves:
+            raise CurveError(f"no clip could be measured; {skipped[0].reason}")
         yield Compared(
             skipped=tuple(skipped),
             curves=tuple(curves),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ..errors import RatesightError
 
-class OptimizerError(Exception):
+
+class OptimizerError(RatesightError):
     """Root of this package's errors."""
 
 

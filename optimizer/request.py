@@ -31,7 +31,8 @@ def exact_frame_rate(rate: Fraction | float | str) -> Fraction:
         RequestError: It is none, or out of range.
     """
     try:
-        exact = Fraction(str(rate))
+        # The nearest that a clip may have: 29.97002997 is 30000/1001.
+        exact = Fraction(str(rate)).limit_denominator(1001)
     except (ValueError, ZeroDivisionError):
         raise RequestError(f"frame_rate must be like 25 or 30000/1001, got {rate!r}") from None
     if not _FRAME_RATES[0] <= exact <= _FRAME_RATES[1]:

@@ -59,7 +59,7 @@ def score(
     plate_detector: Path | str | None = None,
     image_size: int = 640,
     regions: Path | str | ClipRegions | None = None,
-    min_score: float = 0.4,
+    reference_score: float = 0.4,
     frames_per_second: float = 5.0,
     frame_rate: Fraction | float | None = None,
     max_seconds: float | None = None,
@@ -86,7 +86,7 @@ def score(
         image_size: Longest side that detectors see.
         regions: Those of all learned metrics instead, for every frame: a JSON file, or ClipRegions.
             Finders beside them are for real machines only.
-        min_score: A detection on the reference is a region from this score on.
+        reference_score: A detection on the reference is a region from this score on.
         frames_per_second: That machines look at.
         frame_rate: Overrides that of both files; of arrays, 1 where None.
         max_seconds: Cuts both.
@@ -124,7 +124,7 @@ def score(
         face_detector=None if face_detector is None else str(face_detector),
         plate_detector=None if plate_detector is None else str(plate_detector),
         image_size=image_size,
-        min_score=min_score,
+        reference_score=reference_score,
     )
     real = [
         _real_machine(name, finders, face_embedder, face_levels)
@@ -356,7 +356,7 @@ def _real_machine(
         face_levels=face_levels if is_face else None,
         plate_detector=finders.plate_detector if task == "plates" else None,
         image_size=finders.image_size,
-        thresholds=Thresholds.of_objects(finders.min_score),
+        thresholds=Thresholds.of_objects(finders.reference_score),
     )
 
 

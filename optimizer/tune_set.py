@@ -375,7 +375,9 @@ def _recommend(
 def _median_text(comparison: Comparison | None, changes: Sequence[RateChange]) -> str:
     """Returns the changes that decide, for a note; those of the real machine are in the tables."""
     bd_rate = "no BD-rate" if comparison is None else f"{comparison.bd_rate_percent:+.1f} % BD-rate"
-    return f"{median(one.percent for one in changes):+.1f} % at the target, {bd_rate}"
+    percent = _median_percent(changes)
+    at_target = "not reached" if math.isinf(percent) else f"{percent:+.1f} %"
+    return f"{at_target} at the target, {bd_rate}"
 
 
 def _real_changes(outcomes: Sequence[ClipOutcome]) -> list[RateChange]:
@@ -477,4 +479,9 @@ def _is_better(
     """Returns whether the median clip gains in BD-rate, and at the target where there is one."""
     if comparison is None or comparison.bd_rate_percent >= 0:
         return False
-    return isinstance(request.aim, QualityRange) or median(one.percent for one in changes) < 0
+    return isinstance(request.aim, QualityRange) or _median_percent(changes) < 0
+
+
+def _median_percent(changes: Sequence[RateChange]) -> float:
+    """Returns the median change at the target; never to reach it costs any rate."""
+    return median(math.inf if one.falls_short else one.percent for one in changes)

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .codecs.clip import Clip, probe
+    from .codecs.limits import ClipLimits
+    from .errors import RatesightError
     from .optimizer.api import recommend, tune
     from .optimizer.clip_score import Score
     from .optimizer.recommendation import Recommendation
+    from .optimizer.request import TuneRequest
     from .optimizer.score import score
     from .optimizer.titles.ladder import PerTitle
+    from .optimizer.titles.per_title import recommend_events
+    from .optimizer.titles.request import PerTitleRequest
+    from .optimizer.tune import tune_events
 
 __version__ = "0.1.0"
 
@@ -21,26 +27,39 @@ if not (_FOLDER / "codecs").is_dir():
     __path__.append(str(_FOLDER.parent))
 
 __all__ = [
-    "Clip", "PerTitle", "Recommendation", "Score", "__version__", "probe", "recommend", "score",
-    "tune",
+    "Clip", "ClipLimits", "PerTitle", "PerTitleRequest", "RatesightError", "Recommendation",
+    "Score", "TuneRequest", "__version__", "probe", "recommend", "recommend_events", "score",
+    "tune", "tune_events",
 ]  # fmt: skip
 
 # Looked up at first use: importing PyAV, torch and Optuna takes seconds.
 _HOMES = {
     "Clip": "codecs.clip",
     "probe": "codecs.clip",
+    "ClipLimits": "codecs.limits",
+    "RatesightError": "errors",
     "PerTitle": "optimizer.titles.ladder",
+    "PerTitleRequest": "optimizer.titles.request",
+    "recommend_events": "optimizer.titles.per_title",
     "Recommendation": "optimizer.recommendation",
     "recommend": "optimizer.api",
     "Score": "optimizer.clip_score",
     "score": "optimizer.score",
     "tune": "optimizer.api",
+    "TuneRequest": "optimizer.request",
+    "tune_events": "optimizer.tune",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ratesight' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # Or type checkers would take any name for one of ours.
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'ratesight' has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -151,7 +151,6 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
     from rich.table import Table
 
     from ..contestants import ClipSkipped, CurveMeasured
-    from ..errors import CurveError
     from ..measuring.store import open_store
     from ..reports.files import read_picture, write_report
     from ..reports.record import keep
@@ -192,8 +191,6 @@ def _show(request: PerTitleRequest, out: Path, *, json_lines: bool) -> None:
             if json_lines:
                 print_json(event_type(event), dataclasses.asdict(event))
     assert found is not None
-    if not found.titles:
-        raise CurveError(f"no clip could be measured; {found.skipped[0].reason}")
     write_ladders(found, out)
     draw_ladders(found, out / "hulls.png")
     picture = read_picture(

@@ -139,7 +139,7 @@ def score(
                 plate_detector=plate_detector,
                 image_size=image_size,
                 regions=regions,
-                min_score=reference_score,
+                reference_score=reference_score,
                 frames_per_second=frames_per_second,
                 frame_rate=parse_frame_rate(frame_rate),
                 limits=parse_limits(limit or [], allow_network=allow_network),

@@ -135,9 +135,10 @@ def compare(
     if set(anchor) != set(test):
         other = sorted(set(anchor) ^ set(test))[0]
         raise CurveError(f"both files must have the same clips, {other!r} is in one of them only")
-    rng = np.random.default_rng(rules.seed)
+    # Each clip has random numbers of its own, so that no other clip changes its interval.
     clips = tuple(
-        _compare_clip(clip, anchor[clip], test[clip], rules, rng) for clip in sorted(anchor)
+        _compare_clip(clip, anchor[clip], test[clip], rules, np.random.default_rng(rules.seed))
+        for clip in sorted(anchor)
     )
     found = np.array([one.result.percent for one in clips if one.result is not None])
     if not len(found):
@@ -145,7 +146,7 @@ def compare(
         raise CurveError(f"no BD-rate: {of_clip}{clips[0].reason}")
     interval, quartiles = clips[0].interval_percent, None
     if len(clips) > 1:
-        interval = median_interval(found, rng)
+        interval = median_interval(found)
         low, high = np.percentile(found, [25, 75])
         quartiles = (float(low), float(high))
     return Comparison(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numpy.polynomial import Polynomial
 from scipy.interpolate import Akima1DInterpolator
 
+from ..errors import CurveError
 from .pchip import fit_pchip
 
 Floats = npt.NDArray[np.float64]
@@ -20,6 +21,8 @@ Method = Literal["pchip", "akima", "cubic"]
 # What two curves must share of the anchor's quality range: a number over less is of a corner that
 # chance chose. Ladders that shared 4 % gave -92.5 %.
 LEAST_OVERLAP = 0.25
+# A ratio of rates beyond e to this power is no number that a computer holds.
+_MOST_LOG_RATIO = 700.0
 
 
 class Curve(Protocol):
@@ -69,6 +72,9 @@ def bd_rate(
             overshoots wildly where quality saturates.
         qualities: Lowest and highest that count.
 
+    Raises:
+        CurveError: The rates are not of one unit.
+
     Source: Bjontegaard, VCEG-M33, 2001; PCHIP as in JCTVC-E137, 2011.
     """
     curves = [_log_rate_over_quality(curve) for curve in (anchor, test)]
@@ -78,6 +84,8 @@ def bd_rate(
         return None
     integrate = _INTEGRALS[method]
     means = [integrate(levels, rates, low, high) / (high - low) for levels, rates in curves]
+    if abs(means[1] - means[0]) > _MOST_LOG_RATIO:
+        raise CurveError("rates of both curves must be in one unit, they are e^700 times apart")
     own = np.clip(curves[0][0], *qualities)
     return BdRate(
         percent=float(np.expm1(means[1] - means[0]) * 100),

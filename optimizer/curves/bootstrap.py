@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binom
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,11 +29,19 @@ def circular_blocks(
     return picked
 
 
-def median_interval(values: Floats, rng: np.random.Generator) -> tuple[float, float] | None:
-    """Returns the 95 % interval of a median over clips; None of fewer than six."""
+def median_interval(values: Floats) -> tuple[float, float] | None:
+    """Returns the 95 % interval of a median over clips; None of fewer than six.
+
+    Between two of the values, such that at least 95 % of samples of any continuous distribution
+    have its median there: resampled medians of seven clips have it in 87.5 %.
+
+    Source: Conover, "Practical Nonparametric Statistics", 1999, section 3.2.
+    """
     if len(values) < LEAST_CLIPS:
         return None
-    return ends(np.median(rng.choice(values, (NUM_RESAMPLES, len(values))), axis=1))
+    num_beyond = int(binom.ppf(0.025, len(values), 0.5)) - 1
+    ordered = np.sort(values)
+    return float(ordered[num_beyond]), float(ordered[-1 - num_beyond])
 
 
 def ends(resampled: Floats) -> tuple[float, float]:

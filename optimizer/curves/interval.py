@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...metrics.object_iou import pooled_quality
-from ..aim import Aim, QualityRange, TargetQuality, TargetRate
+from ..aim import Aim, QualityRange, TargetRate
 from ..measuring.bench import Bench, Measurement
 from .bd_rate import LEAST_OVERLAP, BdRate, bd_rate
 from .bootstrap import FEWEST_FRAMES, circular_blocks, ends
@@ -95,7 +95,7 @@ def rate_change(
         if curves[0].weights[picked].sum() == 0:
             continue  # a draw without any object says nothing
         fitted = [curve.fit(picked) for curve in curves]
-        one = _change(curves, fitted, _moved(aim, fitted[0], point))
+        one = _change(curves, fitted, aim)
         changes.append(one.percent)
         num_floors += one.is_floor
         num_ceilings += one.is_ceiling
@@ -178,25 +178,11 @@ class _Change:
     anchor_rate_kbps: float
     is_floor: bool
     is_ceiling: bool
-    is_at_end_of_anchor: bool
     falls_short: bool
 
     @property
     def percent(self) -> float:
         return (self.rate_kbps / self.anchor_rate_kbps - 1) * 100
-
-
-def _moved(aim: Aim, anchor: RdCurve, point: _Change) -> Aim:
-    """Returns the aim for a resample: the quality that the anchor has at its unresampled rate.
-
-    Which frames are drawn moves all qualities up and down together. Held at the absolute target,
-    the comparison would wander along the curves and off their ends; held at the anchor's rate, it
-    stays at the operating point, and the ratio of the rates is what is resampled.
-    """
-    reading = anchor.quality_at(point.anchor_rate_kbps)
-    if isinstance(aim, TargetRate) or point.is_at_end_of_anchor or not 0 < reading.value < 1:
-        return aim
-    return TargetQuality(quality=reading.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +234,5 @@ def _change(curves: Sequence[_Resampled], fitted: Sequence[RdCurve], aim: Aim) -
         anchor_rate_kbps=at_anchor.value,
         is_floor=is_high[1] or is_low[0],
         is_ceiling=is_high[0] or is_low[1],
-        is_at_end_of_anchor=at_anchor.end is not None,
         falls_short=is_high[1] and not is_high[0] and not isinstance(aim, TargetRate),
     )

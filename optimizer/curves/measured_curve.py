@@ -44,7 +44,8 @@ def measured_curve(
         qualities: (n,) higher is better.
         policy: What to do where a higher rate has not a higher quality: ``strict`` refuses,
             ``pareto`` keeps the points that no cheaper one equals, ``monotone`` moves qualities to
-            the nearest that do not fall (isotonic regression).
+            the nearest that do not fall (isotonic regression), and keeps the cheapest of equal
+            ones.
         saturation: Points at the top that gain less than this share of the curve's quality range,
             all together, are cut off: on a flat top the rate of a quality is arbitrary.
 
@@ -101,9 +102,15 @@ def _rising(rates: Floats, qualities: Floats, policy: Policy) -> tuple[Floats, F
         note = f"{int((~keep).sum())} points that a cheaper one equals left out (pareto)"
         return rates[keep], qualities[keep], [note]
     fitted = isotonic_regression(qualities).x
-    moved = int((fitted != qualities).sum())
-    note = f"{moved} points moved by up to {np.abs(fitted - qualities).max():.2g} (monotone)"
-    return rates, fitted, [note] if moved else []
+    moved = np.abs(fitted - qualities) > 1e-9 * np.ptp(qualities)
+    notes = []
+    if moved.any():
+        by = np.abs(fitted - qualities).max()
+        notes.append(f"{int(moved.sum())} points moved by up to {by:.2g} (monotone)")
+    # Of equal qualities the cheapest counts: more bits buy nothing there.
+    keep = np.concatenate([[True], np.diff(fitted) > 1e-9 * np.ptp(qualities)])
+    notes.append(f"{int((~keep).sum())} points that a cheaper one equals left out (monotone)")
+    return rates[keep], fitted[keep], notes
 
 
 def _before_saturation(qualities: Floats, saturation: float) -> int:

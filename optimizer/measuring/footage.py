@@ -98,7 +98,8 @@ def open_pair(
 
 
 def _in_memory(array: Array, frame_rate: Fraction, max_seconds: float | None) -> Pictures:
-    pictures = Pictures(pictures=array[None] if array.ndim == 3 else array, frame_rate=frame_rate)
+    is_one_picture = array.ndim == 3 and array.shape[2] == 3
+    pictures = Pictures(pictures=array[None] if is_one_picture else array, frame_rate=frame_rate)
     if max_seconds is None:
         return pictures
     num_frames = max(1, math.ceil(max_seconds * frame_rate))  # as load_source takes of a file

@@ -58,6 +58,7 @@ class MachineChoice:
     plate_detector: str | None = None
 
     def __post_init__(self) -> None:
+        check_image_size(self.image_size)
         metric = self.metric
         if metric not in get_args(MetricName):
             known = ", ".join(get_args(MetricName))
@@ -107,6 +108,16 @@ class MachineChoice:
     def finder(self) -> str | None:
         """Weights of who finds the regions; None for the built-in proposals."""
         return self.detector or self.face_detector or self.plate_detector
+
+
+def check_image_size(image_size: int) -> None:
+    """Refuses a size at which no detector sees anything.
+
+    Raises:
+        RequestError: It is.
+    """
+    if image_size < 32:
+        raise RequestError(f"image_size must be at least 32, got {image_size}")
 
 
 def check_named(what: str, weights: Path | str | None) -> None:

@@ -133,8 +133,12 @@ def _real_machine(choice: MachineChoice, finder: Finder) -> TaskMachine[Any] | N
         from ...metrics.plate_reader import load_rapidocr
         from ...metrics.plates import PlateMachine
 
-        min_score = choice.thresholds.reference
-        return PlateMachine(detector=finder, reader=load_rapidocr(), min_score=min_score)
+        return PlateMachine(
+            detector=finder,
+            reader=load_rapidocr(),
+            min_score=choice.thresholds.reference,
+            loose=(1, 1),
+        )
     if choice.face_embedder is not None:
         from ...metrics.face_detector import YuNet
         from ...metrics.face_embedder import load_face_embedder

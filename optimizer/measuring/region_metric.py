@@ -14,10 +14,11 @@ from ...metrics.boxes import Detections, Floats
 from ...metrics.detector import Detector, Finder, Picture, load_detector
 from ...metrics.face_detector import load_yunet
 from ...metrics.learned import LearnedMetric, LearnedReference, LearnedTask, load_learned_metric
+from ...metrics.plates import TightPlates
 from ...metrics.region_proposals import PROPOSED, Proposed, load_proposal_detector
 from ...metrics.task import TaskMachine
 from ..errors import RequestError
-from .machine_choice import check_named
+from .machine_choice import check_image_size, check_named
 
 # What the built-in proposals look for where no other finder was given.
 _PROPOSED: dict[LearnedTask, tuple[Proposed, ...]] = {
@@ -144,18 +145,21 @@ class Finders:
         face_detector: YuNet's ONNX file.
         plate_detector: Of plates, as ``detector``.
         image_size: Longest side that detectors see.
-        min_score: A detection is a region from this score on.
+        reference_score: A detection is a region from this score on.
     """
 
     detector: str | None = None
     face_detector: str | None = None
     plate_detector: str | None = None
     image_size: int = 640
-    min_score: float = 0.4
+    reference_score: float = 0.4
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_score < 1:
-            raise RequestError(f"reference score must be between 0 and 1, got {self.min_score:g}")
+        if not 0 < self.reference_score < 1:
+            raise RequestError(
+                f"reference_score must be between 0 and 1, got {self.reference_score:g}"
+            )
+        check_image_size(self.image_size)
         for name in ("detector", "face_detector", "plate_detector"):
             check_named(name, getattr(self, name))
 
@@ -178,7 +182,7 @@ def load_region_metrics(
     shared: dict[LearnedTask, SharedFinder] = {}
     for task in tasks:
         if regions is not None:
-            metric = load_learned_metric(task, _Nowhere(), min_score=finders.min_score)
+            metric = load_learned_metric(task, _Nowhere(), min_score=finders.reference_score)
             found.append(GivenRegions(name=task, metric=metric, regions=regions))
             continue
         # Given one detector, both look at what it sees.
@@ -187,7 +191,7 @@ def load_region_metrics(
             shared[of] = SharedFinder(
                 finder=load_finder(of, finders.of(of), image_size=finders.image_size)
             )
-        metric = load_learned_metric(task, shared[of], min_score=finders.min_score)
+        metric = load_learned_metric(task, shared[of], min_score=finders.reference_score)
         found.append(FoundRegions(name=task, machine=metric))
     return found
 
@@ -208,7 +212,9 @@ def load_finder(task: LearnedTask, weights: str | None, *, image_size: int = 640
         return load_proposal_detector(_PROPOSED[task])
     if task == "faces":
         return load_yunet(Path(weights))
-    return load_detector(weights, image_size=image_size)
+    detector = load_detector(weights, image_size=image_size)
+    # The metric learned on boxes that fit, and the reader reads no frame about a plate.
+    return TightPlates(detector=detector) if task == "plates" else detector
 
 
 @dataclass(slots=True, kw_only=True)

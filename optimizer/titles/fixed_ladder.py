@@ -106,7 +106,7 @@ def compare_fixed(
         titles=tuple(titles),
         median_percent=float(np.median(changes)),
         quartiles_percent=(float(first), float(third)),
-        interval_percent=median_interval(changes, np.random.default_rng(0)),
+        interval_percent=median_interval(changes),
         total_percent=(own / single - 1) * 100,
         num_worse=int((changes > 0).sum()),
         num_short=sum(one.quality < one.enough_quality for one in titles),

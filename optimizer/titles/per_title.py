@@ -16,6 +16,7 @@ from ...metrics.feature_file import FeatureFile, open_feature_file
 from ..contestants import ClipSkipped, CurveMeasured
 from ..curves.hull import HullPoint, convex_hull
 from ..curves.interval import quality_interval
+from ..errors import CurveError
 from ..measuring.bench import Measurement, settings_json
 from ..measuring.machines import Machines, load_machines
 from ..measuring.measure import Measurer, open_measurer
@@ -62,6 +63,7 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
 
     Raises:
         WeightsError: There is nothing to measure quality with.
+        CurveError: No clip could be measured.
         ScratchError, StoreError: There is no room.
     """
     with ExitStack() as stack:
@@ -82,6 +84,8 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
             titles.append(title)
             yield from title.ladder.curves
             yield title.ladder
+        if not titles:
+            raise CurveError(f"no clip could be measured; {skipped[0].reason}")
         fixed: tuple[FixedRung, ...] = ()
         not_fixed: tuple[str, ...] = ()
         not_compared: str | None = None

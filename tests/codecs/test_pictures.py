@@ -29,11 +29,7 @@ def test_planes_are_those_of_a_folder(size: tuple[int, int], tmp_path: Path) -> 
             assert getattr(pictures, name) == getattr(source, name)
         for index in range(2):
             np.testing.assert_array_equal(pictures.planes(index), source.planes(index))
-
-
-def test_pictures_are_those_given() -> None:
-    pictures = noise(71, 93)
-    np.testing.assert_array_equal(pictures.bgr(1), pictures.pictures[1])
+            np.testing.assert_array_equal(pictures.bgr(index), source.bgr(index))
 
 
 @pytest.mark.parametrize("size", [(44, 46), (14, 1000), (1000, 14), (2, 2)])

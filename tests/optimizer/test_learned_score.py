@@ -192,9 +192,9 @@ def test_no_region_is_no_score(pair: tuple[Path, Path], weights: Path) -> None:
     ):
         score(*pair, metrics=["objects"], regions=nothing)
     with pytest.raises(NoObjectsError, match=r"no score; .*, lower --reference-score, or give --r"):
-        score(*pair, metrics=["general"], detector=weights, min_score=0.999)
+        score(*pair, metrics=["general"], detector=weights, reference_score=0.999)
     with pytest.raises(NoObjectsError, match=r"leave detector out, lower --reference-score$"):
-        score(*pair, metrics=["detector"], detector=weights, min_score=0.999)
+        score(*pair, metrics=["detector"], detector=weights, reference_score=0.999)
 
 
 @pytest.mark.parametrize("shape", [(600, 16, 3), (16, 600, 3)])

@@ -219,7 +219,10 @@ def test_arrays_of_another_kind_are_refused(pictures: Any, words: str) -> None:
         ({"max_seconds": float("inf")}, "max_seconds must be above 0 and finite, got inf"),
         ({"max_seconds": float("nan")}, "max_seconds must be above 0 and finite, got nan"),
         ({"frames_per_second": float("inf")}, "frames_per_second must be above 0 and finite"),
-        ({"metrics": ["psnr"], "min_score": 1}, "reference score must be between 0 and 1, got 1"),
+        (
+            {"metrics": ["psnr"], "reference_score": 1},
+            "reference_score must be between 0 and 1, got 1",
+        ),
         (
             {"metrics": ["psnr"], "frame_rate": -5},
             "frame_rate must be between 1/1000 .*, got -5",
@@ -366,7 +369,7 @@ def test_a_frame_rate_is_any_number(rate: Any, arrays: tuple[Array, Array]) -> N
 def test_a_clip_against_itself_keeps_everything_at_any_score(
     lowest: float, pair: tuple[Path, Path], weights: Path
 ) -> None:
-    found = score(pair[0], pair[0], metrics=["detector"], detector=weights, min_score=lowest)
+    found = score(pair[0], pair[0], metrics=["detector"], detector=weights, reference_score=lowest)
     assert found["detector"].value == 1
 
 
