@@ -76,7 +76,7 @@ def score(
         metrics: Real machines, on some frames a second: ``detector``, ``face-embedder``,
             ``plate-reader``. Learned ones predict what such a machine loses in regions:
             ``objects``, ``faces``, ``plates``, ``general`` (any). ``psnr``, ``ssim``, ``xpsnr``
-            are of all frames; arrays are seen as 4:2:0, as a file would be.
+            are of all frames. Arrays are seen as 4:2:0 of even size, as a file would be.
         detector: A real machine, and finds the regions of objects and general: a file, or a name
             that ultralytics downloads. The built-in proposals do where None, as for the next two.
         face_detector: Finds those of faces: YuNet's ONNX file.

@@ -48,3 +48,14 @@ def test_no_run_is_published_twice(name: str) -> None:
 
 def test_types_are_shipped() -> None:
     assert (Path(ratesight.__file__).parent / "py.typed").exists()
+
+
+def test_one_error_is_the_root_of_all() -> None:
+    with pytest.raises(ratesight.RatesightError, match="does not exist"):
+        ratesight.score("missing.mp4", "missing.mp4", metrics="psnr")
+    with pytest.raises(ratesight.RatesightError, match="must be"):
+        ratesight.tune("missing.mp4", target_quality=2)
+
+
+def test_what_is_public_is_listed() -> None:
+    assert set(ratesight.__all__) == set(dir(ratesight))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import pickle
 import warnings
 import zipfile
@@ -221,7 +222,7 @@ def test_a_missing_model_comes_with_a_remedy(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(WeightsError, match=rf"{name} is neither here nor reachable; .*--detector"):
+    with pytest.raises(WeightsError, match=rf"{name} is neither here nor reachable; .*as detector"):
         load_detector(name)
 
 
@@ -298,3 +299,25 @@ def test_a_machine_that_was_stopped_has_seen_what_there_is(
 def test_a_picture_of_nothing_is_refused(weights: Path, size: int) -> None:
     with pytest.raises(WeightsError, match=f"image_size must be at least 32, got {size}"):
         load_detector(str(weights), image_size=size)
+
+
+def test_the_program_that_calls_it_is_left_alone(
+    weights: Path, street_frames: list[Picture], caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+    from ultralytics.nn import tasks
+
+    before = tasks.SAFE_LOAD, torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        load_detector(str(weights), image_size=320).detect(street_frames[:1], 0.25)
+        assert before[0] == tasks.SAFE_LOAD
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before[1])
+    log = logging.getLogger("ultralytics")
+    assert log.isEnabledFor(logging.WARNING)
+    log.addHandler(caplog.handler)
+    log.warning("of its own")
+    log.removeHandler(caplog.handler)
+    assert [one.message.endswith("of its own") for one in caplog.records] == [True]

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ratesight.metrics.boxes import Detections, iou_matrix
+from ratesight.metrics.boxes import Detections, Floats, iou_matrix
 from ratesight.metrics.errors import WeightsError
 from ratesight.metrics.face_detector import Faces, YuNet, load_yunet
 from ratesight.metrics.face_embedder import (
@@ -375,3 +375,27 @@ def test_landmarks_must_fit_their_boxes() -> None:
 
     with pytest.raises(ValueError, match=r"landmarks must be \(n, 5, 2\)"):
         Faces(objects=nothing, landmarks=np.zeros((1, 5, 2)))
+
+
+def test_a_face_keeps_what_it_keeps_alone(machine: FaceMachine, data: Path) -> None:
+    photo = sorted((data / "faces").rglob("*.jpg"))[0]
+    face = cv2.imread(str(photo)).astype(np.uint8)
+    height, width = face.shape[:2]
+    metric = load_learned_metric("faces", machine.detector)
+
+    def lost(*corners: tuple[int, int]) -> Floats:
+        original = np.full((1080, 1920, 3), 110, np.uint8)
+        for x, y in corners:
+            original[y : y + height, x : x + width] = face
+        (seen,) = metric.look([original])
+        distorted = original.copy()
+        for x, y in corners:
+            distorted[y : y + height, x : x + width] = jpeg(face, 20)
+        losses = metric.losses([seen], [distorted])[0]
+        order = np.argsort(seen.objects.boxes[:, 0])
+        return losses[order]
+
+    alone, beside = lost((48, 48)), lost((48, 48), (1600, 800))
+    assert len(alone) == 1
+    assert len(beside) == 2
+    np.testing.assert_allclose(beside[0], alone[0], atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.measuring.bench import Thresholds
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.region_metric import Finders
-from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.request import TuneRequest, exact_frame_rate
 
 CLIP = Path("clip.mp4")
 DETECTOR = MachineChoice(detector="yolo11n.pt")
@@ -164,3 +165,8 @@ def test_machines_have_names(fields: dict[str, Any], rule: str) -> None:
 def test_a_finder_has_a_name() -> None:
     with pytest.raises(RequestError, match=r"detector must be a file, .* got nothing"):
         Finders(detector="")
+
+
+@pytest.mark.parametrize("rate", [30000 / 1001, "29.97002997002997", "30000/1001"])
+def test_a_rate_with_many_digits_is_the_one_that_is_meant(rate: float | str) -> None:
+    assert exact_frame_rate(rate) == Fraction(30000, 1001)

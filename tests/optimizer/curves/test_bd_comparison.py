@@ -13,6 +13,7 @@ from ratesight.optimizer.curves.bd_comparison import (
     Rules,
     compare,
 )
+from ratesight.optimizer.curves.bootstrap import median_interval
 from ratesight.optimizer.curves.curve_files import read_curves
 from ratesight.optimizer.errors import CurveError
 from ratesight.optimizer.reports.comparison_files import comparison_lines
@@ -84,9 +85,31 @@ def test_six_clips_give_the_median_an_interval() -> None:
 
     found = compare(anchor, test, Rules())
 
-    assert found.interval_percent is not None
-    low, high = found.interval_percent
-    assert -60.01 < low < found.bd_rate_percent < high < -9.99
+    # The median lies beyond all six with a probability of 3 %.
+    assert found.interval_percent == pytest.approx((-60, -10))
+
+
+@pytest.mark.parametrize("num_clips", [6, 7, 12, 13, 25])
+def test_the_interval_of_a_median_holds_it_in_95_percent_of_samples(num_clips: int) -> None:
+    samples = np.random.default_rng(0).exponential(size=(4000, num_clips))
+    intervals = [median_interval(sample) for sample in samples]
+    held = [one is not None and one[0] <= np.log(2) <= one[1] for one in intervals]
+    assert 0.945 <= np.mean(held) < 0.995
+
+
+def test_another_clip_changes_no_clip_s_interval() -> None:
+    frames = QUALITIES[:, None] + np.random.default_rng(2).normal(0, 0.03, (4, 30))
+    pairs = {
+        name: (FrameQualities(RATES, frames), FrameQualities(RATES * 0.9, frames + 0.001))
+        for name in "ab"
+    }
+    found = compare(
+        {name: anchor for name, (anchor, _) in pairs.items()},
+        {name: test for name, (_, test) in pairs.items()},
+        Rules(policy="monotone"),
+    )
+    first, second = found.clips
+    assert first.interval_percent == second.interval_percent is not None
 
 
 def test_frames_give_an_interval_around_the_truth() -> None:

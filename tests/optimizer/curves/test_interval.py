@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from ratesight.codecs.source import Source
+from ratesight.metrics.boxes import Floats
 from ratesight.optimizer.aim import Aim, QualityRange, TargetQuality, TargetRate
 from ratesight.optimizer.curves.curve import RdPoint, fit_curve
 from ratesight.optimizer.curves.interval import RateChange, block_frames, rate_change
@@ -310,3 +311,33 @@ def test_neighbours_that_show_the_same_are_drawn_together(measurement: MakeMeasu
 
     assert single.percent == together.percent
     assert width(together) > 1.5 * width(single)
+
+
+def test_the_interval_is_of_the_change_at_the_target(measurement: MakeMeasurement) -> None:
+    """Where the saving differs along the curves it matters at which quality it is told."""
+    num_runs, num_frames, truth = 40, 100, np.expm1(-0.1) * 100
+    log_ratios = np.arange(-3, 4) * 0.23
+
+    def tilted(shift: float, steepness: float, hard: Floats) -> Ladder:
+        """Returns a curve of quality 0.95 at 400 kbit/s, shifted in log rate."""
+        return {
+            30.0 - at: measurement(
+                400 * float(np.exp(ratio + shift)),
+                np.clip(0.05 * np.exp(-steepness * ratio) * hard, 0, 1),
+            )
+            for at, ratio in enumerate(log_ratios)
+        }
+
+    num_hits = 0
+    for seed in range(num_runs):
+        drawn = np.random.default_rng(seed).normal(size=num_frames + 3)
+        # How hard a frame is to see, alike from one to the next, and 1 in the mean.
+        hard = np.exp(0.3 * np.convolve(drawn, np.ones(4), "valid") - 0.18)
+        found = rate_change(
+            tilted(0.0, 1.2, hard), tilted(-0.1, 0.92, hard), TargetQuality(quality=0.95),
+            max_crf=51, block_frames=10, seed=seed, num_resamples=NUM_RESAMPLES,
+        )  # fmt: skip
+        low = -np.inf if found.low_percent is None else found.low_percent
+        high = np.inf if found.high_percent is None else found.high_percent
+        num_hits += low <= truth <= high
+    assert num_hits >= 0.8 * num_runs

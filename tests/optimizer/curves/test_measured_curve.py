@@ -48,8 +48,22 @@ def test_pareto_leaves_out_what_a_cheaper_point_equals() -> None:
 def test_monotone_moves_to_the_nearest_that_do_not_fall() -> None:
     curve = measured_curve(RATES, np.array([0.1, 0.2, 0.42, 0.40, 0.5]), policy="monotone")
 
-    assert curve.qualities == pytest.approx([0.1, 0.2, 0.41, 0.41, 0.5])
-    assert curve.notes == ("2 points moved by up to 0.01 (monotone)",)
+    assert curve.qualities == pytest.approx([0.1, 0.2, 0.41, 0.5])
+    assert np.exp(curve.log_rates) == pytest.approx(np.delete(RATES, 3))
+    assert curve.notes == (
+        "2 points moved by up to 0.01 (monotone)",
+        "1 points that a cheaper one equals left out (monotone)",
+    )
+
+
+def test_of_equal_qualities_monotone_keeps_the_cheapest_and_says_so() -> None:
+    curve = measured_curve(RATES, np.array([0.5, 0.7, 0.7, 0.7, 0.95]), policy="monotone")
+
+    assert np.exp(curve.log_rates) == pytest.approx(RATES[[0, 1, 4]])
+    assert curve.notes == (
+        "2 points that a cheaper one equals left out (monotone)",
+        "only 3 points left",
+    )
 
 
 @given(points, st.sampled_from(MENDING))

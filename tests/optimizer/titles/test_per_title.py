@@ -17,7 +17,7 @@ from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.contestants import ClipSkipped, Contestant, CurveMeasured
 from ratesight.optimizer.curves.curve import fit_curve
 from ratesight.optimizer.curves.hull import cheapest_rate
-from ratesight.optimizer.errors import RequestError
+from ratesight.optimizer.errors import CurveError, RequestError
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import read_settings, settings_from_json
 from ratesight.optimizer.titles.files import fixed_rows, write_ladders
@@ -376,3 +376,10 @@ def test_a_height_of_its_own_is_not_crossed_with_others(asked: PerTitleRequest) 
     own = contestant("x264", "veryfast", height=128)
     request = dataclasses.replace(asked, contestants=(own,))
     assert [one.settings.height for one in request.variants] == [128]
+
+
+def test_no_usable_clip_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CurveError, match=r"no clip could be measured; .*does not exist"):
+        ratesight.recommend(
+            [tmp_path / "missing.mp4"], metric="objects", store=tmp_path / "a.sqlite"
+        )
