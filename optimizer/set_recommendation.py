@@ -42,6 +42,7 @@ class SetRecommendation:
         comparison, real_comparison: BD-rate of what was found against the defaults, clip by clip
             and in the median, by each of them; None where there is none.
         num_clips: That it was searched for.
+        clip_crfs: By clip, the CRF at which what is recommended meets the aim there.
         clips: Of what was found, recommended or not; empty where nothing was.
         num_not_saving, real_num_not_saving: Clips on which it saves nothing, by each of them.
         quality_gap: Of what is recommended, where it meets the aim: its verified quality, by the
@@ -62,6 +63,7 @@ class SetRecommendation:
     comparison: Comparison | None
     real_comparison: Comparison | None
     num_clips: int
+    clip_crfs: dict[str, float]
     clips: tuple[ClipOutcome, ...]
     num_not_saving: int
     real_num_not_saving: int | None
@@ -77,7 +79,16 @@ class SetRecommendation:
     wall_seconds: float
     notes: tuple[str, ...]
     provenance: dict[str, Json]
-    regions: None = None
+
+    @property
+    def crf_text(self) -> str:
+        """The CRF of the settings, and the range of those of the clips."""
+        control = self.settings["rate_control"]
+        assert isinstance(control, dict)
+        crfs = self.clip_crfs.values()
+        low, high = min(crfs), max(crfs)
+        over = f"median of {len(crfs)} clips, {low:g} to {high:g}" if len(crfs) > 1 else "one clip"
+        return f"{control['crf']:g} ({over})"
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values, of the form that ``read_settings`` reads."""

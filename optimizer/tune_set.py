@@ -284,9 +284,9 @@ def _judge(
         )
     )
     changes = [one.change for one in outcomes]
-    is_better = _is_better(request, own, changes)
+    is_better = gains_on_median(request.aim, own, changes)
     if is_better and machines.real is not None:
-        is_better = _is_better(request, real, _real_changes(outcomes))
+        is_better = gains_on_median(request.aim, real, _real_changes(outcomes))
     if is_better:
         slow = too_slow(request, "saves on the median clip", [tuned for _, tuned in verified])
         notes += [] if slow is None else [slow]
@@ -326,15 +326,16 @@ def _recommend(
         check_defaults_speed(request, verified_entrant(fresh) if fresh else result.anchor)
         notes.append("Nothing was better than the encoder's defaults: keep them.")
     winner = result.best if is_better else result.anchor
-    crfs, gaps = [_crf_of_anchor(one.searched) for one in ready], list[float]()
+    crfs = {one.name: round(_crf_of_anchor(one.searched), 2) for one in ready}
+    gaps = list[float]()
     if verified:
         chosen = [two if is_better else one for one, two in verified]
-        crfs = [one.crf for one in chosen]
+        crfs = {one.name: two.crf for one, two in zip(ready, chosen, strict=True)}
         gaps = [_gap(one.searched, two) for one, two in zip(ready, chosen, strict=True)]
     gap = median(gaps) if gaps else None
     # In half steps towards the safe side.
     halves = math.ceil if isinstance(aim, TargetRate) else math.floor
-    middle = Crf(value=halves(median(crfs) * 2) / 2)
+    middle = Crf(value=halves(median(crfs.values()) * 2) / 2)
     return SetRecommendation(
         codec=request.codec,
         preset=winner.settings.preset,
@@ -346,6 +347,7 @@ def _recommend(
         comparison=verdict.own,
         real_comparison=verdict.real,
         num_clips=len(ready),
+        clip_crfs=crfs,
         clips=outcomes,
         num_not_saving=sum(not saves(one.change, aim) for one in outcomes),
         real_num_not_saving=(
@@ -473,13 +475,11 @@ def _compare(
     return compare(sides[0], sides[1], rules)
 
 
-def _is_better(
-    request: TuneRequest, comparison: Comparison | None, changes: Sequence[RateChange]
-) -> bool:
+def gains_on_median(aim: Aim, comparison: Comparison | None, changes: Sequence[RateChange]) -> bool:
     """Returns whether the median clip gains in BD-rate, and at the target where there is one."""
     if comparison is None or comparison.bd_rate_percent >= 0:
         return False
-    return isinstance(request.aim, QualityRange) or _median_percent(changes) < 0
+    return isinstance(aim, QualityRange) or _median_percent(changes) < 0
 
 
 def _median_percent(changes: Sequence[RateChange]) -> float:

@@ -113,5 +113,5 @@ def _print(found: SetRecommendation) -> None:
     options = found.settings["options"]
     assert isinstance(options, dict)
     text = " ".join(f"{name}={value}" for name, value in options.items()) or "its defaults"
-    console.print(f"{found.codec} {found.preset}: {text}")
+    console.print(f"{found.codec} {found.preset}: {text}, CRF {found.crf_text}")
     console.print(machine_text(found.machines))

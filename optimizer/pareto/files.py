@@ -30,7 +30,7 @@ def write_front(front: ParetoFront, folder: Path) -> list[Path]:
     write_whole(csv_text(_COLUMNS, ([row[name] for name in _COLUMNS] for row in rows)), table)
     make_empty(folder / "front")
     for number, member in enumerate(front.front, 1):
-        settings = {"settings": member.settings, "regions": None}
+        settings = {"settings": member.settings}
         write_whole(json.dumps(settings, indent=1) + "\n", folder / "front" / f"{number:02d}.json")
     return [whole, table]
 

@@ -59,6 +59,38 @@ def _bd_rate(change: RateChange | None) -> str:
     return saving_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
+def _clip_table(found: SetRecommendation) -> Table:
+    """Returns what was found on each clip; the CRF of each where nothing was."""
+    if not found.clips:
+        return Table(
+            title="The CRF of each clip",
+            columns=("clip", "CRF"),
+            rows=tuple((clip, f"{crf:g}") for clip, crf in found.clip_crfs.items()),
+            read="where the defaults meet the target on each clip, as the search measured it.",
+        )
+    return Table(
+        title="Clip by clip",
+        columns=set_columns(found),
+        rows=tuple(set_rows(found)),
+        read="what was found against the defaults on each clip, negative is saved, in brackets the "
+        "95 % interval over frames; measured on frames that the search did not see.",
+    )
+
+
+def _settings_table(found: SetRecommendation) -> Table:
+    options = found.settings["options"]
+    assert isinstance(options, dict)
+    return Table(
+        title="Settings",
+        columns=("option", "value"),
+        rows=(
+            ("CRF", found.crf_text),
+            *((option, str(value)) for option, value in options.items()),
+        ),
+        read="the CRF for all clips, and the options that differ from the preset.",
+    )
+
+
 def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> SummaryRecord:
     """Returns the record of a run of ``ratesight tune`` on several clips."""
     number, headline = "", "Nothing holds on the median clip: keep the encoder's defaults."
@@ -72,8 +104,6 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
             f"median BD-rate on {counted_clips(found.comparison)}, {text}; {found.num_not_saving} "
             f"of {len(found.clips)} save nothing"
         )
-    options = found.settings["options"]
-    assert isinstance(options, dict)
     skipped = tuple(f"{one.clip} was skipped: {one.reason}" for one in found.skipped)
     gap: tuple[str, ...] = ()
     if found.quality_gap is not None:
@@ -85,22 +115,7 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
         headline=headline,
         number=number,
         commands=(("Encode a clip with these settings", encode_command),),
-        tables=(
-            Table(
-                title="Clip by clip",
-                columns=set_columns(found),
-                rows=tuple(set_rows(found)),
-                read="what was found against the defaults on each clip, negative is saved, in "
-                "brackets the 95 % interval over frames; measured on frames that the search did "
-                "not see.",
-            ),
-            Table(
-                title="Settings",
-                columns=("option", "value"),
-                rows=tuple((option, str(value)) for option, value in options.items()),
-                read="options that differ from the preset, at the median CRF of the clips.",
-            ),
-        ),
+        tables=(_clip_table(found), _settings_table(found)),
         pictures=(),
         notes=(*gap, *found.notes, *skipped),
         provenance=found.provenance,

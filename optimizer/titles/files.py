@@ -62,7 +62,6 @@ def _rung_json(title: TitleLadder, rung: Rung, chosen: Chosen) -> Json:
         "target_quality": rung.target_quality,
         "metric_target_quality": rung.metric_target_quality,
         "settings": chosen.settings,
-        "regions": None,
         "rate_kbps": chosen.rate_kbps,
         "verified_quality": chosen.quality,
         "is_verified": chosen.is_verified,

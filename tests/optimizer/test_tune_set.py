@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import pytest
 from ratesight.codecs.errors import ClipError
 from ratesight.codecs.settings import Crf
 from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.contestants import ClipSkipped
+from ratesight.optimizer.curves.bd_comparison import FrameQualities, Rules, compare
+from ratesight.optimizer.curves.interval import rate_change
 from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, TargetMoved, TrialFinished
 from ratesight.optimizer.measuring.bench import Bench, Measurement
@@ -28,6 +32,7 @@ from ratesight.optimizer.tune_set import (
     ClipReady,
     SetEvent,
     SetRecommended,
+    gains_on_median,
     tune_set_events,
 )
 from typer.testing import CliRunner
@@ -196,6 +201,8 @@ def test_the_command_line_takes_several_clips(
     assert written["settings"] == found.settings
     assert "ratesight encode" in result.stdout
     assert "metric detector, regions by" in result.stdout
+    assert set(written["clip_crfs"]) == {path.stem for path in paths[:2]}
+    assert f"CRF {written['settings']['rate_control']['crf']:g} (median of 2" in result.stdout
     assert "Clip by clip" in (tmp_path / "report.html").read_text()
 
 
@@ -225,6 +232,38 @@ def test_names_must_differ(asked: TuneRequest, paths: list[Path]) -> None:
 def test_no_usable_clip_is_an_error(asked: TuneRequest, tmp_path: Path) -> None:
     with pytest.raises(ClipError):
         list(tune_set_events(asked, [tmp_path / "a.mp4", tmp_path / "b.mp4"]))
+
+
+def test_what_reaches_the_target_on_no_clip_gains_on_none(measurement: MakeMeasurement) -> None:
+    rates = {20.0: 1600, 26.0: 800, 32.0: 400, 38.0: 200}
+    losses = [0.02, 0.05, 0.1, 0.2]
+    aim = TargetQuality(quality=0.97)
+    anchor = {
+        crf: measurement(rate, [loss] * 8)
+        for (crf, rate), loss in zip(rates.items(), losses, strict=True)
+    }
+    saturated = {
+        crf: measurement(rate * 0.5, [max(loss, 0.035)] * 8)
+        for (crf, rate), loss in zip(rates.items(), losses, strict=True)
+    }
+    change = rate_change(
+        anchor, saturated, aim, max_crf=51, block_frames=1, seed=0, num_resamples=100
+    )
+    one = frame_qualities_of(saturated), frame_qualities_of(anchor)
+    assert change.falls_short
+    assert change.percent < 0
+    found = compare({"a": one[1]}, {"a": one[0]}, Rules(policy="monotone"))
+    assert found.bd_rate_percent < 0
+    assert not gains_on_median(aim, found, [change] * 3)
+    assert gains_on_median(aim, found, [replace(change, falls_short=False)] * 3)
+
+
+def frame_qualities_of(ladder: dict[float, Measurement]) -> FrameQualities:
+    scores = [one.scores for _, one in sorted(ladder.items(), reverse=True)]
+    return FrameQualities(
+        np.array([one.rate_kbps for _, one in sorted(ladder.items(), reverse=True)]),
+        np.array([one.frame_qualities for one in scores]),
+    )
 
 
 def test_an_entrant_costs_the_median_over_the_clips_it_is_measured_on(
