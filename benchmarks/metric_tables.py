@@ -34,7 +34,27 @@ def correlations(results: dict[str, Any]) -> str:
     )
     for name in (*(one for one in _OURS if one in cells), *ordinary):
         lines.append(f"| {_written(name)} | {' | '.join(map(_interval, cells[name]))} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _scope(tables)]) + "\n"
+
+
+def _scope(tables: dict[str, Any]) -> str:
+    """Returns on which of the test objects the mean of the machines is known."""
+    num_objects = next(
+        row["num"]
+        for row in _rows(tables, "within")
+        if (row["predictor"], row["of"]) == ("ours", "region")
+    )
+    num_pairs = next(
+        row["num"]
+        for row in _rows(tables, "object")
+        if (row["predictor"], row["of"]) == ("ours", "region")
+    )
+    material = tables["material"]
+    return (
+        f"Of the {material['regions']} test objects those count that all three detectors see on "
+        f"the original: {num_objects}, in {num_pairs} of {material['pairs']} pairs of an object "
+        f"and a version. XPSNR and VMAF are of whole frames."
+    )
 
 
 def generalisation(results: dict[str, Any]) -> str:
@@ -52,7 +72,7 @@ def generalisation(results: dict[str, Any]) -> str:
         best, ordinary = ordinary_best(tables, "object")
         machines = [
             f"{name}{'*' if name in held_out else ''} "
-            f"{_plain(_best(_rows(tables, 'object', name), 'ours', 'srcc'))}"
+            f"{_plain(_best(_rows(tables, 'object', f'{name}, common'), 'ours', 'srcc'))}"
             for name in dict.fromkeys(row["target"] for row in every)
             if _is_machine(name)
         ]
@@ -70,7 +90,7 @@ def generalisation(results: dict[str, Any]) -> str:
             between,
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", _scope(results["tasks"]["objects"])]) + "\n"
 
 
 def another_machine(results: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
 from .measuring.store import open_store
 from .request import DEFAULT_STORE, num_jobs_here
-from .search.candidate import Candidate, measure_points, next_crfs
+from .search.candidate import Candidate, measure_over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,12 +200,7 @@ def _measure(
 ) -> list[dict[float, Measurement]]:
     """Measures all contestants on one clip, step by step, the encodes of a step side by side."""
     candidates = [Candidate(settings=one.settings) for one in request.contestants]
-    while todo := [
-        (one, crf)
-        for one in candidates
-        for crf in next_crfs(one, request.low_quality, request.high_quality)
-    ]:
-        measure_points(bench, measurer, todo)
+    measure_over(bench, measurer, candidates, request.low_quality, request.high_quality)
     return [one.measurements for one in candidates]
 
 

@@ -30,6 +30,7 @@ from .options import (
     OutOption,
     PlateDetectorOption,
     StoreOption,
+    machine_choice,
     parse_frame_rate,
 )
 from .output import event_type, make_folder, open_console, print_json, print_table, say
@@ -88,21 +89,20 @@ def compare(
         from ...codecs.limits import parse_limits
         from ..compare import CompareRequest
         from ..contestants import contestants_of
-        from ..measuring.machine_choice import MachineChoice
 
         request = CompareRequest(
             clips=tuple(clips),
             contestants=contestants_of([one.value for one in codec or []], settings or []),
             low_quality=quality_range[0],
             high_quality=quality_range[1],
-            machine=MachineChoice(
-                asked_metric=None if metric is None else metric.value,
-                detector=detector,
-                face_detector=face_detector,
-                face_embedder=face_embedder,
-                face_levels=None if face_levels is None else face_levels.value,
-                plate_detector=plate_detector,
-                image_size=image_size,
+            machine=machine_choice(
+                metric,
+                detector,
+                face_detector,
+                face_embedder,
+                face_levels,
+                plate_detector,
+                image_size,
             ),
             frame_rate=parse_frame_rate(frame_rate),
             limits=parse_limits(limit or [], allow_network=allow_network),

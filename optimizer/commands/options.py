@@ -12,6 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from ..aim import Aim
+    from ..measuring.bench import Thresholds
+    from ..measuring.machine_choice import MachineChoice
 
 
 class CodecName(StrEnum):
@@ -189,6 +191,36 @@ MaxSecondsOption = Annotated[
     typer.Option(help="Look at the first seconds of a clip only.", rich_help_panel=CLIP_PANEL),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder of results.", rich_help_panel=RUN_PANEL)]
+
+
+def machine_choice(
+    metric: MachineName | None,
+    detector: str | None,
+    face_detector: str | None,
+    face_embedder: Path | None,
+    face_levels: LevelsName | None,
+    plate_detector: str | None,
+    image_size: int,
+    thresholds: Thresholds | None = None,
+) -> MachineChoice:
+    """Returns the machine that options choose.
+
+    Raises:
+        RequestError: They do not go together.
+    """
+    from ..measuring.bench import Thresholds
+    from ..measuring.machine_choice import MachineChoice
+
+    return MachineChoice(
+        asked_metric=None if metric is None else metric.value,
+        detector=detector,
+        face_detector=face_detector,
+        face_embedder=face_embedder,
+        face_levels=None if face_levels is None else face_levels.value,
+        plate_detector=plate_detector,
+        image_size=image_size,
+        thresholds=thresholds or Thresholds(),
+    )
 
 
 def parse_aim(

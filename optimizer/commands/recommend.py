@@ -30,6 +30,7 @@ from .options import (
     OutOption,
     PlateDetectorOption,
     StoreOption,
+    machine_choice,
     parse_frame_rate,
     parse_segments,
 )
@@ -110,7 +111,6 @@ def recommend(
     """Recommend for each title a ladder: encoder, settings, frame height and CRF a quality."""
     with one_line_errors(debug, goes_on=True):
         from ...codecs.limits import parse_limits
-        from ..measuring.machine_choice import MachineChoice
         from ..titles.request import (
             PerTitleRequest,
             ladder_contestants,
@@ -124,14 +124,14 @@ def recommend(
             contestants=ladder_contestants(codecs, settings or []),
             qualities=parse_qualities(qualities),
             heights=parse_heights(heights),
-            machine=MachineChoice(
-                asked_metric=None if metric is None else metric.value,
-                detector=detector,
-                face_detector=face_detector,
-                face_embedder=face_embedder,
-                face_levels=None if face_levels is None else face_levels.value,
-                plate_detector=plate_detector,
-                image_size=image_size,
+            machine=machine_choice(
+                metric,
+                detector,
+                face_detector,
+                face_embedder,
+                face_levels,
+                plate_detector,
+                image_size,
             ),
             frame_rate=parse_frame_rate(frame_rate),
             limits=parse_limits(limit or [], allow_network=allow_network),

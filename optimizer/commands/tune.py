@@ -37,6 +37,7 @@ from .options import (
     PlateDetectorOption,
     SamplerName,
     StoreOption,
+    machine_choice,
     parse_aim,
     parse_frame_rate,
     parse_regions,
@@ -294,7 +295,6 @@ def tune(
         from ...codecs.table import ENCODERS
         from ..errors import RequestError
         from ..measuring.bench import Thresholds
-        from ..measuring.machine_choice import MachineChoice
         from ..request import TuneRequest
 
         is_pareto = aim is AimName.PARETO
@@ -315,15 +315,15 @@ def tune(
             fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
             aim=parse_aim(aim, target_quality, target_rate, quality_range),
             min_fps=min_fps,
-            machine=MachineChoice(
-                asked_metric=None if metric is None else metric.value,
-                detector=detector,
-                face_detector=face_detector,
-                face_embedder=face_embedder,
-                face_levels=None if face_levels is None else face_levels.value,
-                plate_detector=plate_detector,
-                image_size=image_size,
-                thresholds=Thresholds.of_objects(reference_score, match_score),
+            machine=machine_choice(
+                metric,
+                detector,
+                face_detector,
+                face_embedder,
+                face_levels,
+                plate_detector,
+                image_size,
+                Thresholds.of_objects(reference_score, match_score),
             ),
             annotations=annotations,
             num_trials=trials if trials is not None else 80 if aim is AimName.PARETO else 25,

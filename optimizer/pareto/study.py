@@ -12,6 +12,7 @@ from ...codecs.settings import Crf, EncodeSettings, check_options, sorted_option
 from ...codecs.table import Encoder, OptionValue
 from ..errors import RequestError
 from ..search.option_space import OptionSpace
+from ..search.proposer import ENCODE_FPS
 from ..search.study import Sampler, make_sampler, suggest
 from ..search.study_storage import StudyStorage
 
@@ -96,7 +97,7 @@ class ParetoStudy:
         else:
             trial.set_constraint("quality", self.low_quality - point.quality)
             if self.min_fps is not None:
-                trial.set_constraint("encode_fps", self.min_fps - point.encode_fps)
+                trial.set_constraint(ENCODE_FPS, self.min_fps - point.encode_fps)
             values = (point.rate_kbps, point.quality, point.seconds_per_frame)
             finished = self.live.tell(trial, values)
         self.storage.keep(self.live, self.kept, finished)

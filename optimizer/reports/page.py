@@ -19,6 +19,7 @@ from matplotlib.image import imsave
 
 from ..curves.bd_rate import is_below_0, may_be_chance, saving_text
 from ..recommendation import Recommendation
+from ..search.clip_benches import SAME_FRAMES
 from . import close_figures, figures
 from .close_look import LossMap, Moment
 from .comparison_files import comparison_notes, matrix_rows
@@ -82,7 +83,7 @@ def tune_html(record: TuneRecord, downloads: Mapping[str, str]) -> str:
             *real_lines(found),
             *([] if found.per_shot is None else shot_lines(found.per_shot)),
         ],
-        overlaps=any("frames of the search" in note for note in found.notes),
+        overlaps=any(note.startswith(SAME_FRAMES) for note in found.notes),
         drawings={name: _figure(one) for name, one in drawings.items()}
         | ({} if "speed" in drawings else {"speed": None}),
         moments=[_moment(one) for one in record.look.moments],

@@ -50,9 +50,9 @@ _MOST_POINTS = 9
 _LARGEST_GAP = 0.05
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Candidate:
-    """Settings under trial on one clip.
+    """Settings under trial on one clip; each is equal to itself alone.
 
     Attributes:
         settings: The rate control value is replaced at each point.
@@ -92,6 +92,14 @@ def measure_points(
     measured = measurer.pool.map(lambda work: measurer.measure(bench, work[0].at(work[1]))[0], todo)
     for (candidate, crf), measurement in zip(todo, measured, strict=True):
         candidate.measurements[crf] = measurement
+
+
+def measure_over(
+    bench: Bench, measurer: Measurer, candidates: Sequence[Candidate], low: float, high: float
+) -> None:
+    """Measures candidates, step by step, until their curves between two qualities are known."""
+    while todo := [(one, crf) for one in candidates for crf in next_crfs(one, low, high)]:
+        measure_points(bench, measurer, todo)
 
 
 def first_crfs(settings: EncodeSettings) -> list[float]:

@@ -16,6 +16,9 @@ from ..measuring.measure import Measurer
 from ..measuring.regions import RegionSource
 from ..measuring.set_up import set_up_bench
 
+# How the note of a verification begins that has no frames of its own.
+SAME_FRAMES = "The verification looked at the frames of the search"
+
 
 class Looks(Protocol):
     """What a request says of the frames that are looked at, as in TuneRequest."""
@@ -91,9 +94,7 @@ class ClipBenches:
         unseen = [pair for pair in sample if pair[0] not in known]
         if not unseen:
             what = "others" if self.annotations is None else "other annotated ones"
-            self.notes.append(
-                f"The verification looked at the frames of the search: the clip has no {what}."
-            )
+            self.notes.append(f"{SAME_FRAMES}: the clip has no {what}.")
         sample = unseen or sample
         own = self._bench(self.machines.own, whole, sample)
         self._note_unseen(own)

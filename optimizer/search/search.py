@@ -19,6 +19,7 @@ from ..request import TuneRequest
 from .anchor import SearchedClip, point_measured
 from .candidate import HOPELESS_COST, Candidate, another_crf, next_crf
 from .entrant import Entrant, entrant, total_cost
+from .proposer import ENCODE_FPS
 from .study import Proposal, Study
 
 # How many go into the play-off, and the points each is measured at by its end.
@@ -53,7 +54,7 @@ class SearchResult:
     eligible: list[_Trial] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Trial:
     """An entrant being explored, and what comes of it."""
 
@@ -200,7 +201,7 @@ def _finish(
     num_points = trial.entrant.num_points
     attributes: dict[str, float] = {"num_points": num_points}
     if exploration.failure is None:
-        attributes["encode_fps"] = trial.entrant.encode_fps
+        attributes[ENCODE_FPS] = trial.entrant.encode_fps
     study.tell(trial.proposal, found, attributes)
     yield TrialFinished(
         trial=trial.number,

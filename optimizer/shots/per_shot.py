@@ -50,7 +50,7 @@ def share_bits(
     source, winner, notes = bench.source, verification.winner, verification.notes
     segments = find_shots(source)
     whole = unverified_bench(
-        bench, benches.own.frames, request.frames_per_second * 2, annotations, measurer
+        bench, benches.own.frames, request.verified_frames_per_second, annotations, measurer
     )
     idle = [at for at, segment in enumerate(segments, 1) if part_of(whole, segment) is None]
     yield ShotsFound(num_shots=len(segments), num_without_objects=len(idle))

@@ -44,8 +44,8 @@ def measure_title(
     bench: Bench,
     measurer: Measurer,
     candidates: Sequence[Candidate],
-) -> set[int]:
-    """Measures all curves of a title and returns the ids of those that are far behind.
+) -> set[Candidate]:
+    """Measures all curves of a title and returns those that are far behind.
 
     Each encoder and its settings begin at the largest height; where its curve has the best and
     the lowest quality asked for, the smaller ones begin.
@@ -57,59 +57,51 @@ def measure_title(
     for one in candidates:
         largest.setdefault(replace(one.settings, height=None), one)
     first = list(largest.values())
-    begun = {id(one) for one in first}
-    given_up = explore(quality_range, bench, measurer, first, (), give_up=True)
+    todo = [(one, crf) for one in first for crf in next_crfs(one, *quality_range)]
+    given_up = _explore(quality_range, bench, measurer, first, (), todo)
+    smaller = [one for one in candidates if one not in first]
     todo = [
         (one, crf)
-        for one in candidates
-        if id(one) not in begun
+        for one in smaller
         for crf in _start(quality_range, largest[replace(one.settings, height=None)])
     ]
-    smaller = [one for one in candidates if id(one) not in begun]
-    if smaller:
-        given_up |= explore(quality_range, bench, measurer, smaller, first, todo, give_up=True)
-    return given_up
+    return given_up | _explore(quality_range, bench, measurer, smaller, first, todo)
 
 
-def explore(
+def _explore(
     quality_range: tuple[float, float],
     bench: Bench,
     measurer: Measurer,
     candidates: Sequence[Candidate],
     known: Sequence[Candidate],
-    todo: Sequence[tuple[Candidate, float]] | None = None,
-    *,
-    give_up: bool = False,
-) -> set[int]:
-    """Measures candidates until their curves are known or hopeless; returns ids of the latter.
+    todo: Sequence[tuple[Candidate, float]],
+) -> set[Candidate]:
+    """Measures candidates until their curves are known or hopeless; returns the latter.
 
     Args:
         known: Others that they are compared with.
         todo: Where to begin.
     """
     low, high = quality_range
-    given_up: set[int] = set()
-    if todo is None:
-        todo = [(one, crf) for one in candidates for crf in next_crfs(one, low, high)]
+    given_up: set[Candidate] = set()
     while todo:
         measure_points(bench, measurer, todo)
-        if give_up:
-            for one in candidates:
-                rivals = _rivals(one, (*known, *candidates), given_up)
-                if is_hopeless(one.points, rivals, low, high, margin=_HOPELESS_MARGIN):
-                    given_up.add(id(one))
+        for one in candidates:
+            rivals = _rivals(one, (*known, *candidates), given_up)
+            if is_hopeless(one.points, rivals, low, high, margin=_HOPELESS_MARGIN):
+                given_up.add(one)
         todo = [
             (one, crf)
             for one in candidates
-            if id(one) not in given_up
+            if one not in given_up
             for crf in next_crfs(one, low, high)
-            if not give_up or _is_near(one, crf, _rivals(one, (*known, *candidates), given_up))
+            if _is_near(one, crf, _rivals(one, (*known, *candidates), given_up))
         ]
     return given_up
 
 
 def _rivals(
-    candidate: Candidate, everybody: Sequence[Candidate], given_up: set[int]
+    candidate: Candidate, everybody: Sequence[Candidate], given_up: set[Candidate]
 ) -> list[RdCurve]:
     """Returns the curves of the others that are still in the running.
 
@@ -118,7 +110,7 @@ def _rivals(
     return [
         one.curve
         for one in everybody
-        if one is not candidate and one.measurements and id(one) not in given_up
+        if one is not candidate and one.measurements and one not in given_up
     ]
 
 

@@ -22,10 +22,10 @@ from ..measuring.machines import Machines, load_machines
 from ..measuring.measure import Measurer, open_measurer
 from ..measuring.store import open_store
 from ..request import num_jobs_here
-from ..search.candidate import Candidate
+from ..search.candidate import Candidate, measure_over
 from ..search.clip_benches import ClipBenches
 from ..search.scale import measure_scale
-from .curves import explore, fit_variant, measure_title
+from .curves import fit_variant, measure_title
 from .fixed_ladder import FixedChoice, choose_fixed, compare_fixed, far_behind
 from .ladder import FixedRung, FixedTitle, Keeps, PerTitle, Rung, TitleLadder
 from .request import PerTitleRequest
@@ -152,7 +152,7 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
     if scale is not None:
         quality_range = scale.own_range(quality_range)
     given_up = measure_title(quality_range, opened.searched.own, measurer, candidates)
-    alive = {name: one for name, one in own.items() if id(one) not in given_up}
+    alive = {name: one for name, one in own.items() if one not in given_up}
     rungs = make_rungs(request, opened, alive, scale, measurer)
     curves = tuple(
         CurveMeasured(
@@ -217,17 +217,11 @@ def _compare_fixed(
     variants = {one.name: one for one in request.variants if one.name not in not_fixed}
     for title in titles:
         # Variants of one size share a candidate.
-        behind = {
-            id(title.candidates[name]): title.candidates[name]
-            for name in variants
-            if name in title.given_up
-        }
+        behind = {title.candidates[name]: None for name in variants if name in title.given_up}
         if behind:
             # Else the single setting would lose for want of encodes.
             with reopen(title) as opened:
-                explore(
-                    title.quality_range, opened.searched.own, measurer, list(behind.values()), ()
-                )
+                measure_over(opened.searched.own, measurer, list(behind), *title.quality_range)
     choices: dict[tuple[float, Keeps], FixedChoice | None] = {}
     for quality in sorted(request.qualities, reverse=True):
         reaching = _reaching(titles, quality)
