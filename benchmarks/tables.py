@@ -56,6 +56,7 @@ def main() -> int:
             "generalisation": metric_tables.generalisation(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),
+            "interval coverage": _coverage(_load("interval_coverage")),
             "titles": cost_model.table(_load("tuning"), _load("metric_cost")),
             "regions": _regions(_load("regions")),
             "per title ladders": ladder_table.ladders(_load("per_title")),
@@ -190,6 +191,25 @@ def _steering(by_detector: dict[str, Any], by_metric: dict[str, Any]) -> str:
         f"{sum(one < 0 for one in differences)}, more on {sum(one > 0 for one in differences)}."
     )
     return "\n".join([*lines, "", " ".join(sentences)]) + "\n"
+
+
+def _coverage(results: dict[str, Any]) -> str:
+    """Returns in how many of simulated intervals the truth lies."""
+    lines = [
+        "| frames | correlation of errors | curves | change at 0.95 | with an unknown end | BD-rate |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in results["rows"]:
+        cells = (
+            f"{row['frames']}",
+            f"{row['correlation']:g}",
+            "tilted" if row["tilt"] else "parallel",
+            f"{row['at_target'] * 100:.0f} %",
+            f"{row['with_an_unknown_end'] * 100:.0f} %",
+            f"{row['bd_rate'] * 100:.0f} %",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"{results['runs']} runs each."]) + "\n"
 
 
 def _bd_rates_seen(run: dict[str, Any]) -> str:
