@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from ..errors import CurveError, RequestError
 from .bd_rate import LEAST_OVERLAP, BdRate, Method, bd_rate
-from .bootstrap import FEWEST_FRAMES, NUM_RESAMPLES, circular_blocks, ends, median_interval
+from .bootstrap import (
+    FEWEST_FRAMES,
+    NUM_RESAMPLES,
+    circular_blocks,
+    median_interval,
+    over_frames,
+)
 from .measured_curve import MeasuredCurve, Policy, measured_curve
 
 Floats = npt.NDArray[np.float64]
@@ -191,7 +197,7 @@ def _compare_clip(
         return ClipComparison(
             clip=clip, result=None, reason=str(error), interval_percent=None, notes=tuple(notes)
         )
-    interval = _over_frames(anchor, test, rules, rng)
+    interval = _over_frames(result, anchor, test, rules, rng)
     return ClipComparison(
         clip=clip, result=result, reason=None, interval_percent=interval, notes=tuple(notes)
     )
@@ -205,9 +211,15 @@ def _curve(rates: Floats, qualities: Floats, rules: Rules) -> MeasuredCurve:
 
 
 def _over_frames(
-    anchor: FrameQualities, test: FrameQualities, rules: Rules, rng: np.random.Generator
+    result: BdRate,
+    anchor: FrameQualities,
+    test: FrameQualities,
+    rules: Rules,
+    rng: np.random.Generator,
 ) -> tuple[float, float] | None:
     """Returns the interval of a clip whose frames are known, the same ones on both sides.
+
+    It is of the qualities that are told with it: those that a draw of frames shares move along.
 
     Frames are drawn in circular blocks, since neighbours show the same. A resample need not rise
     where the whole does: isotonic regression stands in for a strict policy.
@@ -230,9 +242,10 @@ def _over_frames(
             curves = [_curve(one.rates, one.pooled(picked), rules) for one in (anchor, test)]
         except CurveError:
             continue  # a draw of frames on which quality is flat
-        change = bd_rate(curves[0], curves[1], rules.method, rules.qualities)
+        told = (result.low_quality, result.high_quality)
+        change = bd_rate(curves[0], curves[1], rules.method, told)
         if change is not None:
             found.append(change.percent)
     if not found or num_drawn - len(found) > _NOT_AVAILABLE_ALLOWED * num_drawn:
         return None
-    return ends(np.array(found))
+    return over_frames(result.percent, np.array(found), num_frames, block)

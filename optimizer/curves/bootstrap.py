@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom
+from scipy.stats import binom, norm, t
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,11 +22,34 @@ def circular_blocks(
 
     Source: Politis and Romano, "A circular block-resampling procedure for stationary data", 1992.
     """
-    block = min(max(1, block_frames), max(1, num_frames // 4))
+    block = _block(num_frames, block_frames)
     starts = rng.integers(0, num_frames, (num_resamples, -(-num_frames // block)))
     drawn = (starts[:, :, None] + np.arange(block)).reshape(num_resamples, -1)
     picked: npt.NDArray[np.intp] = drawn[:, :num_frames] % num_frames
     return picked
+
+
+def _block(num_frames: int, block_frames: int) -> int:
+    return min(max(1, block_frames), max(1, num_frames // 4))
+
+
+def over_frames(
+    percent: float, resampled: Floats, num_frames: int, block_frames: int
+) -> tuple[float, float]:
+    """Returns the 95 % interval of a change in percent, from what circular blocks of frames gave.
+
+    Resampling b blocks finds b - 1 parts in b of the variance, and the ends of a normal
+    distribution where Student's are due: both are made up for, about the change, in log ratios.
+    Without it 72 to 92 % of intervals held the truth where ``benchmarks.interval_coverage`` tells
+    of today's.
+    """
+    num_blocks = num_frames / _block(num_frames, block_frames)
+    wider = t.ppf(0.975, num_blocks - 1) / norm.ppf(0.975)
+    wider *= np.sqrt(num_blocks / (num_blocks - 1))
+    middle = np.log1p(percent / 100)
+    log_ends = np.log1p(np.array(ends(resampled)) / 100)
+    low, high = np.expm1(middle + wider * (log_ends - middle)) * 100
+    return float(low), float(high)
 
 
 def median_interval(values: Floats) -> tuple[float, float] | None:

@@ -12,7 +12,7 @@ from ...metrics.object_iou import pooled_quality
 from ..aim import Aim, QualityRange, TargetRate
 from ..measuring.bench import Bench, Measurement
 from .bd_rate import LEAST_OVERLAP, BdRate, bd_rate
-from .bootstrap import FEWEST_FRAMES, circular_blocks, ends
+from .bootstrap import FEWEST_FRAMES, circular_blocks, ends, over_frames
 from .curve import RdCurve, fit_arrays
 
 # Above this share of resamples that leave the measured curve, an end of the interval is unknown.
@@ -35,8 +35,9 @@ class RateChange:
         is_clamped: The change itself is read at an end of a curve.
         bd_rate: Mean change over the qualities that both curves share; None where these are less
             than a quarter of the anchor's range.
-        bd_rate_interval_percent: Its 95 % interval; None where there is no number, where too many
-            resamples share none, and where fewer than four frames have an object.
+        bd_rate_interval_percent: Its 95 % interval, over the same qualities; None where there is no
+            number, where too many resamples have none of them, and where fewer than four frames
+            have an object.
         falls_short: The test never reaches the quality, which the anchor does.
     """
 
@@ -99,17 +100,23 @@ def rate_change(
         changes.append(one.percent)
         num_floors += one.is_floor
         num_ceilings += one.is_ceiling
-        overall = _shared(fitted, aim)
-        if overall is not None:
-            bd_rates.append(overall.percent)
+        if overall_point is not None:
+            # Over the qualities that are told with it: those that a draw shares move along.
+            told = (overall_point.low_quality, overall_point.high_quality)
+            overall = bd_rate(fitted[0], fitted[1], qualities=told)
+            bd_rates += [] if overall is None else [overall.percent]
     low, high = ends(np.array(changes))
     allowed = _CLAMPED_ALLOWED * len(changes)
-    has_interval = overall_point is not None and len(bd_rates) >= len(changes) - allowed
+    has_interval = len(bd_rates) >= len(changes) - allowed
     return replace(
         found,
         low_percent=low if num_ceilings <= allowed else None,
         high_percent=high if num_floors <= allowed else None,
-        bd_rate_interval_percent=ends(np.array(bd_rates)) if has_interval else None,
+        bd_rate_interval_percent=(
+            None
+            if overall_point is None or not has_interval
+            else over_frames(overall_point.percent, np.array(bd_rates), num_frames, block_frames)
+        ),
     )
 
 
