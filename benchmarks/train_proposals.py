@@ -1,8 +1,8 @@
 """Trains what proposes regions without a detector, and writes its weights and figures.
 
 ``python -m benchmarks.train_proposals --data ../shared/data`` asks the teachers, whose answers are
-cached, in a quarter of an hour, and trains all layers from ImageNet's weights in an hour on one
-core, in minutes on CUDA.
+cached, in a quarter of an hour, and trains all layers from ImageNet's weights in an hour and a half
+on one core, in minutes on CUDA.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RESULTS = Path(__file__).parent / "results" / "proposals.json"
 # The score that regions count from; each class is shifted so that it is the best one.
 SCORE = 0.4
 _SEED = 0
-_EPOCHS, _BATCH, _DECAY = 16, 8, 0.05
+_EPOCHS, _BATCH, _DECAY = 32, 8, 0.05
 _FEATURES_RATE, _HEAD_RATE = 3e-4, 2e-3
 # What is judged and written is a moving average of the weights over so many steps.
 _AVERAGED_STEPS = 300

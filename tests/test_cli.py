@@ -460,7 +460,7 @@ def test_score_tells_of_regions_as_json_and_csv(blank: Path, tmp_path: Path) -> 
         (["--metric", "psnr,ssim", "--regions-csv", "r.csv"], "regions_csv needs a metric other"),
         (["--regions", "r.json", "--detector", "a.pt"], "leave detector or regions out"),
         (["--max-seconds", "inf"], "max_seconds must be above 0 and finite, got inf"),
-        (["--reference-score", "2"], "reference score must be between 0 and 1"),
+        (["--reference-score", "2"], "reference_score must be between 0 and 1"),
         (["--frame-rate", "fast"], "frame_rate must be like"),
     ],
 )

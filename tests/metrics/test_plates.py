@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ratesight.metrics.boxes import Detections
 from ratesight.metrics.detector import load_detector
+from ratesight.metrics.learned import load_learned_metric
 from ratesight.metrics.plate_reader import RapidOcrReader, load_rapidocr, normalized
 from ratesight.metrics.plates import PlateMachine, crop, jaro, shrunk
+from ratesight.optimizer.measuring.region_metric import load_finder
 
 Picture = npt.NDArray[np.uint8]
 
@@ -307,3 +309,17 @@ def test_nothing_is_printed(reader: RapidOcrReader, capfd: pytest.CaptureFixture
     load_rapidocr().read([np.zeros((24, 94, 3), np.uint8)])
 
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_metric_looks_at_the_boxes_that_are_read(
+    data: Path, material: ModuleType, machine: PlateMachine
+) -> None:
+    (known,) = first_of(material, data, "openalpr_eu", 1)
+    picture = read(known.path)
+    finder = load_finder("plates", str(data / "weights/plate_yolov8n.pt"))
+
+    (seen,) = load_learned_metric("plates", finder).look([picture])
+    (as_read,) = machine.look([picture])
+
+    assert finder.version.endswith("loose 1.1x1.35")
+    np.testing.assert_allclose(seen.objects.boxes, as_read.objects.boxes)

@@ -246,6 +246,10 @@ def test_a_report_is_made_again_from_the_store_alone(folder: Path, tmp_path: Pat
     for page in pages:
         first = folder / page.parent.name
         assert page.read_bytes() == (first / "report.html").read_bytes()
+        names = {path.name for path in page.parent.iterdir()}
+        assert {path.name for path in first.glob("*.png")} == {
+            name for name in names if name.endswith(".png")
+        }
         for made in page.parent.iterdir():
             assert (made.suffix == ".png") or made.read_bytes() == (first / made.name).read_bytes()
     with open_store(folder / "runs.sqlite") as store:
