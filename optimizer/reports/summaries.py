@@ -93,7 +93,8 @@ def _settings_table(found: SetRecommendation) -> Table:
 
 def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> SummaryRecord:
     """Returns the record of a run of ``ratesight tune`` on several clips."""
-    number, headline = "", "Nothing holds on the median clip: keep the encoder's defaults."
+    number = ""
+    headline = f"Nothing saves on the median clip: keep the defaults, CRF {found.crf_text}."
     is_sure = False
     if not found.keeps_defaults and found.comparison is not None:
         number = f"{found.comparison.bd_rate_percent:+.1f} %"
