@@ -51,7 +51,9 @@ def main() -> int:
             "per title": ladder_table.savings(_load("per_title")),
             "search replay summary": search_replay_table.summary(_load("search_replay")),
             "unseen clips": unseen_table.table(_load("unseen_clips")),
-            "steering": _steering(_load("tuning"), _load("tuning_objects")),
+            "steering": _steering(
+                _load("tuning"), _load("tuning_objects"), _load("tuning_built_in")
+            ),
             "another machine": metric_tables.another_machine(correlation),
             "generalisation": metric_tables.generalisation(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
@@ -152,51 +154,68 @@ def _change_at_target(run: dict[str, Any]) -> str:
     return _percent(run["rate_change_percent"], run["rate_change_interval_percent"])
 
 
-def _steering(by_detector: dict[str, Any], by_metric: dict[str, Any]) -> str:
-    """Returns what each of two that steer saves on each clip, as each machine sees it."""
-    detector_runs = {(run["clip"], run["codec"]): run for run in by_detector["runs"]}
-    pairs = [
-        (detector_runs[run["clip"], run["codec"]], run)
-        for run in _in_order(by_metric["runs"])
-        if "error" not in run and "error" not in detector_runs[run["clip"], run["codec"]]
-    ]
+def _steering(
+    by_detector: dict[str, Any], by_metric: dict[str, Any], built_in: dict[str, Any]
+) -> str:
+    """Returns what each of three that steer saves on each clip, as each machine sees it."""
+    steered = {
+        "YOLOv8n": _by_clip(by_detector),
+        "`objects`": _by_clip(by_metric),
+        "`objects` in built-in regions": _by_clip(built_in),
+    }
     lines = [
         "| clip | encoder | YOLOv8n steers: BD-rate as it sees it, as YOLOv5n does | `objects` "
-        "steers: BD-rate as it says, as YOLOv8n sees it, as YOLOv5n does |",
-        "|---|---|---|---|",
+        "steers: BD-rate as it says, as YOLOv8n sees it, as YOLOv5n does | the same in built-in "
+        "regions: BD-rate as it says, as YOLOv5n sees it |",
+        "|---|---|---|---|---|",
     ]
-    for runs in pairs:
-        cells = " | ".join(_bd_rates_seen(run) for run in runs)
-        lines.append(f"| {Path(runs[0]['clip']).stem} | {runs[0]['codec']} | {cells} |")
-    sentences = []
-    for name, runs in zip(("YOLOv8n", "`objects`"), zip(*pairs, strict=True), strict=True):
-        own, outside = (
-            [value for run in runs if (value := seen(run)) is not None]
-            for seen in (_real_bd_rate, _second_bd_rate)
-        )
-        kept = sum(not run["settings"]["options"] for run in runs)
-        sentences.append(
-            f"Where {name} steers YOLOv8n sees {_median(own)} in the median of {len(own)} runs, "
-            f"YOLOv5n, which took no part, {_median(outside)} of {len(outside)}, a loss on "
-            f"{sum(value > 0 for value in outside)}; defaults kept on {kept}."
-        )
-    differences = [
-        ours - theirs
-        for theirs, ours in ([_second_bd_rate(run) for run in runs] for runs in pairs)
-        if ours is not None and theirs is not None
-    ]
-    sentences.append(
-        f"Pair by pair YOLOv5n sees {_median(differences)} where `objects` steers beside where "
+    for clip, codec in steered["`objects`"]:
+        runs = [some.get((clip, codec)) for some in steered.values()]
+        cells = " | ".join("" if run is None else _bd_rates_seen(run) for run in runs)
+        lines.append(f"| {Path(clip).stem} | {codec} | {cells} |")
+    sentences = [_steered_sentence(name, list(some.values())) for name, some in steered.items()]
+    for name in list(steered)[1:]:
+        sentences.append(_pairs_sentence(name, steered[name], steered["YOLOv8n"]))
+    return "\n".join([*lines, "", " ".join(sentences)]) + "\n"
+
+
+def _by_clip(results: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Returns the runs that did not fail by clip and encoder."""
+    runs = _in_order(results["runs"])
+    return {(run["clip"], run["codec"]): run for run in runs if "error" not in run}
+
+
+def _steered_sentence(name: str, runs: list[dict[str, Any]]) -> str:
+    sees = "it says itself" if name.endswith("regions") else "YOLOv8n sees"
+    outside = [value for run in runs if (value := _second_bd_rate(run)) is not None]
+    kept = sum(not run["settings"]["options"] for run in runs)
+    return (
+        f"Where {name} steers {sees} {_median(map(_real_bd_rate, runs))} in the median of "
+        f"{len(runs)} runs, YOLOv5n, which took no part, {_median(outside)}, a loss on "
+        f"{sum(value > 0 for value in outside)}; defaults kept on {kept}."
+    )
+
+
+def _pairs_sentence(
+    name: str,
+    ours: dict[tuple[str, str], dict[str, Any]],
+    theirs: dict[tuple[str, str], dict[str, Any]],
+) -> str:
+    """Returns how what one steers compares with what YOLOv8n does, run by run, to YOLOv5n."""
+    pairs = [(_second_bd_rate(run), _second_bd_rate(theirs[key])) for key, run in ours.items()]
+    differences = [one - other for one, other in pairs if one is not None and other is not None]
+    return (
+        f"Pair by pair YOLOv5n sees {_median(differences)} where {name} steers beside where "
         f"YOLOv8n does, in the median of {len(differences)}: less rate on "
         f"{sum(one < 0 for one in differences)}, more on {sum(one > 0 for one in differences)}."
     )
-    return "\n".join([*lines, "", " ".join(sentences)]) + "\n"
 
 
 def _coverage(results: dict[str, Any]) -> str:
     """Returns in how many of simulated intervals the truth lies."""
     lines = [
-        "| frames | correlation of errors | curves | change at 0.95 | with an unknown end | BD-rate |",
+        "| frames | correlation of errors | curves | change at 0.95 | with an unknown end | "
+        "BD-rate |",
         "|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:

@@ -1,9 +1,9 @@
 """Tunes 5 s of real clips with each encoder: what is saved at equal task quality, and the time.
 
-Steered by a detector, and by the learned metric, whose winner that detector verifies; another
-detector, of another family of weights, judges the same encodes. ``python -m benchmarks.tuning
---data ../shared/data`` takes about two hours on two cores, writes after every run, and goes on
-where it was stopped.
+Steered by a detector; by the learned metric in that detector's regions, which verifies the winner;
+and by the metric in regions of its own, with no detector at all. Another detector, of another
+family of weights, judges the same encodes. ``python -m benchmarks.tuning --data ../shared/data``
+takes about three hours on two cores, writes after every run, and goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from ratesight.codecs.errors import CodecError
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.errors import MetricError
 from ratesight.optimizer.errors import OptimizerError
 from ratesight.optimizer.events import Recommended
-from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
+from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Recommendation
 from ratesight.optimizer.reports.pictures import draw_curves
 from ratesight.optimizer.request import TuneRequest
@@ -29,10 +30,12 @@ from ratesight.optimizer.tune import tune_events
 from .machine import describe_machine
 from .result_file import commit_here, write_results
 
-# By who steers.
-RESULTS: dict[MetricName, Path] = {
+# What steers the search: YOLOv8n, or the metric ``objects`` in its regions or in built-in ones.
+Steering = Literal["detector", "objects", "built_in"]
+RESULTS: dict[Steering, Path] = {
     "detector": Path(__file__).parent / "results" / "tuning.json",
     "objects": Path(__file__).parent / "results" / "tuning_objects.json",
+    "built_in": Path(__file__).parent / "results" / "tuning_built_in.json",
 }
 
 # Streets, a road, people who talk; 320x240 to 1280x720; static and moving cameras.
@@ -50,23 +53,26 @@ _TRIALS = 25
 def main() -> None:
     """Runs what is missing in the results."""
     arguments = parse_arguments(__doc__, CLIPS)
-    for metric, path in RESULTS.items():
-        run_missing(path, arguments, partial(_request, arguments, metric))
+    for steering, path in RESULTS.items():
+        run_missing(path, arguments, partial(_request, arguments, steering))
 
 
 def _request(
-    arguments: argparse.Namespace, metric: MetricName, clip: str, codec: Codec
+    arguments: argparse.Namespace, steering: Steering, clip: str, codec: Codec
 ) -> TuneRequest:
     weights, store = arguments.data / "weights", arguments.store
+    detector = None if steering == "built_in" else str(weights / "yolov8n.pt")
     return TuneRequest(
         clip=arguments.data / "clips" / clip,
         codec=codec,
-        machine=MachineChoice(asked_metric=metric, detector=str(weights / "yolov8n.pt")),
+        machine=MachineChoice(
+            asked_metric="detector" if steering == "detector" else "objects", detector=detector
+        ),
         second_detector=str(weights / "yolov5n.torchscript"),
         max_seconds=_SECONDS,
         num_trials=_TRIALS,
         num_warm_starts=0,  # or rows would depend on the order they were made in
-        store=store.with_stem(f"{store.stem}-{metric}"),  # or times would
+        store=store.with_stem(f"{store.stem}-{steering}"),  # or times would
     )
 
 
