@@ -88,6 +88,7 @@ class EncodeSettings:
             raise SettingsError("options must be sorted by name and each given once")
         _check_rate_control(encoder, self.rate_control)
         check_options(encoder, self.preset, dict(self.options))
+        _check_takes_cap(self.rate_control, dict(self.options))
         if self.regions is not None and self.regions.has_qp_offsets:
             _check_takes_offsets(encoder, self.rate_control)
         if self.height is not None:
@@ -185,6 +186,17 @@ def _check_height(height: int) -> None:
         raise SettingsError(
             f"height must be an even number of at least {MIN_SIDE} lines, got {height}"
         )
+
+
+def _check_takes_cap(rate_control: RateControl, options: Mapping[str, OptionValue]) -> None:
+    """Refuses a cap on the rate where the encoder ignores it."""
+    kind = type(rate_control).__name__.lower()
+    for name, kinds in (("vbv-maxrate", ("crf", "bitrate")), ("mbr", ("crf",))):
+        if options.get(name) and kind not in kinds:
+            raise SettingsError(
+                f"{name} needs {' or '.join(kinds)}, got {kind}; choose another rate control or "
+                f"remove {name}"
+            )
 
 
 def _check_takes_offsets(encoder: Encoder, rate_control: RateControl) -> None:

@@ -58,6 +58,13 @@ class TestEncodeSettings:
                 r"aq-strength needs aq-mode=1 or 2 or 3 for x264",
             ),
             (
+                {
+                    "rate_control": Qp(value=30),
+                    "options": (("vbv-bufsize", 500), ("vbv-maxrate", 500)),
+                },
+                r"vbv-maxrate needs crf or bitrate, got qp; choose another rate control or remove",
+            ),
+            (
                 {"options": (("vbv-maxrate", 500),)},
                 r"vbv-maxrate needs vbv-bufsize of at least 1 for x264; add it or remove",
             ),
