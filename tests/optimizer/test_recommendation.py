@@ -53,11 +53,12 @@ def orders(draw: st.DrawFn) -> EncodeSettings:
         st.floats(1, 1e6).map(lambda rate: Bitrate(rate_kbps=rate)),
     )
     regions = region_coding(options)
-    has_offsets = regions is not None and regions.has_qp_offsets
+    # Neither works with every rate control.
+    needs_crf = "mbr" in options or (regions is not None and regions.has_qp_offsets)
     return EncodeSettings(
         codec=codec,
         preset=preset,
-        rate_control=draw(crfs if has_offsets else st.one_of(crfs, *others)),
+        rate_control=draw(crfs if needs_crf else st.one_of(crfs, *others)),
         options=sorted_options(options),
         num_threads=draw(st.integers(1, 16)),
         height=None if regions is not None else draw(st.none() | st.sampled_from([64, 540, 2160])),
