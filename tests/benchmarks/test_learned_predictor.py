@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+from ratesight.codecs.pictures import Pictures
 
 import ratesight
 
@@ -23,7 +25,9 @@ def test_built_in_regions_are_those_of_a_score_without_a_detector(
     ).astype(np.uint8)
     versions = [cv2.GaussianBlur(photo, None, sigma) for sigma in (1.5, 4.0)]
     empty = np.full_like(photo, 90)
-    pictures = np.stack([np.stack([one, empty]) for one in (photo, *versions)])
+    # As a machine sees them, from 4:2:0: so are those of the pairs.
+    seen = Pictures(pictures=np.stack([photo, *versions]), frame_rate=Fraction(1))
+    pictures = np.stack([np.stack([seen.bgr(at), empty]) for at in range(seen.num_frames)])
 
     found = benchmark("learned_predictor").learned_predictor().predict(group(benchmark), pictures)
 

@@ -185,18 +185,24 @@ class TestSteering:
             ]
         }
 
-        lines = benchmark("tables")._steering(by_detector, by_metric).splitlines()
+        built_in = {"runs": [run("a.mp4", change=-9.0, second_change=-3.0)]}
+
+        lines = benchmark("tables")._steering(by_detector, by_metric, built_in).splitlines()
 
         assert lines[2:4] == [
             "| a | x264 | -10.0 % (-15 to +1), +4.0 % (-1 to +1) | -20.0 % (-25 to +1), "
-            "-12.0 % (-17 to +1), -8.0 % (-13 to +1) |",
+            "-12.0 % (-17 to +1), -8.0 % (-13 to +1) | -9.0 % (-14 to +1), -3.0 % (-8 to +1) |",
             "| b | x264 | defaults kept | -6.0 % (-11 to +1), -4.0 % (-9 to +1), "
-            "+2.0 % (-3 to +1) |",
+            "+2.0 % (-3 to +1) |  |",
         ]
         assert lines[-1] == (
             "Where YOLOv8n steers YOLOv8n sees -5.0 % in the median of 2 runs, YOLOv5n, which took "
-            "no part, +2.0 % of 2, a loss on 1; defaults kept on 1. Where `objects` steers YOLOv8n "
-            "sees -8.0 % in the median of 2 runs, YOLOv5n, which took no part, -3.0 % of 2, a loss "
-            "on 1; defaults kept on 0. Pair by pair YOLOv5n sees -5.0 % where `objects` steers "
-            "beside where YOLOv8n does, in the median of 2: less rate on 1, more on 1."
+            "no part, +2.0 %, a loss on 1; defaults kept on 1. Where `objects` steers YOLOv8n sees "
+            "-8.0 % in the median of 2 runs, YOLOv5n, which took no part, -3.0 %, a loss on 1; "
+            "defaults kept on 0. Where `objects` in built-in regions steers it says itself -9.0 % "
+            "in the median of 1 runs, YOLOv5n, which took no part, -3.0 %, a loss on 0; defaults "
+            "kept on 0. Pair by pair YOLOv5n sees -5.0 % where `objects` steers beside where "
+            "YOLOv8n does, in the median of 2: less rate on 1, more on 1. Pair by pair YOLOv5n "
+            "sees -7.0 % where `objects` in built-in regions steers beside where YOLOv8n does, in "
+            "the median of 1: less rate on 1, more on 0."
         )
