@@ -230,6 +230,7 @@ def _over_frames(
         return None
     if rules.policy == "strict":
         rules = replace(rules, policy="monotone")
+    told = (result.low_quality, result.high_quality)
     found, num_drawn = [], 0
     block = anchor.block_frames or rules.block_frames
     for picked in circular_blocks(num_frames, block, NUM_RESAMPLES // 4, rng):
@@ -242,7 +243,6 @@ def _over_frames(
             curves = [_curve(one.rates, one.pooled(picked), rules) for one in (anchor, test)]
         except CurveError:
             continue  # a draw of frames on which quality is flat
-        told = (result.low_quality, result.high_quality)
         change = bd_rate(curves[0], curves[1], rules.method, told)
         if change is not None:
             found.append(change.percent)

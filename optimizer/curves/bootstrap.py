@@ -39,9 +39,8 @@ def over_frames(
     """Returns the 95 % interval of a change in percent, from what circular blocks of frames gave.
 
     Resampling b blocks finds b - 1 parts in b of the variance, and the ends of a normal
-    distribution where Student's are due: both are made up for, about the change, in log ratios.
-    Without it 72 to 92 % of intervals held the truth where ``benchmarks.interval_coverage`` tells
-    of today's.
+    distribution where Student's are due: both are made up for, about the change, in log ratios. How
+    often the truth is held by that: ``benchmarks.interval_coverage``.
     """
     num_blocks = num_frames / _block(num_frames, block_frames)
     wider = t.ppf(0.975, num_blocks - 1) / norm.ppf(0.975)
