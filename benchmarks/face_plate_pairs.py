@@ -16,10 +16,10 @@ from ratesight.metrics.detector import load_detector
 from ratesight.metrics.face_detector import Faces, load_yunet
 from ratesight.metrics.face_embedder import load_face_embedder
 from ratesight.metrics.faces import FaceMachine
-from ratesight.metrics.learned import PLATE_MARGIN
 from ratesight.metrics.plate_reader import load_rapidocr
 from ratesight.metrics.plates import PlateMachine
 from ratesight.metrics.task import ReferenceT, TaskMachine
+from ratesight.metrics.views import VIEWS
 
 from .distortions import Picture, distort, read_picture, resized, source_of, spread_crfs
 from .material_faces_plates import FacePhoto, PlatePicture, read_face_photos, read_plate_pictures
@@ -168,7 +168,7 @@ def _original(
         box = np.array([[margin, margin, margin + width, margin + height]], dtype=np.float64)
         return _even(padded), box, None
     plate = photo.box * shrink
-    margin = round(max(PLATE_MARGIN * (plate[3] - plate[1]), 32))
+    margin = round(max(VIEWS["plates"].margin * (plate[3] - plate[1]), 32))
     x0, y0 = (max(0, int(value) - margin) for value in plate[:2])
     x1, y1 = (int(value) + margin for value in plate[2:])
     cut = picture[y0:y1, x0:x1]

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from ratesight.metrics.boxes import Detections
-from ratesight.metrics.learned import (
-    LearnedMetric,
-    LearnedReference,
-    LearnedTask,
-    load_learned_metric,
-)
-from ratesight.optimizer.measuring.region_metric import load_finder
+from ratesight.metrics.learned import LearnedMetric, LearnedReference, load_learned_metric
+from ratesight.metrics.views import LEARNED_TASKS
+from ratesight.optimizer.measuring.machine_table import load_finder
 
 from .labelled_groups import Floats, Group, Pictures
 from .pairs import TRAINING_MACHINES
@@ -51,9 +46,7 @@ class LearnedPredictor:
 
 def learned_predictor() -> LearnedPredictor:
     """Returns the metrics with the weights that ship."""
-    metrics = {
-        task: load_learned_metric(task, load_finder(task, None)) for task in get_args(LearnedTask)
-    }
+    metrics = {task: load_learned_metric(task, load_finder(task, None)) for task in LEARNED_TASKS}
     return LearnedPredictor(metrics=metrics)
 
 

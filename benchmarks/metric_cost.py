@@ -26,10 +26,11 @@ from ratesight.metrics.detector import Detector, load_detector
 from ratesight.metrics.face_detector import load_yunet
 from ratesight.metrics.face_embedder import load_face_embedder
 from ratesight.metrics.faces import FaceMachine
-from ratesight.metrics.learned import LearnedReference, LearnedTask, load_learned_metric
+from ratesight.metrics.learned import LearnedReference, load_learned_metric
 from ratesight.metrics.plate_reader import load_rapidocr
 from ratesight.metrics.plates import PlateMachine
 from ratesight.metrics.task import Picture
+from ratesight.metrics.views import LEARNED_TASKS
 
 from .distortions import resized
 from .machine import describe_machine
@@ -40,7 +41,6 @@ _CLIP, _REPEATS = "street_people_720p.mp4", 5
 # As many as the product gives at once: on CUDA all of them see a batch.
 _FRAMES = 32 if torch.cuda.is_available() else 4
 _SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
-_TASKS: tuple[LearnedTask, ...] = ("objects", "faces", "plates", "general")
 _YOLO_SIZES = ("n", "s", "m", "x")
 
 
@@ -110,7 +110,7 @@ def time_size(pictures: list[Picture], machines: Machines) -> dict[str, object]:
         "plates": [one.objects for one in plates],
     }
     milliseconds: dict[str, float] = {}
-    for task in _TASKS:
+    for task in LEARNED_TASKS:
         metric = load_learned_metric(task, machines.detector)
         plain = [LearnedReference(objects=one) for one in regions.get(task, seen)]
         prepared = metric.prepare(plain, pictures)

@@ -18,8 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from ratesight.metrics.learned import resized, to_tensor, view_scale
+from ratesight.metrics.learned import to_tensor
 from ratesight.metrics.similarity_network import SimilarityNetwork, surroundings
+from ratesight.metrics.views import resized, view_scale
 from torch import Tensor
 
 from . import object_pairs

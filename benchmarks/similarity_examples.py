@@ -12,8 +12,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from ratesight.metrics.learned import class_number, resized
+from ratesight.metrics.coco_classes import class_number
 from ratesight.metrics.similarity_network import Regions
+from ratesight.metrics.views import resized
 from torch import Tensor
 
 from .distortions import Picture
@@ -84,7 +85,7 @@ def target(label: dict[str, tuple[float, float]], machines: Sequence[str]) -> fl
 
 
 def own_size(height: int, width: int, task: str) -> float:
-    """Enlarges nothing; ``ratesight.metrics.learned.view_scale`` is what the product does."""
+    """Enlarges nothing; ``ratesight.metrics.views.view_scale`` is what the product does."""
     return 1.0
 
 

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from ratesight.codecs.whole_file import whole_file
-from ratesight.metrics.learned import to_tensor, view_scale
+from ratesight.metrics.learned import to_tensor
 from ratesight.metrics.similarity_network import Regions, SimilarityNetwork
+from ratesight.metrics.views import view_scale
 from safetensors.torch import save_file
 from scipy.stats import spearmanr
 from torch import Tensor, nn

@@ -29,7 +29,7 @@ from ratesight.metrics.detector import load_detector
 from ratesight.optimizer.measuring.bench import Bench, sampled_frames
 from ratesight.optimizer.measuring.cluster import open_cluster
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.measuring.machines import object_machine
+from ratesight.optimizer.measuring.machine_table import object_machine
 from ratesight.optimizer.measuring.measure import Measurer, open_measurer
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import open_store

@@ -43,6 +43,27 @@ class Detections:
         )
 
 
+def clipped(boxes: Floats, picture: npt.NDArray[np.uint8]) -> Floats:
+    """Returns (n, 4) boxes as far as they are in a (height, width, 3) picture."""
+    height, width = picture.shape[:2]
+    inside: Floats = np.clip(boxes, 0, np.array([width, height, width, height]))
+    return inside
+
+
+def objects_inside(
+    objects: Detections, picture: npt.NDArray[np.uint8], min_side_pixels: float
+) -> Detections:
+    """Returns objects that are in the picture in part: detectors draw boxes on its very edge.
+
+    Args:
+        min_side_pixels: Shorter side of the smallest that counts.
+    """
+    boxes = clipped(objects.boxes, picture)
+    is_inside: npt.NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    is_large = (objects.boxes[:, 2:] - objects.boxes[:, :2]).min(axis=1) >= min_side_pixels
+    return objects.where(is_inside & is_large)
+
+
 def iou_matrix(first: Floats, second: Floats) -> Floats:
     """Returns the intersection over union of every pair of boxes.
 

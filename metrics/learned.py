@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .boxes import Detections, Floats
+from .boxes import Detections, Floats, clipped, objects_inside
+from .coco_classes import class_number
 from .detector import Detector
-from .face_detector import MIN_SIDE_PIXELS
 from .feature_file import FeatureFile, Kept
 from .libraries import library_versions
 from .one_thread import one_torch_thread
@@ -33,26 +32,20 @@ from .similarity_network import (
 )
 from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
 from .trained_weights import load_trained
+from .views import (
+    LEARNED_TASKS,
+    VIEWS,
+    LearnedTask,
+    View,
+    cut_out,
+    heat_squares,
+    resized,
+    view_scale,
+)
 
-LearnedTask = Literal["objects", "faces", "plates", "general"]
 VERSION = "similarity 4"
 WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
 
-# Longest side in pixels of what the network sees. Detectors look at the whole picture at 640 and
-# enlarge a smaller one; faces and plates are read at their own size, each cut out by itself: seen
-# together, one's score would depend on where the others are.
-_MAX_SIDES: dict[LearnedTask, int] = {
-    "objects": 640,
-    "general": 640,
-    "faces": 1280,
-    "plates": 1280,
-}
-_WHOLE_PICTURE: tuple[LearnedTask, ...] = ("objects", "general")
-# Seen as the detectors see them, objects of validation photos are ranked better: SRCC 0.752 instead
-# of 0.732 by heads trained for it (benchmarks.region_views).
-_ENLARGED: tuple[LearnedTask, ...] = ("objects",)
-# What is kept around a region, as training showed it: in a face's sides, in a plate's heights.
-_FACE_MARGIN, PLATE_MARGIN = 0.5, 2.0
 # On CUDA starting a kernel costs more than its work on one picture: 32 at once take a thirteenth of
 # the time. The first of a new size takes up to 2.7 s there, until cuDNN has its plans: what is cut
 # out around faces and plates, of another size in each frame, is looked at on the CPU. There one at
@@ -60,8 +53,6 @@ _FACE_MARGIN, PLATE_MARGIN = 0.5, 2.0
 _TOGETHER_ON_CUDA = 32
 # Levels that ``SimilarityNetwork.fine_levels`` makes.
 _NUM_FINE = 2
-# Side of the squares of a heat map, and their distance, in pixels of what the network sees.
-_HEAT_SIDE, _HEAT_STEP = 64, 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,19 +126,24 @@ class LearnedMetric:
     num_together: int = 1
 
     def __post_init__(self) -> None:
-        if self.task not in get_args(LearnedTask):
-            known = ", ".join(get_args(LearnedTask))
-            raise ValueError(f"task must be one of {known}, got {self.task!r}")
+        if self.task not in VIEWS:
+            raise ValueError(f"task must be one of {', '.join(VIEWS)}, got {self.task!r}")
         if not 0 < self.min_score < 1:
             raise ValueError(f"min_score must be between 0 and 1, got {self.min_score:g}")
 
     @property
+    def view(self) -> View:
+        """How the network sees pictures."""
+        return VIEWS[self.task]
+
+    @property
     def version(self) -> str:
+        least = self.view.min_side_pixels
         return (
             f"{VERSION} {self.task} {self.weights_sha256} "
             f"{library_versions('torch', 'timm', 'cv2')} "
             f"on {self.device.partition(':')[0]} in {self.finder.version} score {self.min_score:g}"
-            + (f" side {MIN_SIDE_PIXELS}" if self.task == "faces" else "")
+            + (f" side {least}" if least else "")
         )
 
     @property
@@ -157,9 +153,8 @@ class LearnedMetric:
     def look(self, pictures: Sequence[Picture]) -> list[LearnedReference]:
         """Returns the regions of each original, (height, width, 3) BGR, and their features."""
         found = self.finder.detect(pictures, self.min_score)
-        least = MIN_SIDE_PIXELS if self.task == "faces" else 0
         inside = [
-            LearnedReference(objects=_inside(objects, picture, least))
+            LearnedReference(objects=objects_inside(objects, picture, self.view.min_side_pixels))
             for objects, picture in zip(found, pictures, strict=True)
         ]
         return self.prepare(inside, pictures)
@@ -168,7 +163,7 @@ class LearnedMetric:
         self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
     ) -> list[LearnedReference]:
         """Returns references with the features of their originals."""
-        return self._prepare(references, pictures, is_apart=self.task not in _WHOLE_PICTURE)
+        return self._prepare(references, pictures, is_whole=self.view.is_whole)
 
     def losses(
         self, references: Sequence[LearnedReference], pictures: Sequence[Picture]
@@ -178,7 +173,7 @@ class LearnedMetric:
         Raises:
             ValueError: A picture has another size than its original.
         """
-        return self._losses(references, pictures, is_apart=self.task not in _WHOLE_PICTURE)
+        return self._losses(references, pictures, is_whole=self.view.is_whole)
 
     def heat_map(self, original: Picture, distorted: Picture) -> Floats:
         """Returns where the machine loses sight: (rows, columns) losses in [0, 1].
@@ -187,7 +182,7 @@ class LearnedMetric:
         network sees, half over its neighbours, whose score nobody knows.
         """
         height, width = original.shape[:2]
-        squares, shape = _squares(width, height, view_scale(height, width, self.task))
+        squares, shape = heat_squares(height, width, self.task)
         reference = LearnedReference(
             objects=Detections(
                 boxes=squares,
@@ -196,22 +191,22 @@ class LearnedMetric:
             )
         )
         # They cover all of the picture: at once, or it would be seen a thousand times.
-        prepared = self._prepare([reference], [original], is_apart=False)
-        return self._losses(prepared, [distorted], is_apart=False)[0].reshape(shape)
+        prepared = self._prepare([reference], [original], is_whole=True)
+        return self._losses(prepared, [distorted], is_whole=True)[0].reshape(shape)
 
     def _prepare(
         self,
         references: Sequence[LearnedReference],
         pictures: Sequence[Picture],
         *,
-        is_apart: bool,
+        is_whole: bool,
     ) -> list[LearnedReference]:
         found = [
             replace(one, size=picture.shape[:2], parts=())
             for one, picture in zip(references, pictures, strict=True)
         ]
         parts: list[dict[int, KnownPart]] = [{} for _ in found]
-        for some in self._together(found, pictures, is_apart=is_apart):
+        for some in self._together(found, pictures, is_whole=is_whole):
             seen = np.stack([one.seen for one in some])
             height, width = seen.shape[1:3]
             regions = [one.regions.to(self.device) for one in some]
@@ -240,10 +235,10 @@ class LearnedMetric:
         references: Sequence[LearnedReference],
         pictures: Sequence[Picture],
         *,
-        is_apart: bool,
+        is_whole: bool,
     ) -> list[Floats]:
         found: list[Floats] = [np.zeros(len(one.objects.class_names)) for one in references]
-        for some in self._together(references, pictures, is_apart=is_apart):
+        for some in self._together(references, pictures, is_whole=is_whole):
             known = [_known(references[one.index], one.number) for one in some]
             best = [one.best for one in known]
             with one_torch_thread(), torch.inference_mode():
@@ -269,12 +264,12 @@ class LearnedMetric:
         references: Sequence[LearnedReference],
         pictures: Sequence[Picture],
         *,
-        is_apart: bool,
+        is_whole: bool,
     ) -> Iterator[list[_Seen]]:
         """Yields what the network sees at once, of pictures that have a region.
 
         Args:
-            is_apart: Each region is cut out by itself.
+            is_whole: All regions are seen in the whole picture; else each is cut out by itself.
 
         Raises:
             ValueError: A picture has another size than its original.
@@ -288,9 +283,11 @@ class LearnedMetric:
                     f"and {height, width} lines and columns"
                 )
             every = range(len(reference.objects.class_names))
-            groups = [(place,) for place in every] if is_apart else [tuple(every)] if every else []
+            groups: list[tuple[int, ...]] = [(place,) for place in every]
+            if is_whole:
+                groups = [tuple(every)] if every else []
             for number, places in enumerate(groups):
-                seen, regions = self._see(reference.objects, places, picture, is_apart=is_apart)
+                seen, regions = self._see(reference.objects, places, picture, is_whole=is_whole)
                 some = waiting[seen.shape]
                 some.append(_Seen(index, number, places, seen, regions))
                 if len(some) == self.num_together:
@@ -327,7 +324,7 @@ class LearnedMetric:
         return self._read(moments) if isinstance(moments, Kept) else moments
 
     def _see(
-        self, objects: Detections, places: Sequence[int], picture: Picture, *, is_apart: bool
+        self, objects: Detections, places: Sequence[int], picture: Picture, *, is_whole: bool
     ) -> tuple[Picture, Regions]:
         """Returns what the network sees of a picture, and some regions in pixels of that.
 
@@ -337,7 +334,7 @@ class LearnedMetric:
         if picture.dtype != np.uint8:
             raise ValueError(f"pictures must be uint8, got {picture.dtype}")
         objects = objects.where(np.isin(np.arange(len(objects.class_names)), places))
-        boxes = _clipped(objects.boxes, picture)
+        boxes = clipped(objects.boxes, picture)
         sides = boxes[:, 2:] - boxes[:, :2]
         if not (sides > 0).all():
             height, width = picture.shape[:2]
@@ -346,25 +343,21 @@ class LearnedMetric:
                 f"region must be inside the picture of {width}x{height} pixels, got "
                 f"{', '.join(f'{value:g}' for value in outside)}"
             )
-        if is_apart:
-            is_plate = self.task == "plates"
-            margins = sides[:, 1:] * PLATE_MARGIN if is_plate else sides * _FACE_MARGIN
-            x0, y0 = np.floor((boxes[:, :2] - margins).min(axis=0).clip(0)).astype(int)
-            x1, y1 = np.ceil((boxes[:, 2:] + margins).max(axis=0)).astype(int)
-            picture = picture[y0:y1, x0:x1]
-            boxes = boxes - np.array([x0, y0, x0, y0])
+        if not is_whole:
+            picture, corner = cut_out(picture, boxes[0], self.view)
+            boxes = boxes - np.tile(corner, 2)
         height, width = picture.shape[:2]
         seen = resized(picture, view_scale(height, width, self.task))
         # Sides are rounded to whole pixels, each by itself.
         ratio = np.tile([seen.shape[1] / width, seen.shape[0] / height], 2)
-        is_general = self.task == "general"
+        is_told = self.view.is_told
         return seen, Regions(
             boxes=torch.tensor(boxes * ratio, dtype=torch.float32),
             scores=torch.tensor(
-                np.zeros(len(boxes)) if is_general else objects.scores, dtype=torch.float32
+                objects.scores if is_told else np.zeros(len(boxes)), dtype=torch.float32
             ),
             classes=torch.tensor(
-                [class_number("" if is_general else name) for name in objects.class_names]
+                [class_number(name if is_told else "") for name in objects.class_names]
             ),
         )
 
@@ -376,7 +369,7 @@ def load_network(weights: Path = WEIGHTS, device: str = "cpu") -> tuple[Similari
     Raises:
         WeightsError: There is no such file, or it holds other weights.
     """
-    network = SimilarityNetwork(get_args(LearnedTask))
+    network = SimilarityNetwork(LEARNED_TASKS)
     digest = load_trained(
         network, weights, device, what="learned metrics", training="train_metrics"
     )
@@ -401,7 +394,7 @@ def load_learned_metric(
     Raises:
         WeightsError: The weights are missing or of another version.
     """
-    is_on_cuda = task in _WHOLE_PICTURE and torch.cuda.is_available()
+    is_on_cuda = VIEWS[task].is_whole and torch.cuda.is_available()
     device = "cuda:0" if is_on_cuda else "cpu"
     network, digest = load_network(device=device)
     return LearnedMetric(
@@ -433,76 +426,6 @@ def _known(reference: LearnedReference, number: int) -> KnownPart:
     if not reference.parts:
         raise ValueError("a reference from a store must be prepared with its original")
     return reference.parts[number]
-
-
-def _inside(objects: Detections, picture: Picture, least: float) -> Detections:
-    """Returns objects that are in the picture in part: detectors draw boxes on its very edge.
-
-    Args:
-        least: Shorter side in pixels of an object that counts.
-    """
-    boxes = _clipped(objects.boxes, picture)
-    is_inside: npt.NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-    is_large = (objects.boxes[:, 2:] - objects.boxes[:, :2]).min(axis=1) >= least
-    return objects.where(is_inside & is_large)
-
-
-def _clipped(boxes: Floats, picture: Picture) -> Floats:
-    height, width = picture.shape[:2]
-    clipped: Floats = np.clip(boxes, 0, np.array([width, height, width, height]))
-    return clipped
-
-
-def resized(picture: Picture, scale: float) -> Picture:
-    """Returns the picture at a scale, of at least a pixel; enlarged as detectors do it."""
-    import cv2
-
-    if scale == 1:
-        return picture
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
-    filter_ = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=filter_), np.uint8)
-
-
-def view_scale(height: int, width: int, task: LearnedTask) -> float:
-    """Returns by how much a picture of that many pixels is reduced or enlarged for the network."""
-    scale = _MAX_SIDES[task] / max(height, width)
-    return scale if task in _ENLARGED else min(1.0, scale)
-
-
-def _squares(width: int, height: int, scale: float) -> tuple[Floats, tuple[int, int]]:
-    """Returns (rows * columns, 4) squares about the centres of an even grid, and its shape."""
-    step, half = _HEAT_STEP / scale, _HEAT_SIDE / scale / 2
-    rows, columns = math.ceil(height / step), math.ceil(width / step)
-    y, x = np.meshgrid(
-        (np.arange(rows) + 0.5) * height / rows,
-        (np.arange(columns) + 0.5) * width / columns,
-        indexing="ij",
-    )
-    squares = np.stack([x - half, y - half, x + half, y + half], axis=-1)
-    return squares.reshape(-1, 4), (rows, columns)
-
-
-def class_number(name: str) -> int:
-    """Returns COCO's number of a class, 80 for every other."""
-    return _NUMBERS.get(name, len(_NUMBERS))
-
-
-# fmt: off
-_COCO = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
-    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
-    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
-    "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
-    "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
-    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich",
-    "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
-    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote",
-    "keyboard", "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book",
-    "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
-)
-# fmt: on
-_NUMBERS = {name: number for number, name in enumerate(_COCO)}
 
 
 if TYPE_CHECKING:

@@ -26,11 +26,12 @@ from torchvision.ops import batched_nms  # type: ignore[import-untyped]  # it sh
 
 from .boxes import Detections
 from .detector import Detector, Picture
-from .learned import resized, to_tensor
+from .learned import to_tensor
 from .libraries import library_versions
 from .one_thread import one_torch_thread
 from .similarity_network import LEVEL_CHANNELS, SimilarityNetwork
 from .trained_weights import load_trained
+from .views import resized
 
 Proposed = Literal["object", "face", "plate"]
 PROPOSED: tuple[Proposed, ...] = get_args(Proposed)

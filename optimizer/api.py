@@ -13,7 +13,8 @@ from .contestants import contestants_of
 from .errors import RequestError
 from .events import Recommended
 from .measuring.bench import Thresholds
-from .measuring.machine_choice import MachineChoice, MetricName
+from .measuring.machine_choice import MachineChoice
+from .measuring.machine_table import MetricName
 from .recommendation import Recommendation
 from .request import DEFAULT_STORE, TuneRequest, exact_frame_rate
 from .titles.ladder import PerTitle
@@ -79,13 +80,13 @@ def tune(
         preset=preset,
         aim=aim_of(target_quality, target_rate, quality_range),
         machine=_choice(
-            metric,
-            detector,
-            face_detector,
-            face_embedder,
-            plate_detector,
-            image_size,
-            reference_score,
+            metric=metric,
+            detector=detector,
+            face_detector=face_detector,
+            face_embedder=face_embedder,
+            plate_detector=plate_detector,
+            image_size=image_size,
+            reference_score=reference_score,
         ),
         annotations=None if annotations is None else Path(annotations),
         num_trials=num_trials,
@@ -137,6 +138,7 @@ def aim_of(
 
 
 def _choice(
+    *,
     metric: MetricName | None,
     detector: Path | str | None,
     face_detector: Path | str | None,
@@ -204,13 +206,13 @@ def recommend(
         qualities=tuple(qualities),
         heights=tuple(heights),
         machine=_choice(
-            metric,
-            detector,
-            face_detector,
-            face_embedder,
-            plate_detector,
-            image_size,
-            reference_score,
+            metric=metric,
+            detector=detector,
+            face_detector=face_detector,
+            face_embedder=face_embedder,
+            plate_detector=plate_detector,
+            image_size=image_size,
+            reference_score=reference_score,
         ),
         tolerance=tolerance,
         frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),

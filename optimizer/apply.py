@@ -19,7 +19,7 @@ from ..codecs.transcode import Transcoded, check_target, transcode
 from ..metrics.boxes import Detections
 from ..metrics.detector import Detector, Picture
 from ..metrics.errors import WeightsError
-from .measuring.machine_choice import task_of
+from .measuring.machine_table import task_of
 from .measuring.regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 from .recommendation import RegionsUsed
 
@@ -81,7 +81,7 @@ def _make_regions(
 ) -> ClipRegions:
     """Reads the clip once and returns its regions."""
     # Torch takes seconds to load, and most settings have no regions.
-    from .measuring.region_metric import load_finder
+    from .measuring.machine_table import load_finder
 
     assert settings.regions is not None
     with open_container(clip, frame_rate, limits) as container:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ..metrics.boxes import Floats
-from ..metrics.learned import LearnedTask
 from .measuring.footage import Array
-from .measuring.machine_choice import REAL_MACHINES
+from .measuring.machine_table import METRIC_NAMES
 
 SignalName = Literal["psnr", "ssim", "xpsnr"]
-LEARNED: tuple[LearnedTask, ...] = get_args(LearnedTask)
-SIGNALS: tuple[SignalName, ...] = get_args(SignalName)
-METRICS: tuple[str, ...] = (*REAL_MACHINES, *LEARNED, *SIGNALS)
+# Each with its field of Fidelity.
+SIGNALS: dict[SignalName, str] = {"psnr": "psnr_db", "ssim": "ssim", "xpsnr": "xpsnr_db"}
+METRICS: tuple[str, ...] = (*METRIC_NAMES, *SIGNALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from .curves.interval import block_frames, quality_interval
 from .errors import CurveError, RequestError
 from .measuring.bench import Bench, Measurement, sampled_frames
 from .measuring.machine_choice import MachineChoice
+from .measuring.machine_table import REAL_MACHINES
 from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
@@ -73,10 +74,10 @@ class CompareRequest:
         ):
             if not 0 < value < math.inf:
                 raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
-        if self.machine.face_embedder is not None and self.machine.metric == "faces":
+        if self.machine.face_embedder is not None and self.machine.metric not in REAL_MACHINES:
             raise RequestError(
-                "compare asks one machine only, and metric faces none that is real; choose metric "
-                "face-embedder, or leave face_embedder out"
+                f"compare asks one machine only, and metric {self.machine.metric} none that is "
+                f"real; choose metric {self.machine.kind.real}, or leave face_embedder out"
             )
         if self.num_jobs < 0:
             raise RequestError(f"jobs must not be negative, got {self.num_jobs}")

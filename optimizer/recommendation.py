@@ -17,7 +17,7 @@ from ..codecs.table import ENCODERS
 from .curves.curve import RdPoint
 from .curves.interval import RateChange
 from .errors import RecommendationError
-from .measuring.machine_choice import MetricName
+from .measuring.machine_table import MetricName
 from .measuring.store import Json
 from .reports.output import write_whole
 

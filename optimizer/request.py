@@ -15,7 +15,8 @@ from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
 from .aim import Aim, TargetQuality
 from .errors import RequestError
-from .measuring.machine_choice import MachineChoice, task_of
+from .measuring.machine_choice import MachineChoice
+from .measuring.machine_table import MACHINE_KINDS, REAL_MACHINES
 from .search.study import Sampler
 
 DEFAULT_STORE = Path("ratesight.sqlite")
@@ -151,19 +152,21 @@ class TuneRequest:
         if not 0 <= self.seed < _SEEDS:
             raise RequestError(f"seed must be in [0, {_SEEDS - 1}], got {self.seed}")
         _ = self.anchor_settings  # checks preset and options
-        metric, task = self.machine.metric, task_of(self.machine.metric)
-        if self.annotations is not None and metric not in ("detector", "plate-reader"):
+        machine, kind = self.machine, self.machine.kind
+        if self.annotations is not None and not (
+            kind.takes_annotations and machine.metric in REAL_MACHINES
+        ):
+            able = [one.real for one in MACHINE_KINDS.values() if one.takes_annotations]
             raise RequestError(
-                f"annotations are for metric detector or plate-reader, got metric {metric}"
+                f"annotations are for metric {' or '.join(able)}, got metric {machine.metric}"
             )
-        if self.regions is not None and not self.machine.has_real_machine:
-            needed = "face_detector and face_embedder" if task == "faces" else "detector"
+        if self.regions is not None and not machine.has_real_machine:
             raise RequestError(
-                f"regions need a real machine to verify them, metric {metric} sees nothing of what "
-                f"lies outside of them; give {needed}"
+                f"regions need a real machine to verify them, metric {machine.metric} sees nothing "
+                f"of what lies outside of them; give {' and '.join(kind.needed)}"
             )
-        if self.second_detector is not None and task in ("faces", "plates"):
-            raise RequestError(f"second_detector judges detections, got metric {metric}")
+        if self.second_detector is not None and not kind.draws_boxes:
+            raise RequestError(f"second_detector judges detections, got metric {machine.metric}")
 
         for option, what, given in (
             ("roi", "regions", self.regions is not None),

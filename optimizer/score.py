@@ -19,8 +19,8 @@ from ..metrics.boxes import Detections, Floats
 from ..metrics.errors import NoObjectsError
 from ..metrics.face_embedder import Levels
 from ..metrics.object_iou import ObjectScores
+from ..metrics.views import LEARNED_TASKS
 from .clip_score import (
-    LEARNED,
     METRICS,
     SIGNALS,
     FrameScore,
@@ -33,11 +33,12 @@ from .clip_score import (
 from .errors import RequestError
 from .measuring.bench import Thresholds
 from .measuring.footage import Array, Footage, open_pair
-from .measuring.machine_choice import (
-    METRICS_OF,
+from .measuring.machine_choice import MachineChoice
+from .measuring.machine_table import (
+    MACHINE_KINDS,
     REAL_MACHINES,
-    MachineChoice,
     RealMachineName,
+    metrics_of,
     task_of,
 )
 from .measuring.machines import load_real_machine
@@ -105,11 +106,11 @@ def score(
     names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
     _check(names, frames_per_second, max_seconds, heat_map)
     for option, given, of in (
-        ("detector", detector, METRICS_OF["detector"]),
-        ("face_detector", face_detector, METRICS_OF["face_detector"]),
+        ("detector", detector, metrics_of("detector")),
+        ("face_detector", face_detector, metrics_of("face_detector")),
         ("face_embedder", face_embedder, ("face-embedder",)),  # nothing is verified here
         ("face_levels", face_levels, ("face-embedder",)),
-        ("plate_detector", plate_detector, METRICS_OF["plate_detector"]),
+        ("plate_detector", plate_detector, metrics_of("plate_detector")),
     ):
         if given is not None and not set(of) & set(names):
             raise RequestError(f"{option} is for {' or '.join(of)}, got metrics {', '.join(names)}")
@@ -133,7 +134,7 @@ def score(
     ]
     if isinstance(regions, (str, Path)):
         regions = read_regions(Path(regions))
-    tasks = [name for name in LEARNED if name in names]
+    tasks = [name for name in LEARNED_TASKS if name in names]
     with ExitStack() as cleanup:
         first, second, notes = open_pair(
             reference,
@@ -236,7 +237,7 @@ def _signal_scores(
     errors = list(frame_errors(form, pairs()))
     whole, frames = pooled(errors), [pooled([one]) for one in errors]
     for name in signals:
-        field = {"psnr": "psnr_db", "ssim": "ssim", "xpsnr": "xpsnr_db"}[name]
+        field = SIGNALS[name]
         yield MetricScore(
             metric=name,
             value=getattr(whole, field),
@@ -333,9 +334,10 @@ def _check(
     for what, value in (("frames_per_second", frames_per_second), ("max_seconds", max_seconds)):
         if value is not None and not 0 < value < math.inf:
             raise RequestError(f"{what} must be above 0 and finite, got {value:g}")
-    if heat_map and not set(names) & set(LEARNED):
+    if heat_map and not set(names) & set(LEARNED_TASKS):
         raise RequestError(
-            f"a heat map needs one of the metrics {', '.join(LEARNED)}, got {', '.join(names)}"
+            f"a heat map needs one of the metrics {', '.join(LEARNED_TASKS)}, got "
+            f"{', '.join(names)}"
         )
 
 
@@ -346,15 +348,15 @@ def _real_machine(
     face_levels: Levels | None,
 ) -> MachineChoice:
     """Returns a real machine with those of the options that are its own."""
-    task = task_of(name)
-    is_face = task == "faces"
+    own = MACHINE_KINDS[task_of(name)].files
+    embedder, levels = (face_embedder, face_levels) if "face_embedder" in own else (None, None)
     return MachineChoice(
         asked_metric=name,
-        detector=finders.detector if task == "objects" else None,
-        face_detector=finders.face_detector if is_face else None,
-        face_embedder=Path(face_embedder) if is_face and face_embedder is not None else None,
-        face_levels=face_levels if is_face else None,
-        plate_detector=finders.plate_detector if task == "plates" else None,
+        detector=finders.detector if "detector" in own else None,
+        face_detector=finders.face_detector if "face_detector" in own else None,
+        face_embedder=None if embedder is None else Path(embedder),
+        face_levels=levels,
+        plate_detector=finders.plate_detector if "plate_detector" in own else None,
         image_size=finders.image_size,
         thresholds=Thresholds.of_objects(finders.reference_score),
     )

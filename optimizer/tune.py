@@ -20,7 +20,8 @@ from ..metrics.feature_file import open_feature_file
 from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
 from .interruption import held_back
 from .measuring.bench import Bench, Benches, settings_json
-from .measuring.machines import Machines, load_machines, object_machine, unverified_notes
+from .measuring.machine_table import object_machine
+from .measuring.machines import Machines, load_machines, unverified_notes
 from .measuring.measure import Measurer, open_measurer_of
 from .measuring.pool import first_done, result_of
 from .measuring.regions import RegionSource, object_regions

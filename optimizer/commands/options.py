@@ -194,6 +194,7 @@ OutOption = Annotated[Path, typer.Option(help="Folder of results.", rich_help_pa
 
 
 def machine_choice(
+    *,
     metric: MachineName | None,
     detector: str | None,
     face_detector: str | None,

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import get_args
 
 from ...metrics.face_embedder import Levels
 from ..errors import RequestError
 from .bench import Thresholds
+from .machine_table import (
+    MACHINE_KINDS,
+    METRIC_NAMES,
+    REAL_MACHINES,
+    FileOption,
+    MachineKind,
+    MetricName,
+    metrics_of,
+    task_of,
+)
 
-if TYPE_CHECKING:
-    from ...metrics.learned import LearnedTask
-
-# A real machine, or a learned metric that predicts machines of a kind.
-RealMachineName = Literal["detector", "face-embedder", "plate-reader"]
-MetricName = Literal[RealMachineName, "objects", "faces", "plates", "general"]
-REAL_MACHINES: tuple[RealMachineName, ...] = get_args(RealMachineName)
-_TASKS: dict[RealMachineName, LearnedTask] = {
-    "detector": "objects",
-    "face-embedder": "faces",
-    "plate-reader": "plates",
-}
-# The metrics that a machine's file is for.
-METRICS_OF: dict[str, tuple[MetricName, ...]] = {
-    "detector": ("detector", "objects", "general"),
-    "face_detector": ("face-embedder", "faces"),
-    "face_embedder": ("face-embedder", "faces"),
-    "plate_detector": ("plate-reader", "plates"),
-}
+_FILES: tuple[FileOption, ...] = get_args(FileOption)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,24 +52,18 @@ class MachineChoice:
     def __post_init__(self) -> None:
         check_image_size(self.image_size)
         metric = self.metric
-        if metric not in get_args(MetricName):
-            known = ", ".join(get_args(MetricName))
-            raise RequestError(f"metric must be one of {known}, got {metric!r}")
-        if metric == "detector" and self.detector is None:
+        if metric not in METRIC_NAMES:
+            raise RequestError(f"metric must be one of {', '.join(METRIC_NAMES)}, got {metric!r}")
+        if metric in REAL_MACHINES and not self.has_real_machine:
             raise RequestError(
-                "metric detector needs a detector: a weights file, or a name such as yolo11n.pt; "
-                "or give metric objects, which needs none"
+                f"metric {metric} needs a {' and a '.join(self.kind.needed)}: {self.kind.remedy}; "
+                f"or give metric {task_of(metric)}, which needs none"
             )
-        if metric == "face-embedder" and self.face_embedder is None:
-            raise RequestError(
-                "metric face-embedder needs a face_embedder and a face_detector: ONNX files; faces "
-                "needs none"
-            )
-        for name, metrics in METRICS_OF.items():
+        for name in _FILES:
             check_named(name, getattr(self, name))
-            if getattr(self, name) is not None and metric not in metrics:
+            if getattr(self, name) is not None and metric not in metrics_of(name):
                 raise RequestError(
-                    f"{name} is for metric {' or '.join(metrics)}, got metric {metric}"
+                    f"{name} is for metric {' or '.join(metrics_of(name))}, got metric {metric}"
                 )
         if self.face_embedder is not None and self.face_detector is None:
             raise RequestError(
@@ -96,18 +82,20 @@ class MachineChoice:
         return self.asked_metric or ("objects" if self.detector is None else "detector")
 
     @property
+    def kind(self) -> MachineKind:
+        """The kind of machines that the metric is of."""
+        return MACHINE_KINDS[task_of(self.metric)]
+
+    @property
     def has_real_machine(self) -> bool:
         """A real machine judges: it steers, or verifies what a learned metric predicts of it."""
-        return (
-            self.detector is not None
-            or task_of(self.metric) == "plates"
-            or self.face_embedder is not None
-        )
+        return all(getattr(self, name) is not None for name in self.kind.needed)
 
     @property
     def finder(self) -> str | None:
         """Weights of who finds the regions; None for the built-in proposals."""
-        return self.detector or self.face_detector or self.plate_detector
+        weights: str | None = getattr(self, self.kind.finder)
+        return weights
 
 
 def check_image_size(image_size: int) -> None:
@@ -128,8 +116,3 @@ def check_named(what: str, weights: Path | str | None) -> None:
     """
     if weights is not None and str(weights) in ("", "."):
         raise RequestError(f"{what} must be a file, or the name of one, got nothing; leave it out")
-
-
-def task_of(metric: MetricName) -> LearnedTask:
-    """Returns the task of a machine: a learned metric is named like its own."""
-    return _TASKS[metric] if metric in REAL_MACHINES else cast("LearnedTask", metric)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...metrics.detector import Finder
-from ...metrics.objects import ObjectMachine
 from ...metrics.task import HeatMapOf, TaskMachine
-from .machine_choice import REAL_MACHINES, MachineChoice, task_of
+from .machine_choice import MachineChoice
+from .machine_table import REAL_MACHINES, load_finder, task_of
 
 if TYPE_CHECKING:
     from ...metrics.feature_file import FeatureFile
-    from ...metrics.learned import LearnedTask
+    from ...metrics.views import LearnedTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +73,10 @@ def load_machines(
     Raises:
         WeightsError: A model cannot be loaded.
     """
-    finder = _finder_of(choice)
-    steers = choice.metric in REAL_MACHINES
-    real = _real_machine(choice, finder) if steers or is_verified else None
-    task = task_of(choice.metric)
-    if steers:
-        assert real is not None, "checked by MachineChoice"
-        return Machines(own=real, real=None, finder=finder, task=task, metric_sha256=None)
+    finder, task = _finder_of(choice), task_of(choice.metric)
+    if choice.metric in REAL_MACHINES:
+        own = choice.kind.load_real(choice, finder)
+        return Machines(own=own, real=None, finder=finder, task=task, metric_sha256=None)
     # Torch takes seconds to load.
     from ...metrics.learned import load_learned_metric
 
@@ -89,9 +86,10 @@ def load_machines(
         min_score=choice.thresholds.reference,
         feature_file=feature_file,
     )
+    is_asked = is_verified and choice.has_real_machine
     return Machines(
         own=learned,
-        real=real,
+        real=choice.kind.load_real(choice, finder) if is_asked else None,
         finder=finder,
         task=task,
         metric_sha256=learned.weights_sha256,
@@ -104,50 +102,8 @@ def load_real_machine(choice: MachineChoice) -> TaskMachine[Any]:
     Raises:
         WeightsError: A model cannot be loaded.
     """
-    finder = _finder_of(choice)
-    machine = _real_machine(choice, finder)
-    assert machine is not None, "checked by MachineChoice"
-    return machine
+    return choice.kind.load_real(choice, _finder_of(choice))
 
 
 def _finder_of(choice: MachineChoice) -> Finder:
-    # Torch takes seconds to load.
-    from .region_metric import load_finder
-
     return load_finder(task_of(choice.metric), choice.finder, image_size=choice.image_size)
-
-
-def object_machine(finder: Finder, choice: MachineChoice) -> ObjectMachine:
-    """Returns a detector as a machine, with the scores of a choice."""
-    return ObjectMachine(
-        detector=finder,
-        reference_score=choice.thresholds.reference,
-        match_score=choice.thresholds.match,
-    )
-
-
-def _real_machine(choice: MachineChoice, finder: Finder) -> TaskMachine[Any] | None:
-    if choice.detector is not None:
-        return object_machine(finder, choice)
-    if task_of(choice.metric) == "plates":
-        from ...metrics.plate_reader import load_rapidocr
-        from ...metrics.plates import PlateMachine
-
-        return PlateMachine(
-            detector=finder,
-            reader=load_rapidocr(),
-            min_score=choice.thresholds.reference,
-            loose=(1, 1),
-        )
-    if choice.face_embedder is not None:
-        from ...metrics.face_detector import YuNet
-        from ...metrics.face_embedder import load_face_embedder
-        from ...metrics.faces import FaceMachine
-
-        assert isinstance(finder, YuNet), "checked by MachineChoice"
-        return FaceMachine(
-            detector=finder,
-            embedder=load_face_embedder(choice.face_embedder, choice.face_levels),
-            min_score=choice.thresholds.reference,
-        )
-    return None

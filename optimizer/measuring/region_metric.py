@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ...codecs.region import ClipRegions
 from ...metrics.boxes import Detections, Floats
-from ...metrics.detector import Detector, Finder, Picture, load_detector
-from ...metrics.face_detector import load_yunet
-from ...metrics.learned import LearnedMetric, LearnedReference, LearnedTask, load_learned_metric
-from ...metrics.plates import TightPlates
-from ...metrics.region_proposals import PROPOSED, Proposed, load_proposal_detector
+from ...metrics.detector import Detector, Finder, Picture
+from ...metrics.learned import LearnedMetric, LearnedReference, load_learned_metric
 from ...metrics.task import TaskMachine
+from ...metrics.views import LearnedTask
 from ..errors import RequestError
 from .machine_choice import check_image_size, check_named
-
-# What the built-in proposals look for where no other finder was given.
-_PROPOSED: dict[LearnedTask, tuple[Proposed, ...]] = {
-    "objects": ("object",),
-    "faces": ("face",),
-    "plates": ("plate",),
-    "general": PROPOSED,
-}
+from .machine_table import MACHINE_KINDS, load_finder
 
 
 class RegionMetric(Protocol):
@@ -165,9 +155,8 @@ class Finders:
 
     def of(self, task: LearnedTask) -> str | None:
         """Returns the weights for a task."""
-        if task == "faces":
-            return self.face_detector
-        return self.plate_detector if task == "plates" else self.detector
+        weights: str | None = getattr(self, MACHINE_KINDS[task].finder)
+        return weights
 
 
 def load_region_metrics(
@@ -179,42 +168,22 @@ def load_region_metrics(
         WeightsError: A model cannot be loaded.
     """
     found: list[RegionMetric] = []
-    shared: dict[LearnedTask, SharedFinder] = {}
+    shared: dict[str, SharedFinder] = {}
     for task in tasks:
         if regions is not None:
             metric = load_learned_metric(task, _Nowhere(), min_score=finders.reference_score)
             found.append(GivenRegions(name=task, metric=metric, regions=regions))
             continue
-        # Given one detector, both look at what it sees.
-        of = "objects" if task == "general" and finders.detector is not None else task
+        weights = finders.of(task)
+        # Given one detector, all of its kind look at what it sees.
+        of = task if weights is None else MACHINE_KINDS[task].finder
         if of not in shared:
             shared[of] = SharedFinder(
-                finder=load_finder(of, finders.of(of), image_size=finders.image_size)
+                finder=load_finder(task, weights, image_size=finders.image_size)
             )
         metric = load_learned_metric(task, shared[of], min_score=finders.reference_score)
         found.append(FoundRegions(name=task, machine=metric))
     return found
-
-
-def load_finder(task: LearnedTask, weights: str | None, *, image_size: int = 640) -> Finder:
-    """Returns who finds the regions of a task: our own proposals where there are no weights.
-
-    The only place that decides it.
-
-    Args:
-        weights: YuNet's for faces, else a detector's: a file, or a name that is downloaded.
-        image_size: Longest side that a detector sees.
-
-    Raises:
-        WeightsError: They cannot be loaded.
-    """
-    if weights is None:
-        return load_proposal_detector(_PROPOSED[task])
-    if task == "faces":
-        return load_yunet(Path(weights))
-    detector = load_detector(weights, image_size=image_size)
-    # The metric learned on boxes that fit, and the reader reads no frame about a plate.
-    return TightPlates(detector=detector) if task == "plates" else detector
 
 
 @dataclass(slots=True, kw_only=True)

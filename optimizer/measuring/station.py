@@ -36,7 +36,8 @@ from ..errors import ClusterError
 from ..request import num_jobs_here
 from .bench import Bench
 from .machine_choice import MachineChoice
-from .machines import load_machines, object_machine
+from .machine_table import object_machine
+from .machines import load_machines
 from .regions import RegionSource
 from .set_up import Originals
 from .store import Json

@@ -15,7 +15,7 @@ from ..curves.curve import RdCurve
 from ..curves.interval import RateChange, block_frames, no_change, rate_change
 from ..events import PointMeasured, ToVerify, TuneEvent, VerificationStarted
 from ..measuring.bench import Benches, settings_json
-from ..measuring.machine_choice import REAL_MACHINES
+from ..measuring.machine_table import REAL_MACHINES
 from ..measuring.measure import Measurer
 from ..recommendation import Contender
 from ..request import TuneRequest

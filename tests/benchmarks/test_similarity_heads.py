@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ratesight.metrics.learned import WEIGHTS, view_scale
+from ratesight.metrics.learned import WEIGHTS
 from ratesight.metrics.similarity_network import SimilarityNetwork
+from ratesight.metrics.views import view_scale
 from safetensors.torch import load_file
 
 Benchmark = Callable[[str], ModuleType]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ratesight.metrics.learned import view_scale
 from ratesight.metrics.similarity_network import SimilarityNetwork
+from ratesight.metrics.views import view_scale
 from safetensors.torch import load_file
 
 Benchmark = Callable[[str], ModuleType]

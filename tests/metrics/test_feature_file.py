@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,8 +16,9 @@ from ratesight.metrics.boxes import Detections
 from ratesight.metrics.detector import Picture
 from ratesight.metrics.errors import FeatureFileError
 from ratesight.metrics.feature_file import FeatureFile, open_feature_file
-from ratesight.metrics.learned import LearnedMetric, LearnedTask
+from ratesight.metrics.learned import LearnedMetric
 from ratesight.metrics.similarity_network import SimilarityNetwork
+from ratesight.metrics.views import LEARNED_TASKS
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ class Half:
 
 def metric(file: FeatureFile | None) -> LearnedMetric:
     torch.manual_seed(0)
-    network = SimilarityNetwork(get_args(LearnedTask)).eval()
+    network = SimilarityNetwork(LEARNED_TASKS).eval()
     return LearnedMetric(
         task="objects",
         network=network,

@@ -20,7 +20,7 @@ from ratesight.metrics.detector import load_detector
 from ratesight.metrics.learned import load_learned_metric
 from ratesight.metrics.plate_reader import RapidOcrReader, load_rapidocr, normalized
 from ratesight.metrics.plates import PlateMachine, crop, jaro, shrunk
-from ratesight.optimizer.measuring.region_metric import load_finder
+from ratesight.optimizer.measuring.machine_table import load_finder
 
 Picture = npt.NDArray[np.uint8]
 

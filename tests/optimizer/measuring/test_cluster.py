@@ -29,7 +29,7 @@ from ratesight.optimizer.events import Recommended, TrialFinished, TuneEvent
 from ratesight.optimizer.measuring.bench import Bench
 from ratesight.optimizer.measuring.cluster import Cluster, open_cluster
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.measuring.machines import object_machine
+from ratesight.optimizer.measuring.machine_table import object_machine
 from ratesight.optimizer.measuring.measure import StoppedError, open_measurer
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import open_store

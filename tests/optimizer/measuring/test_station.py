@@ -24,9 +24,8 @@ from ratesight.metrics.task import TaskMachine
 from ratesight.optimizer.errors import ClusterError
 from ratesight.optimizer.measuring.bench import Bench
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.measuring.machines import object_machine
+from ratesight.optimizer.measuring.machine_table import load_finder, object_machine
 from ratesight.optimizer.measuring.measure import Measurer, open_measurer
-from ratesight.optimizer.measuring.region_metric import load_finder
 from ratesight.optimizer.measuring.regions import own_regions
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.station import (

@@ -15,9 +15,8 @@ from ratesight.codecs.table import ENCODERS, Codec, OptionValue
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.optimizer.measuring.bench import Bench, sampled_frames
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.measuring.machines import object_machine
+from ratesight.optimizer.measuring.machine_table import load_finder, object_machine
 from ratesight.optimizer.measuring.measure import open_measurer
-from ratesight.optimizer.measuring.region_metric import load_finder
 from ratesight.optimizer.measuring.set_up import set_up_bench
 from ratesight.optimizer.measuring.store import Store, open_store
 from ratesight.optimizer.search.study import Study, open_study
