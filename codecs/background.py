@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import RegionError
-from .frames import Planes, split
+from .planes import Planes, split
 from .region import Region, weight_map
 
 Levels = npt.NDArray[np.int16]

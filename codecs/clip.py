@@ -10,7 +10,8 @@ import av
 
 from .container import open_container, reason, stream_frame_rate, video_stream
 from .errors import ClipError
-from .frames import decoded, is_uneven
+from .frame_times import is_uneven
+from .frames import decoded
 from .limits import USUAL_LIMITS, ClipLimits
 from .orientation import orientation
 

@@ -17,8 +17,8 @@ from av.video.reformatter import ColorRange
 
 from .container import VideoPacket, reason
 from .errors import EncodeError
-from .frames import FrameFormat
 from .log import encoder_log, ignored_option, log_lines
+from .planes import FrameFormat
 from .scheduling import kept_scheduling
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .table import ENCODERS, Codec, Encoder, OptionValue

@@ -12,7 +12,7 @@ from av.filter import Graph
 
 from .encode import Encoding, decode
 from .errors import ClipError
-from .frames import FrameFormat, Planes, is_10_bit, plane, split, stack
+from .planes import FrameFormat, Planes, is_10_bit, plane, split, stack
 from .scaling import Scaler
 from .source import Segment, Source
 

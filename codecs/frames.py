@@ -1,4 +1,4 @@
-"""Decodes a clip frame by frame into the two picture formats that every encoder takes."""
+"""Decodes a clip frame by frame into the planes that every encoder takes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
-from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from .container import VideoPacket, reason, stream_frame_rate, video_stream
 from .errors import ClipError
+from .frame_times import is_uneven, rate_otherwise_shown
 from .limits import USUAL_LIMITS, ClipLimits
 from .orientation import Orientation, orientation
 from .picture_filter import PictureFilter
-
-Planes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+from .planes import Planes, is_converted, is_deep, is_full_range_yuv, plane, stack
 
 # A container that promises more frames than decode is truncated, but AVI and edit lists are off
 # by a few frames in sound files (748 of 750 in one surveillance recording).
@@ -44,8 +40,6 @@ _LEFT_OUT = {
     SideDataType.A53_CC: "closed captions",
 }
 
-# A rate that a clip states may be rounded by so much.
-_RATE_TOLERANCE = 0.01
 # So many frames that are all interlaced spare decoding the rest.
 _SURELY_INTERLACED = 100
 
@@ -54,25 +48,6 @@ _SURELY_INTERLACED = 100
 # 170M in ITU-T H.273, table 4), grey PNGs too, which FFmpeg tags as RGB. That tag fits 4:4:4 only:
 # SVT-AV1 refuses it, x264 and x265 write a stream that players show in false colours.
 _RGB_MATRIX, MATRIX_OF_CONVERTED_RGB = 0, 6
-
-
-class FrameFormat(Protocol):
-    """What an encoder must know before the first frame."""
-
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def frame_rate(self) -> Fraction: ...
-    @property
-    def pix_fmt(self) -> str: ...
-    @property
-    def color_space(self) -> int: ...
-    @property
-    def color_primaries(self) -> int: ...
-    @property
-    def color_transfer(self) -> int: ...
 
 
 class FrameReader:
@@ -368,91 +343,3 @@ def decoded(
             limits.check_frames(num_frames, path)
             limits.check_pixels(frame.width, frame.height, path)
             yield frame
-
-
-def video_frame(planes: Planes, form: FrameFormat, index: int) -> av.VideoFrame:
-    """Returns stacked planes as FFmpeg has them; the frame's time is its number in frames."""
-    frame = av.VideoFrame.from_ndarray(planes, format=form.pix_fmt)
-    frame.pts, frame.time_base = index, 1 / form.frame_rate
-    return frame
-
-
-def is_10_bit(form: FrameFormat) -> bool:
-    """Returns whether samples have 10 bits; otherwise 8."""
-    return form.pix_fmt == "yuv420p10le"
-
-
-def stack(planes: Sequence[Planes]) -> Planes:
-    """Returns Y, U and V of a 4:2:0 frame as one array: (height * 3 / 2, width)."""
-    height, width = planes[0].shape
-    return np.concatenate([one.ravel() for one in planes]).reshape(height * 3 // 2, width)
-
-
-def split(stacked: Planes) -> tuple[Planes, Planes, Planes]:
-    """Returns views of Y, U and V."""
-    height, width = stacked.shape[0] * 2 // 3, stacked.shape[1]
-    u, v = stacked[height:].reshape(2, height // 2, width // 2)
-    return stacked[:height], u, v
-
-
-def is_deep(frame: av.VideoFrame) -> bool:
-    """Returns whether a frame has more than 8 bits a sample."""
-    return frame.format.components[0].bits > 8
-
-
-def is_converted(frame: av.VideoFrame) -> bool:
-    """Returns whether a frame must change its format to be limited-range 4:2:0."""
-    pix_fmt = "yuv420p10le" if is_deep(frame) else "yuv420p"
-    return frame.format.name != pix_fmt or is_full_range_yuv(frame)
-
-
-def is_full_range_yuv(frame: av.VideoFrame) -> bool:
-    """Returns whether black is 0 in a Y'CbCr frame."""
-    name, is_tagged = frame.format.name, frame.color_range == ColorRange.JPEG
-    return name.startswith("yuvj") or (is_tagged and not frame.format.is_rgb)
-
-
-def plane(frame: av.VideoFrame, index: int) -> Planes:
-    """Returns one plane of a 4:2:0 frame without the padding of its lines."""
-    source = frame.planes[index]
-    lines: Planes
-    if is_deep(frame):
-        lines = np.frombuffer(memoryview(source), np.uint16).reshape(-1, source.line_size // 2)
-    else:
-        lines = np.frombuffer(memoryview(source), np.uint8).reshape(-1, source.line_size)
-    return lines[: source.height, : source.width]
-
-
-def is_uneven(
-    timestamps: list[int | None], time_base: Fraction | None, frame_rate: Fraction
-) -> bool:
-    """Returns whether frames are spaced unevenly, or otherwise than the rate says.
-
-    Half a frame, from one to the next or from where an even clock has it, is far above the rounding
-    of a millisecond time base at any usual rate. From there on ffmpeg drops or doubles frames.
-    """
-    known = sorted(pts for pts in timestamps if pts is not None)
-    if time_base is None or len(known) < 3:
-        return False
-    frame_units = float(1 / (frame_rate * time_base))
-    if np.any(np.abs(np.diff(known) - frame_units) > frame_units / 2):
-        return True
-    even = known[0] + frame_units * np.arange(len(known))
-    return len(known) == len(timestamps) and bool(np.any(np.abs(known - even) > frame_units / 2))
-
-
-def rate_otherwise_shown(
-    timestamps: list[int | None], time_base: Fraction | None, frame_rate: Fraction
-) -> float | None:
-    """Returns how many frames a second are shown where that is not the rate that is told.
-
-    None where it is, where frames are missing from it, and where nobody knows.
-    """
-    steps = np.diff(sorted(pts for pts in timestamps if pts is not None))
-    if time_base is None or not len(steps):
-        return None
-    usual = steps[np.abs(steps - np.median(steps)) < np.median(steps) / 2]
-    told = float(1 / (frame_rate * time_base))
-    if any(abs(one.mean() / told - 1) <= _RATE_TOLERANCE for one in (steps, usual) if len(one)):
-        return None
-    return float(1 / (usual.mean() * float(time_base))) if len(usual) else None

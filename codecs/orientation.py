@@ -13,7 +13,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from .errors import ClipError
 
 if TYPE_CHECKING:
-    from .frames import Planes
+    from .planes import Planes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from av.video.reformatter import ColorRange, Interpolation
 
 from .errors import ClipError
-from .frames import Planes, plane, stack, video_frame
+from .planes import Planes, plane, stack, video_frame
 from .source import to_bgr
 
 # Matrix, primaries and transfer in ITU-T H.273: what swscale makes of RGB, and two unknowns.

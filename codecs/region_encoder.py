@@ -13,8 +13,8 @@ from av.video.codeccontext import VideoCodecContext
 from .container import VideoPacket
 from .encoder import RunningEncoder
 from .errors import RegionError
-from .frames import FrameFormat, Planes, is_10_bit, video_frame
 from .picture_filter import PictureFilter
+from .planes import FrameFormat, Planes, is_10_bit, video_frame
 from .region import ClipRegions, Region, weight_map
 from .roi import RegionCoding
 from .scaling import Scaler, scaled_format

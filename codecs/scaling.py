@@ -8,8 +8,8 @@ from fractions import Fraction
 import av
 
 from .errors import SettingsError
-from .frames import FrameFormat
 from .picture_filter import PictureFilter
+from .planes import FrameFormat
 from .settings import MIN_SIDE
 
 # swscale's Lanczos of three lobes, both ways. With these flags the same samples come out of any

@@ -14,8 +14,8 @@ from .container import VideoPacket
 from .encode import Encoding, rate_kbps
 from .encoder import video_context
 from .errors import EncodeError, SettingsError
-from .frames import FrameFormat, Planes
 from .picture_filter import PictureFilter
+from .planes import FrameFormat, Planes
 from .region_encoder import RegionEncoder
 from .settings import Crf, EncodeSettings, sorted_options
 from .source import Segment, Source

@@ -22,9 +22,10 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from .container import open_container
 from .errors import ClipError, ScratchError
-from .frames import FrameReader, Planes, is_10_bit, video_frame
+from .frames import FrameReader
 from .limits import USUAL_LIMITS, ClipLimits
 from .orientation import Orientation
+from .planes import Planes, is_10_bit, video_frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

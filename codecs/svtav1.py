@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .container import VideoPacket
 from .encoder import describe, ffmpeg_options, nearest_crf
 from .errors import EncodeError, RegionError
-from .frames import FrameFormat, is_10_bit
+from .planes import FrameFormat, is_10_bit
 from .settings import Bitrate, Crf, EncodeSettings, Qp
 from .svtav1_library import (
     ANY_PICTURE,

@@ -18,8 +18,9 @@ from av.video.stream import VideoStream
 from .container import VideoPacket, open_container
 from .encode import rate_kbps
 from .errors import EncodeError, TargetError
-from .frames import FrameReader, Planes
+from .frames import FrameReader
 from .limits import USUAL_LIMITS, ClipLimits
+from .planes import Planes
 from .region import ClipRegions, Region
 from .region_encoder import RegionEncoder, require_regions
 from .scaling import scaled_format

@@ -8,8 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..codecs.container import open_container
-from ..codecs.frames import FrameReader, video_frame
+from ..codecs.frames import FrameReader
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
+from ..codecs.planes import video_frame
 from ..codecs.region import ClipRegions, read_regions
 from ..codecs.settings import EncodeSettings
 from ..codecs.shots import ShotCrf

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..codecs.fidelity import frame_errors, pooled
-from ..codecs.frames import Planes, is_10_bit
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
+from ..codecs.planes import Planes, is_10_bit
 from ..codecs.region import ClipRegions, read_regions
 from ..metrics.boxes import Detections, Floats
 from ..metrics.errors import NoObjectsError

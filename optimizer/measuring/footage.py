@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ...codecs.address import clip_text
 from ...codecs.errors import ClipError
-from ...codecs.frames import FrameFormat, Planes
 from ...codecs.limits import USUAL_LIMITS, ClipLimits
 from ...codecs.pictures import Pictures
+from ...codecs.planes import FrameFormat, Planes
 from ...codecs.source import load_source
 from ..errors import RequestError
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ...codecs.frames import FrameFormat
+from ...codecs.planes import FrameFormat
 from ...codecs.region import ClipRegions, Region
 from ...codecs.roi import RegionCoding
 from ...metrics.boxes import Detections

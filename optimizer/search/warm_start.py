@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ...codecs.frames import is_10_bit
+from ...codecs.planes import is_10_bit
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import Source
 from ...codecs.table import ENCODERS, OptionValue

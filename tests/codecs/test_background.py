@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ratesight.codecs.background import BackgroundFilter
 from ratesight.codecs.errors import RegionError
-from ratesight.codecs.frames import video_frame
+from ratesight.codecs.planes import video_frame
 from ratesight.codecs.region import Region
 from ratesight.codecs.source import load_source
 

@@ -8,7 +8,7 @@ from ratesight.codecs.background import BackgroundFilter
 from ratesight.codecs.encode import decode, encode
 from ratesight.codecs.encoder import RunningEncoder
 from ratesight.codecs.errors import RegionError
-from ratesight.codecs.frames import video_frame
+from ratesight.codecs.planes import video_frame
 from ratesight.codecs.region import ClipRegions, Region
 from ratesight.codecs.region_encoder import RegionEncoder, RegionSideData, can_offset_qp
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options

@@ -12,7 +12,7 @@ import pytest
 from ratesight.codecs.encode import decode, decode_bgr, encode
 from ratesight.codecs.errors import SettingsError
 from ratesight.codecs.fidelity import fidelity
-from ratesight.codecs.frames import plane
+from ratesight.codecs.planes import plane
 from ratesight.codecs.scaling import FLAGS, Scaler, scaled_format, scaled_size
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import Source, load_source

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from ratesight.codecs.encoder import RunningEncoder, video_context
 from ratesight.codecs.errors import EncodeError, RegionError
-from ratesight.codecs.frames import plane, video_frame
 from ratesight.codecs.option import Ints, Option
+from ratesight.codecs.planes import plane, video_frame
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.source import load_source
 from ratesight.codecs.svtav1 import (

@@ -27,12 +27,12 @@ from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.anchor import SearchedClip
 from ratesight.optimizer.search.candidate import Candidate
 from ratesight.optimizer.search.entrant import Entrant, total_cost
+from ratesight.optimizer.set_outcome import gains_on_median
 from ratesight.optimizer.set_recommendation import SetRecommendation
 from ratesight.optimizer.tune_set import (
     ClipReady,
     SetEvent,
     SetRecommended,
-    gains_on_median,
     tune_set_events,
 )
 from typer.testing import CliRunner
