@@ -53,9 +53,9 @@ class View:
 # training showed.
 VIEWS: dict[LearnedTask, View] = {
     "objects": View(max_side=640, is_whole=True, is_enlarged=True),
-    "general": View(max_side=640, is_whole=True, is_told=False),
     "faces": View(max_side=1280, margin=0.5, min_side_pixels=MIN_SIDE_PIXELS),
     "plates": View(max_side=1280, margin=2.0, is_margin_in_heights=True),
+    "general": View(max_side=640, is_whole=True, is_told=False),
 }
 
 
