@@ -17,7 +17,13 @@ from ..codecs.limits import ClipLimits
 from ..codecs.source import load_source
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
-from .contestants import ClipSkipped, Contestant, CurveMeasured, check_clips
+from .contestants import (
+    ClipSkipped,
+    Contestant,
+    CurveMeasured,
+    check_clips,
+    same_frames_notes,
+)
 from .curves.bd_comparison import Comparison, FrameQualities, Rules, compare
 from .curves.interval import block_frames, quality_interval
 from .errors import CurveError, RequestError
@@ -127,6 +133,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
     skipped: list[ClipSkipped] = []
     curves: list[CurveMeasured] = []
     notes: list[str] = []
+    contents: list[tuple[str, str]] = []
     qualities: dict[str, dict[str, FrameQualities]] = {one.name: {} for one in request.contestants}
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
@@ -145,6 +152,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                 yield skipped[-1]
                 continue
             notes += [f"{clip.stem}: {note}" for note in bench.source.notes]
+            contents.append((clip.stem, bench.source.content_sha256))
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
                 qualities[contestant.name][clip.stem] = frame_qualities(bench, measured)
@@ -166,7 +174,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
             pairs=tuple(_pairs(request, qualities)),
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
-            notes=tuple(notes),
+            notes=(*notes, *same_frames_notes(contents)),
         )
 
 

@@ -93,6 +93,24 @@ def check_clips(clips: Sequence[Path]) -> None:
         by_name[clip.stem] = clip
 
 
+def same_frames_notes(contents: Iterable[tuple[str, str]]) -> list[str]:
+    """Returns which clips are copies of others, and so count more than once.
+
+    Args:
+        contents: Name of each clip, and the SHA-256 of its decoded frames.
+    """
+    first: dict[str, str] = {}
+    notes = []
+    for name, content in contents:
+        if content in first:
+            notes.append(
+                f"{name} has the frames of {first[content]}: they count twice in medians and "
+                f"intervals; leave one out"
+            )
+        first.setdefault(content, name)
+    return notes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveMeasured:
     """One contestant's curve on one clip is known; points from the lowest CRF to the highest.

@@ -11,7 +11,7 @@ from statistics import median
 from ..codecs.settings import Crf
 from .aim import Aim, QualityRange, TargetRate
 from .compare import frame_qualities
-from .contestants import ClipSkipped
+from .contestants import ClipSkipped, same_frames_notes
 from .curves.bd_comparison import Comparison, Rules, compare
 from .curves.interval import RateChange, block_frames
 from .errors import CurveError
@@ -138,6 +138,7 @@ def recommend_set(
         for one in ready
         if (text := target_text(aim, one.searched.target)) is not None
     ]
+    notes += same_frames_notes((one.name, one.bench.source.content_sha256) for one in ready)
     verdict = _Verdict()
     if verified:
         verdict = _judge(request, ready, verified, machines, measurer)
@@ -179,7 +180,7 @@ def recommend_set(
         ),
         quality_gap=gap,
         tolerance=request.tolerance,
-        is_verified=gap is None or gap >= -request.tolerance,
+        is_verified=None if gap is None else gap >= -request.tolerance,
         skipped=tuple(skipped),
         search_cost_percent=cost_percent(request, result.best_cost),
         machines=machines_used(request, machines, ready[0].benches),

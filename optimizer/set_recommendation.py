@@ -48,7 +48,7 @@ class SetRecommendation:
         quality_gap: Of what is recommended, where it meets the aim: its verified quality, by the
             lower of both machines, minus the one that the search expected; the median over the
             clips. None where nothing was found, and so nothing verified.
-        is_verified: The gap is not below 0 by more than the tolerance.
+        is_verified: The gap is not below 0 by more than the tolerance; None where there is none.
         search_cost_percent: What the search believed, on its own frames.
         The others as in Recommendation.
     """
@@ -69,7 +69,7 @@ class SetRecommendation:
     real_num_not_saving: int | None
     quality_gap: float | None
     tolerance: float
-    is_verified: bool
+    is_verified: bool | None
     skipped: tuple[ClipSkipped, ...]
     search_cost_percent: float
     machines: MachinesUsed

@@ -81,7 +81,7 @@ def show_set(
     else:
         _print(found)
         say(f"\n{path}\n{page}\n\n{command}")
-        if not found.is_verified:
+        if found.is_verified is False:
             print(NOT_VERIFIED_LINE, file=sys.stderr)
     return found
 

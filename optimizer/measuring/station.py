@@ -30,7 +30,7 @@ from ...codecs.settings import EncodeSettings
 from ...codecs.source import Segment, Source, load_source
 from ...codecs.table import ENCODERS
 from ...metrics.detector import load_detector
-from ...metrics.feature_file import open_feature_file
+from ...metrics.feature_file import FeatureFile, open_feature_file
 from ...metrics.task import TaskMachine
 from ..errors import ClusterError
 from ..request import num_jobs_here
@@ -99,12 +99,21 @@ class _Station:
     """What a worker keeps of one place: the decoded clip, the machines, and benches by digest.
 
     Its scratch files are closed when the last measurement that holds on to it ends.
+
+    Attributes:
+        feature_file: What a learned metric makes of the originals of all benches.
     """
 
     source: Source
+    feature_file: FeatureFile
     machines: Mapping[str, TaskMachine[Any]]
     benches: dict[str, list[Bench]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def num_bytes(self) -> int:
+        """Scratch space that it takes."""
+        return os.fstat(self.source.scratch.fileno()).st_size + self.feature_file.num_bytes
 
 
 _opening = threading.Lock()
@@ -192,8 +201,8 @@ def _station_at(place: Place, *, instead_of: _Station | None = None) -> _Station
 
 
 def _fills_the_disk() -> bool:
-    """Whether the decoded clips take more room than they leave."""
-    taken = sum(os.fstat(one.source.scratch.fileno()).st_size for one in open_stations.values())
+    """Whether decoded clips and their features take more room than they leave."""
+    taken = sum(one.num_bytes for one in open_stations.values())
     return taken > shutil.disk_usage(tempfile.gettempdir()).free
 
 
@@ -216,7 +225,9 @@ def _open_station(place: Place) -> _Station:
             )
         )
         station = _Station(
-            source=source, machines={machine.version: machine for machine in all_machines}
+            source=source,
+            feature_file=feature_file,
+            machines={machine.version: machine for machine in all_machines},
         )
         weakref.finalize(station, stack.pop_all().close)
         return station

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..contestants import same_frames_notes
 from ..curves.bd_rate import percent_text
 from ..measuring.store import Json
 from ..reports.output import csv_text, make_empty, remove_earlier, safe_names, write_whole
@@ -132,6 +133,7 @@ def fixed_rows(found: PerTitle) -> Iterator[list[str]]:
 def summary_notes(found: PerTitle) -> Iterator[str]:
     """Yields what a reader should know of all titles together."""
     rungs = [one.chosen for title in found.titles for one in title.rungs if one.chosen is not None]
+    yield from same_frames_notes((one.clip, one.clip_content_sha256) for one in found.titles)
     num_short = sum(not one.is_verified for one in rungs)
     if num_short:
         yield (

@@ -111,6 +111,23 @@ def test_nothing_is_measured_twice(asked: CompareRequest, compared: Compared) ->
     assert (again.curves, again.pairs) == (compared.curves, compared.pairs)
 
 
+def test_a_copy_of_a_clip_is_said_and_not_measured_again(
+    asked: CompareRequest, tmp_path: Path
+) -> None:
+    copy = tmp_path / f"copy{asked.clips[0].suffix}"
+    copy.write_bytes(asked.clips[0].read_bytes())
+
+    *_, found = compare_events(dataclasses.replace(asked, clips=(*asked.clips, copy)))
+
+    assert isinstance(found, Compared)
+    assert found.num_encodes == 0
+    told = [note for note in found.notes if note.startswith("copy has the frames of ")]
+    assert told == [
+        f"copy has the frames of {asked.clips[0].stem}: they count twice in medians and intervals; "
+        f"leave one out"
+    ]
+
+
 def test_a_clip_that_cannot_be_used_is_skipped(asked: CompareRequest, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"not a clip")
     request = dataclasses.replace(asked, clips=(tmp_path / "broken.mp4", asked.clips[0]))
