@@ -163,7 +163,7 @@ class TuneRequest:
         if self.regions is not None and not machine.has_real_machine:
             raise RequestError(
                 f"regions need a real machine to verify them, metric {machine.metric} sees nothing "
-                f"of what lies outside of them; give {' and '.join(kind.needed)}"
+                f"of what lies outside of them; give {' and '.join(kind.files)}"
             )
         if self.second_detector is not None and not kind.draws_boxes:
             raise RequestError(f"second_detector judges detections, got metric {machine.metric}")
