@@ -29,6 +29,7 @@ from .learned_predictor import learned_predictor
 from .machine import describe_machine
 from .ordinary_metrics import ordinary_predictors
 from .pair_table import PairTable, Row, pair_table, pool
+from .pairs import JUDGES
 from .predictors import Predictor, cached_values
 from .rank_correlation import (
     Bootstrap,
@@ -45,7 +46,7 @@ from .rank_correlation import (
 
 RESULTS = Path(__file__).parent / "results" / "correlation.json"
 # Machines that train no metric.
-HELD_OUT = frozenset({"yolox_nano", "arcface_mobilefacenet_int8"})
+HELD_OUT = frozenset({"yolox_nano", "arcface_mobilefacenet_int8", *JUDGES})
 # The codec that no metric is trained on.
 UNSEEN_CODEC = "svtav1"
 _NUM_RESAMPLES, _SEED = 400, 0
@@ -152,27 +153,34 @@ def _material(groups: Sequence[Group], table: PairTable) -> Json:
 def targets(machines: Sequence[str]) -> list[Target]:
     """Returns each machine alone; the mean of those in training; all on what all of them saw.
 
-    ``mean`` is always there; it is the machine itself where there is but one.
+    ``mean`` is always there; it is the machine itself where there is but one. Judges have no part
+    in it.
     """
-    everyone = tuple(machines)
-    training = tuple(name for name in machines if name not in HELD_OUT)
-    if len(machines) == 1:
-        return [Target(name="mean", machines=everyone, scope=everyone, by_subset=True)]
-    found = [Target(name=name, machines=(name,), scope=(name,)) for name in machines]
-    if 1 < len(training) < len(machines):
+    judges = [name for name in machines if name in JUDGES]
+    everyone = tuple(name for name in machines if name not in judges)
+    training = tuple(name for name in everyone if name not in HELD_OUT)
+    found = [Target(name=name, machines=(name,), scope=(name,)) for name in judges]
+    found += [
+        Target(name=f"{name}, common", machines=(name,), scope=(*everyone, name), by_subset=True)
+        for name in judges
+    ]
+    if len(everyone) == 1:
+        return [Target(name="mean", machines=everyone, scope=everyone, by_subset=True), *found]
+    found += [Target(name=name, machines=(name,), scope=(name,)) for name in everyone]
+    if 1 < len(training) < len(everyone):
         found.append(Target(name="training mean", machines=training, scope=training))
         found.append(Target(name="training mean, common", machines=training, scope=everyone))
     found.append(Target(name="mean", machines=everyone, scope=everyone, by_subset=True))
     found += [
         Target(name=f"{name}, common", machines=(name,), scope=everyone, by_subset=name in HELD_OUT)
-        for name in machines
+        for name in everyone
     ]
     return found
 
 
 def subsets(table: PairTable, target: Target) -> Iterator[tuple[str, Bools]]:
     """Yields names and pairs of the parts of the material that a target is reported on."""
-    scope = np.logical_and.reduce([table.seen[name] for name in target.scope])
+    scope = _scope(table, target)
     yield "all", scope
     if target.by_subset:
         kinds = sorted(set(table.kinds.tolist()))
@@ -187,9 +195,19 @@ def subsets(table: PairTable, target: Target) -> Iterator[tuple[str, Bools]]:
             yield codec, scope & (table.codecs == codec)
 
 
+def _scope(table: PairTable, target: Target) -> Bools:
+    scope: Bools = np.logical_and.reduce([table.seen[name] for name in target.scope])
+    return scope
+
+
 def _rows(table: PairTable, target: Target) -> dict[Row, Floats]:
-    """Returns the predictors, and the machines of the scope that are not part of the target."""
-    others = [name for name in target.scope if name not in target.machines]
+    """Returns the predictors, and machines that saw all of the scope and are not the target."""
+    scope = _scope(table, target)
+    others = [
+        name
+        for name, seen in table.seen.items()
+        if name not in target.machines and seen[scope].all()
+    ]
     return {
         **table.values,
         **{Row(predictor=name, of="machine"): table.kept[name] for name in others},

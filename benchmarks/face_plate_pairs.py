@@ -1,6 +1,7 @@
 """Labelled pairs for the metrics of faces and plates: photos, compressed, and what is lost.
 
 Faces are asked of two embedders: one trains the metric, the other (``arcface_...``) only judges it.
+On test material machines of other families judge too: dlib's, and for Chinese plates LPRNet.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import numpy as np
 from ratesight.metrics.boxes import Detections, Floats
 from ratesight.metrics.detector import load_detector
 from ratesight.metrics.face_detector import Faces, load_yunet
-from ratesight.metrics.face_embedder import load_face_embedder
+from ratesight.metrics.face_embedder import FaceEmbedder, load_face_embedder
 from ratesight.metrics.faces import FaceMachine
-from ratesight.metrics.plate_reader import load_rapidocr
+from ratesight.metrics.plate_reader import PlateReader, load_rapidocr
 from ratesight.metrics.plates import PlateMachine
 from ratesight.metrics.task import ReferenceT, TaskMachine
 from ratesight.metrics.views import VIEWS
 
 from .distortions import Picture, distort, read_picture, resized, source_of, spread_crfs
+from .dlib_embedder import load_dlib_embedder
+from .lprnet import load_lprnet
 from .material_faces_plates import FacePhoto, PlatePicture, read_face_photos, read_plate_pictures
 from .pairs import (
     Kept,
@@ -42,6 +45,8 @@ _FACE_SCALES = (1.0, 0.75, 0.5)
 # Widths in pixels that plates are shrunk to, where they are larger: one read from afar.
 _PLATE_WIDTHS = (64, 96, 128, 192)
 EMBEDDERS = ("mobilefacenet.onnx", "arcface_mobilefacenet_int8.tflite")
+# Sources of the plates that LPRNet can read.
+_CHINESE = ("cn_crops", "ccpd_full")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +78,24 @@ def materials(data: Path) -> list[Material]:
 @cache
 def _face_machines(data: Path, split: Split) -> dict[str, FaceMachine]:
     yunet = load_yunet(data / "weights" / "face_detection_yunet.onnx")
-    return {
-        name: FaceMachine(detector=yunet, embedder=load_face_embedder(file))
+    embedders: dict[str, FaceEmbedder] = {
+        name: load_face_embedder(file)
         for name, file in machine_files(data / "weights", EMBEDDERS, "faces", split).items()
+    }
+    if split == "test":
+        embedders["dlib"] = load_dlib_embedder()
+    return {
+        name: FaceMachine(detector=yunet, embedder=embedder) for name, embedder in embedders.items()
     }
 
 
 @cache
-def _plate_machine(data: Path) -> PlateMachine:
+def _plate_machines(data: Path, *, is_judged: bool) -> dict[str, PlateMachine]:
     detector = load_detector(str(data / "weights" / "plate_yolov8n.pt"))
-    return PlateMachine(detector=detector, reader=load_rapidocr())
+    readers: dict[str, PlateReader] = {"rapidocr": load_rapidocr()}
+    if is_judged:
+        readers["lprnet"] = load_lprnet(data / "weights" / "lprnet.pth")
+    return {name: PlateMachine(detector=detector, reader=one) for name, one in readers.items()}
 
 
 def make(task: tuple[Material, Path, Path]) -> str:
@@ -112,9 +125,11 @@ def make(task: tuple[Material, Path, Path]) -> str:
             _ask(machine, seen, name, flat, views, kept)
     else:
         kind = "plates"
-        plate_machine = _plate_machine(data)
-        read = plate_machine.look_at([reference], [known])
-        _ask(plate_machine, read, "rapidocr", flat, views, kept)
+        assert isinstance(material.photo, PlatePicture)
+        is_judged = material.split == "test" and material.photo.source in _CHINESE
+        for name, reader in _plate_machines(data, is_judged=is_judged).items():
+            read = reader.look_at([reference], [known])
+            _ask(reader, read, name, flat, views, kept)
     box = tuple(float(value) for value in boxes[0])
     regions = (Region(box=box, class_name=kind[:-1], machines=views),) if views else ()
     labels: tuple[tuple[tuple[dict[str, Kept], ...], ...], ...] = tuple(

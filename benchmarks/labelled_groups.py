@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .distortions import Version
-from .pairs import Pairs, Region, all_pairs, read_pictures
+from .pairs import JUDGES, Pairs, Region, all_pairs, read_pictures
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -45,10 +45,8 @@ class Group:
 
     @property
     def weights(self) -> Floats:
-        """The mean score of each region on the original."""
-        return np.array(
-            [np.mean([view.score for view in one.machines.values()]) for one in self.regions]
-        )
+        """The mean score of each region on the original, by judges only where they alone see it."""
+        return np.array([np.mean(_scores(one)) for one in self.regions])
 
     def pictures(self) -> Pictures:
         """Returns (1 + versions, frames, height, width, 3) BGR, the originals first."""
@@ -96,6 +94,11 @@ def _group(pairs: Pairs, cache: Path) -> Group:
         seen={name: np.array([name in region.machines for region in regions]) for name in machines},
         cache=cache,
     )
+
+
+def _scores(region: Region) -> list[float]:
+    scores = {name: view.score for name, view in region.machines.items()}
+    return [score for name, score in scores.items() if name not in JUDGES] or list(scores.values())
 
 
 def _origin(pairs: Pairs) -> str:

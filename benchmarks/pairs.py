@@ -32,6 +32,8 @@ TRAINING_MACHINES = {
     "faces": ("mobilefacenet",),
     "plates": ("rapidocr",),
 }
+# Machines of other families, which judge test material besides; no part of the mean machine.
+JUDGES = ("dlib", "lprnet")
 # What one machine thinks of a region: its share kept in [0, 1], and a softer one.
 Kept = tuple[float, float]
 
