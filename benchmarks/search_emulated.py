@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 from ratesight.codecs.table import ENCODERS, OptionValue
+from ratesight.optimizer.request import Sampler
 from ratesight.optimizer.search.option_space import OptionSpace
-from ratesight.optimizer.search.study import Sampler, open_study
+from ratesight.optimizer.search.study import open_study
 from ratesight.optimizer.search.study_storage import open_storage
 from sklearn.ensemble import ExtraTreesRegressor
 

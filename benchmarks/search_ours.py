@@ -19,7 +19,7 @@ from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.events import TrialFinished, TuneEvent
 from ratesight.optimizer.measuring.bench import Bench, Benches, Measurement
 from ratesight.optimizer.measuring.measure import Measurer
-from ratesight.optimizer.request import TuneRequest
+from ratesight.optimizer.request import Sampler, TuneRequest
 from ratesight.optimizer.search import additive_model
 from ratesight.optimizer.search import candidate as candidate_module
 from ratesight.optimizer.search import search as search_module
@@ -27,7 +27,7 @@ from ratesight.optimizer.search import study as study_module
 from ratesight.optimizer.search.anchor import SearchedClip, measure_anchor
 from ratesight.optimizer.search.candidate import Candidate
 from ratesight.optimizer.search.entrant import Entrant
-from ratesight.optimizer.search.study import Sampler, open_study
+from ratesight.optimizer.search.study import open_study
 from ratesight.optimizer.search.study_storage import open_storage
 
 from .search_table import Options, SearchTable, Step

@@ -18,8 +18,7 @@ from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.events import PointMeasured, Recommended
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import Contender
-from ratesight.optimizer.request import TuneRequest
-from ratesight.optimizer.search.study import Sampler
+from ratesight.optimizer.request import Sampler, TuneRequest
 from ratesight.optimizer.tune import tune_events
 
 from .machine import describe_machine

@@ -186,7 +186,9 @@ def _by_clip(results: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _steered_sentence(name: str, runs: list[dict[str, Any]]) -> str:
-    sees = "it says itself" if name.endswith("regions") else "YOLOv8n sees"
+    machines = runs[0]["machines"]
+    is_real = machines["metric"] == "detector" or machines["real_machine"] is not None
+    sees = "YOLOv8n sees" if is_real else "it says itself"
     outside = [value for run in runs if (value := _second_bd_rate(run)) is not None]
     kept = sum(not run["settings"]["options"] for run in runs)
     return (

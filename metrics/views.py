@@ -42,10 +42,6 @@ class View:
     min_side_pixels: float = 0.0
     is_told: bool = True
 
-    def margins(self, sides: Floats) -> Floats:
-        """Returns what is kept on both sides of (n, 2) widths and heights, in pixels."""
-        return (sides[:, 1:] if self.is_margin_in_heights else sides) * self.margin
-
 
 # Detectors look at the whole picture at 640, and enlarge a smaller one: seen so, objects of
 # validation photos are ranked better, SRCC 0.752 instead of 0.732 by heads trained for it
@@ -72,9 +68,10 @@ def cut_out(picture: Picture, box: Floats, view: View) -> tuple[Picture, npt.NDA
     Args:
         box: (4,) x0 y0 x1 y1 in pixels, inside the picture.
     """
-    margins = view.margins((box[2:] - box[:2])[None])[0]
-    corner = np.floor((box[:2] - margins).clip(0)).astype(int)
-    x1, y1 = np.ceil(box[2:] + margins).astype(int)
+    sides = box[2:] - box[:2]
+    kept = view.margin * (sides[1] if view.is_margin_in_heights else sides)
+    corner = np.floor((box[:2] - kept).clip(0)).astype(int)
+    x1, y1 = np.ceil(box[2:] + kept).astype(int)
     return picture[corner[1] : y1, corner[0] : x1], corner
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -11,6 +12,7 @@ import numpy as np
 from ..metrics.boxes import Floats
 from .measuring.footage import Array
 from .measuring.machine_table import METRIC_NAMES
+from .measuring.store import Json
 
 SignalName = Literal["psnr", "ssim", "xpsnr"]
 # Each with its field of Fidelity.
@@ -89,6 +91,30 @@ class MetricScore:
             return None
         return sum(len(one.regions) for one in self.frames)
 
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values, regions but no frames."""
+        return {
+            "value": self.value,
+            "p5": self.p5,
+            "min": self.min,
+            "min_frame": self.worst.frame,
+            "num_frames": len(self.frames),
+            "num_frames_looked_at": self.num_frames_looked_at,
+            "num_regions": self.num_regions,
+            "regions": None if self.num_regions is None else list(self._regions()),
+        }
+
+    def _regions(self) -> Iterator[dict[str, Json]]:
+        for frame in self.frames:
+            for region in frame.regions:
+                yield {
+                    "frame": frame.frame,
+                    "box": list(region.box),
+                    "class": region.class_name or None,
+                    "weight": region.weight,
+                    "value": region.value,
+                }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeatMap:
@@ -129,3 +155,17 @@ class Score:
             if one.metric == metric:
                 return one
         raise KeyError(metric)
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values: ``metrics`` by name, and what was compared."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "frame_rate": str(self.frame_rate),
+            "num_frames": self.num_frames,
+            "metrics": {one.metric: one.to_json() for one in self.metrics},
+            "heat_map": None
+            if self.heat_map is None
+            else {"metric": self.heat_map.metric, "frame": self.heat_map.score.frame},
+            "notes": list(self.notes),
+        }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from ..codecs.limits import ClipLimits
 from ..codecs.source import load_source
 from ..metrics.errors import NoObjectsError
 from ..metrics.feature_file import open_feature_file
+from .checks import check_above_0, check_not_negative
 from .contestants import (
     ClipSkipped,
     Contestant,
@@ -74,19 +74,13 @@ class CompareRequest:
                 f"{', '.join(names) or 'none'}; give each with --codec or --settings"
             )
         check_clips(self.clips)
-        for name, value in (
-            ("frames_per_second", self.frames_per_second),
-            ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
-        ):
-            if not 0 < value < math.inf:
-                raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
+        check_above_0(frames_per_second=self.frames_per_second, max_seconds=self.max_seconds)
+        check_not_negative(jobs=self.num_jobs)
         if self.machine.face_embedder is not None and self.machine.metric not in REAL_MACHINES:
             raise RequestError(
                 f"compare asks one machine only, and metric {self.machine.metric} none that is "
                 f"real; choose metric {self.machine.kind.real}, or leave face_embedder out"
             )
-        if self.num_jobs < 0:
-            raise RequestError(f"jobs must not be negative, got {self.num_jobs}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

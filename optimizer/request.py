@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from dataclasses import dataclass, field, replace
@@ -14,10 +13,13 @@ from ..codecs.limits import ClipLimits
 from ..codecs.settings import Crf, EncodeSettings, sorted_options
 from ..codecs.table import ENCODERS, Codec, OptionValue
 from .aim import Aim, TargetQuality
+from .checks import check_above_0, check_not_negative
 from .errors import RequestError
 from .measuring.machine_choice import MachineChoice
 from .measuring.machine_table import MACHINE_KINDS, REAL_MACHINES
-from .search.study import Sampler
+
+# Who proposes settings: ours, then Optuna's.
+Sampler = Literal["additive", "tpe", "random", "gp", "cmaes", "nsga2"]
 
 DEFAULT_STORE = Path("ratesight.sqlite")
 
@@ -123,25 +125,19 @@ class TuneRequest:
     def __post_init__(self) -> None:
         if self.codec not in ENCODERS:
             raise RequestError(f"codec must be one of {', '.join(ENCODERS)}, got {self.codec!r}")
-        for name, value in (
-            ("trials", self.num_trials),
-            ("region_trials", self.num_region_trials),
-            ("under_way", self.num_under_way),
-            ("segment_seconds", self.segment_seconds),
-            ("frames_per_second", self.frames_per_second),
-            ("tolerance", self.tolerance),
-            ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
-            ("min_fps", 1.0 if self.min_fps is None else self.min_fps),
-        ):
-            if not 0 < value < math.inf:
-                raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
-        for name, count in (
-            ("segments", self.num_segments),
-            ("jobs", self.num_jobs),
-            ("warm_starts", self.num_warm_starts),
-        ):
-            if count < 0:
-                raise RequestError(f"{name} must not be negative, got {count}")
+        check_above_0(
+            trials=self.num_trials,
+            region_trials=self.num_region_trials,
+            under_way=self.num_under_way,
+            segment_seconds=self.segment_seconds,
+            frames_per_second=self.frames_per_second,
+            tolerance=self.tolerance,
+            max_seconds=self.max_seconds,
+            min_fps=self.min_fps,
+        )
+        check_not_negative(
+            segments=self.num_segments, jobs=self.num_jobs, warm_starts=self.num_warm_starts
+        )
         if self.worker_paths and self.scheduler is None:
             raise RequestError(
                 "worker_paths are for the workers of a scheduler; give scheduler, or leave them out"

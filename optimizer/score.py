@@ -20,6 +20,7 @@ from ..metrics.errors import NoObjectsError
 from ..metrics.face_embedder import Levels
 from ..metrics.object_iou import ObjectScores
 from ..metrics.views import LEARNED_TASKS
+from .checks import check_above_0
 from .clip_score import (
     METRICS,
     SIGNALS,
@@ -331,9 +332,7 @@ def _check(
     if not names or unknown:
         told = ", ".join(map(repr, unknown)) or "none"
         raise RequestError(f"metrics must be some of {', '.join(METRICS)}, got {told}")
-    for what, value in (("frames_per_second", frames_per_second), ("max_seconds", max_seconds)):
-        if value is not None and not 0 < value < math.inf:
-            raise RequestError(f"{what} must be above 0 and finite, got {value:g}")
+    check_above_0(frames_per_second=frames_per_second, max_seconds=max_seconds)
     if heat_map and not set(names) & set(LEARNED_TASKS):
         raise RequestError(
             f"a heat map needs one of the metrics {', '.join(LEARNED_TASKS)}, got "

@@ -167,7 +167,7 @@ def _show(
     """Scores two clips, shows the progress, writes the files that were asked for."""
     from ...codecs.address import clip_text
     from ..reports.pictures import draw_heat_map
-    from ..reports.score_files import score_json, score_rows, write_frames, write_regions
+    from ..reports.score_files import score_rows, write_frames, write_regions
 
     for written in (csv, regions_csv, heat_map):
         if written is not None:
@@ -185,7 +185,7 @@ def _show(
         draw_heat_map(found.heat_map, heat_map)
     if json_lines:
         names = {"reference": clip_text(clips[0]), "distorted": clip_text(clips[1])}
-        print_json("score", {**names, **score_json(found)})
+        print_json("score", {**names, **found.to_json()})
         return
     print_table(
         open_console(),

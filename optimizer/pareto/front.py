@@ -32,11 +32,10 @@ from ..measuring.store import Json, key_sha256, open_store
 from ..recommendation import MachinesUsed
 from ..reports.plain_text import printable
 from ..reports.provenance import machines_used, provenance
-from ..request import TuneRequest
+from ..request import Sampler, TuneRequest
 from ..search.candidate import Candidate, first_crfs
 from ..search.clip_benches import ClipBenches
 from ..search.scale import measure_scale
-from ..search.study import Sampler
 from ..search.study_storage import open_storage
 from .study import ParetoProposal, ParetoStudy, Point, check_sampler, open_pareto_study
 

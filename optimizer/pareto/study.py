@@ -11,9 +11,10 @@ from ...codecs.errors import SettingsError
 from ...codecs.settings import Crf, EncodeSettings, check_options, sorted_options
 from ...codecs.table import Encoder, OptionValue
 from ..errors import RequestError
+from ..request import Sampler
 from ..search.option_space import OptionSpace
 from ..search.proposer import ENCODE_FPS
-from ..search.study import Sampler, make_sampler, suggest
+from ..search.study import make_sampler, suggest
 from ..search.study_storage import StudyStorage
 
 # Names of parameters that no encoder has as an option.

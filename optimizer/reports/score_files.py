@@ -1,4 +1,4 @@
-"""A score as JSON, CSV and rows of a table."""
+"""A score as CSV and rows of a table."""
 
 from __future__ import annotations
 
@@ -6,49 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..clip_score import MetricScore, Score
-from ..measuring.store import Json
+from ..clip_score import Score
 from .output import csv_text, write_whole
-
-
-def score_json(score: Score) -> dict[str, Json]:
-    """Returns all but values of frames: ``metrics`` by name, and what was compared."""
-    heat_map = score.heat_map
-    return {
-        "width": score.width,
-        "height": score.height,
-        "frame_rate": str(score.frame_rate),
-        "num_frames": score.num_frames,
-        "metrics": {
-            one.metric: {
-                "value": one.value,
-                "p5": one.p5,
-                "min": one.min,
-                "min_frame": one.worst.frame,
-                "num_frames": len(one.frames),
-                "num_frames_looked_at": one.num_frames_looked_at,
-                "num_regions": one.num_regions,
-                "regions": None if one.num_regions is None else list(_regions_json(one)),
-            }
-            for one in score.metrics
-        },
-        "heat_map": None
-        if heat_map is None
-        else {"metric": heat_map.metric, "frame": heat_map.score.frame},
-        "notes": list(score.notes),
-    }
-
-
-def _regions_json(metric: MetricScore) -> Iterator[dict[str, Json]]:
-    for frame in metric.frames:
-        for region in frame.regions:
-            yield {
-                "frame": frame.frame,
-                "box": list(region.box),
-                "class": region.class_name or None,
-                "weight": region.weight,
-                "value": region.value,
-            }
 
 
 def score_rows(score: Score) -> Iterator[list[str]]:

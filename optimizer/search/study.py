@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
@@ -15,8 +15,8 @@ from .option_space import OptionSpace, Part
 from .proposer import ENCODE_FPS, Proposer
 from .study_storage import StudyStorage
 
-# Ours, then Optuna's.
-Sampler = Literal["additive", "tpe", "random", "gp", "cmaes", "nsga2"]
+if TYPE_CHECKING:
+    from ..request import Sampler
 
 # Trials before one of Optuna's samplers models anything, the defaults and starts included. On
 # measured grids 3 to 5 beat 10.

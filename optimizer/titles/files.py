@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +46,7 @@ def write_ladders(found: PerTitle, folder: Path) -> None:
                 text = json.dumps(_rung_json(title, rung, rung.chosen), allow_nan=False, indent=1)
                 write_whole(text + "\n", rungs / _name(title, rung))
     write_whole(csv_text(_CSV_COLUMNS, rows), folder / "ladder.csv")
-    text = json.dumps(dataclasses.asdict(found), allow_nan=False, indent=1)
+    text = json.dumps(found.to_json(), indent=1)
     write_whole(text + "\n", folder / "recommendations.json")
 
 

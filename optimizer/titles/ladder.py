@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -190,3 +192,8 @@ class PerTitle:
         """Every rung kept what was expected of it."""
         rungs = (rung for title in self.titles for rung in title.rungs)
         return all(rung.chosen is None or rung.chosen.is_verified for rung in rungs)
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values."""
+        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        return fields

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...codecs.limits import ClipLimits
 from ...codecs.settings import Crf, EncodeSettings
 from ...codecs.table import ENCODERS
+from ..checks import check_above_0, check_not_negative
 from ..contestants import Contestant, check_clips, check_codecs, contestants_of
 from ..errors import RequestError
 from ..measuring.machine_choice import MachineChoice
@@ -65,17 +66,13 @@ class PerTitleRequest:
                 raise RequestError(f"qualities must be between 0 and 1, got {quality:g}")
         if not self.heights or len(set(self.heights)) < len(self.heights):
             raise RequestError(f"heights must be different ones, got {list(self.heights)}")
-        for name, value in (
-            ("segment_seconds", self.segment_seconds),
-            ("frames_per_second", self.frames_per_second),
-            ("tolerance", self.tolerance),
-            ("max_seconds", 1.0 if self.max_seconds is None else self.max_seconds),
-        ):
-            if not 0 < value < math.inf:
-                raise RequestError(f"{name} must be above 0 and finite, got {value:g}")
-        for name, count in (("segments", self.num_segments), ("jobs", self.num_jobs)):
-            if count < 0:
-                raise RequestError(f"{name} must not be negative, got {count}")
+        check_above_0(
+            segment_seconds=self.segment_seconds,
+            frames_per_second=self.frames_per_second,
+            tolerance=self.tolerance,
+            max_seconds=self.max_seconds,
+        )
+        check_not_negative(segments=self.num_segments, jobs=self.num_jobs)
         _ = self.variants  # checks the heights
 
     @property

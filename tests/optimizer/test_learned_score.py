@@ -16,7 +16,7 @@ from ratesight.codecs.region import ClipRegions, Region
 from ratesight.metrics.errors import NoObjectsError
 from ratesight.optimizer.clip_score import Score
 from ratesight.optimizer.reports.pictures import draw_heat_map
-from ratesight.optimizer.reports.score_files import score_json, write_regions
+from ratesight.optimizer.reports.score_files import write_regions
 from ratesight.optimizer.score import score
 from scipy.stats import spearmanr
 
@@ -162,7 +162,7 @@ def test_metrics_share_a_row_a_region(pair: tuple[Path, Path], tmp_path: Path) -
             box = ",".join(f"{side:.2f}" for side in region.box)
             told = f"{looked_at.frame},{looked_at.time_seconds:.6f},{box},"
             assert rows[2 * index + number] == f"{told},{general:.6f},{region.value:.6f}"
-    assert score_json(found)["metrics"]["faces"]["regions"][0]["class"] is None  # type: ignore[index, call-overload]  # JSON
+    assert found.to_json()["metrics"]["faces"]["regions"][0]["class"] is None  # type: ignore[index, call-overload]  # JSON
 
 
 def test_a_detector_beside_regions_is_the_real_machine(

@@ -27,7 +27,6 @@ from ratesight.optimizer.clip_score import Score
 from ratesight.optimizer.errors import OutputError, RequestError
 from ratesight.optimizer.measuring.region_metric import FoundRegions
 from ratesight.optimizer.reports.score_files import (
-    score_json,
     score_rows,
     write_frames,
     write_regions,
@@ -282,7 +281,7 @@ def test_frames_looked_at_are_spread(num_frames: int, rate: float, wanted: list[
 
 
 def test_a_score_is_strict_json(scored: Score) -> None:
-    told = json.loads(json.dumps(score_json(scored), allow_nan=False))
+    told = json.loads(json.dumps(scored.to_json(), allow_nan=False))
     assert list(told["metrics"]) == [one.metric for one in scored.metrics]
     assert told["metrics"]["detector"]["num_frames_looked_at"] == 3
     assert told["metrics"]["psnr"]["num_regions"] is None
@@ -292,7 +291,7 @@ def test_a_score_is_strict_json(scored: Score) -> None:
 
 
 def test_json_has_each_region(scored: Score) -> None:
-    told = json.loads(json.dumps(score_json(scored)))["metrics"]["detector"]
+    told = json.loads(json.dumps(scored.to_json()))["metrics"]["detector"]
     assert len(told["regions"]) == told["num_regions"]
     for frame in scored["detector"].frames:
         regions = [one for one in told["regions"] if one["frame"] == frame.frame]
