@@ -1,16 +1,17 @@
 """Measures how much a clip's score depends on which frames are looked at.
 
-``python -m benchmarks.metric_noise --data ../shared/data`` takes some minutes. Every clip is
-encoded at two CRFs; the frames fall into disjoint samples, and each sample scores the clip: by the
-detector, and by the learned metric in the detector's regions. A score that hardly moves at all
-would be quiet too, so that the standard deviation is also given in shares of the rate, by the slope
-of quality over log rate between the two CRFs.
+``python -m benchmarks.metric_noise --data ../shared/data`` takes a quarter of an hour. Every clip
+is encoded by every encoder at two CRFs; the frames fall into disjoint samples of ten, and each
+sample scores the clip: by the detector, and by the learned metric in the detector's regions. A
+score that hardly moves at all would be quiet too, so that the standard deviation is also given in
+shares of the rate, by the slope of quality over log rate between the two CRFs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from ratesight.codecs.encode import decode_bgr, encode
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.source import load_source
+from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.metrics.boxes import Floats
 from ratesight.metrics.detector import load_detector
 from ratesight.metrics.learned import load_learned_metric
@@ -30,7 +32,8 @@ from .object_pairs import TEST_CLIPS
 from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "metric_noise.json"
-_SECONDS, _FRAMES, _SAMPLES, _CRFS = 4.0, 80, 8, (28, 34)
+_SECONDS, _FRAMES_A_SAMPLE, _MOST_SAMPLES = 10.0, 10, 20
+_CRFS: dict[Codec, tuple[int, int]] = {"x264": (28, 34), "x265": (28, 34), "svtav1": (38, 48)}
 _SEED, _DRAWS = 0, 2000
 _KINDS = ("deviation", "deviation_in_log_rate")
 
@@ -48,31 +51,37 @@ def main() -> None:
     rows = []
     for clip in TEST_CLIPS:
         with load_source(arguments.data / "clips" / clip, max_seconds=_SECONDS) as source:
-            count = min(_FRAMES, source.num_frames) // _SAMPLES * _SAMPLES
+            num_samples = min(_MOST_SAMPLES, source.num_frames // _FRAMES_A_SAMPLE)
+            count = num_samples * _FRAMES_A_SAMPLE
             wanted = [int(at) for at in np.linspace(0, source.num_frames - 1, count)]
             originals = [source.bgr(index) for index in wanted]
             references = {name: one.look(originals) for name, one in machines.items()}
-            scores: dict[str, list[ObjectScores]] = {name: [] for name in machines}
-            rates = []
-            for crf in _CRFS:
-                settings = EncodeSettings(
-                    codec="x264", preset="medium", rate_control=Crf(value=crf)
-                )
-                encoding = encode(source, settings)
-                rates.append(encoding.rate_kbps)
-                pictures = list(decode_bgr(encoding, frozenset(wanted), source.color_space))
-                for name, machine in machines.items():
-                    losses = machine.losses(references[name], pictures)
-                    scores[name].append(object_scores(references[name], losses))
-        row: dict[str, Any] = {"clip": clip, "num_frames": count, "rate_kbps": rates}
-        for name, both in scores.items():
-            row[name] = noise(np.array([_sampled(one) for one in both]), rates)
-        rows.append(row)
-        print(json.dumps(row), flush=True)
-    content = {"machine": describe_machine(), "samples": _SAMPLES, "crfs": _CRFS, "rows": rows}
+            for codec, crfs in _CRFS.items():
+                scores: dict[str, list[ObjectScores]] = {name: [] for name in machines}
+                rates = []
+                for crf in crfs:
+                    encoding = encode(source, _settings(codec, crf))
+                    rates.append(encoding.rate_kbps)
+                    pictures = list(decode_bgr(encoding, frozenset(wanted), source.color_space))
+                    for name, machine in machines.items():
+                        losses = machine.losses(references[name], pictures)
+                        scores[name].append(object_scores(references[name], losses))
+                row: dict[str, Any] = {
+                    "clip": clip, "codec": codec, "num_frames": count, "rate_kbps": rates
+                }  # fmt: skip
+                for name, both in scores.items():
+                    row[name] = noise(np.array([_sampled(one, num_samples) for one in both]), rates)
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+    content = {"machine": describe_machine(), "crfs": _CRFS, "rows": rows}
     content |= {"seed": _SEED, "median_ratio": (ratios := median_ratios(rows))}
     print(ratios)
     write_results(content, RESULTS)
+
+
+def _settings(codec: Codec, crf: int) -> EncodeSettings:
+    preset = ENCODERS[codec].default_preset
+    return EncodeSettings(codec=codec, preset=preset, rate_control=Crf(value=crf))
 
 
 def noise(samples: Floats, rates: list[float]) -> dict[str, Any]:
@@ -91,38 +100,56 @@ def noise(samples: Floats, rates: list[float]) -> dict[str, Any]:
 def median_ratios(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
     """Returns the median over clips of the metric's deviation in shares of the detector's.
 
-    With its 95 % interval: clips are drawn anew, and of each the samples, the same of both.
+    Of a clip's encodes the mean variance counts. With its 95 % interval: clips are drawn anew, and
+    of each the samples, the same of both and of all encoders.
     """
     random = np.random.default_rng(_SEED)
+    by_clip: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_clip.setdefault(row["clip"], []).append(row)
+    clips = list(by_clip.values())
     drawn = [
-        _ratios([_drawn(rows[clip], random) for clip in random.integers(len(rows), size=len(rows))])
+        _ratios(
+            [_drawn(clips[index], random) for index in random.integers(len(clips), size=len(clips))]
+        )
         for _ in range(_DRAWS)
     ]
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
-    values = zip(_ratios(rows), low, high, strict=True)
+    values = zip(_ratios(clips), low, high, strict=True)
     return {kind: [float(one) for one in some] for kind, some in zip(_KINDS, values, strict=True)}
 
 
-def _ratios(rows: list[dict[str, Any]]) -> Floats:
-    ratios = [[row["objects"][kind] / row["detector"][kind] for kind in _KINDS] for row in rows]
+def _ratios(clips: Sequence[Sequence[dict[str, Any]]]) -> Floats:
+    ratios = [
+        [_pooled(rows, "objects", kind) / _pooled(rows, "detector", kind) for kind in _KINDS]
+        for rows in clips
+    ]
     return np.asarray(np.median(ratios, axis=0))
 
 
-def _drawn(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
+def _pooled(rows: Sequence[dict[str, Any]], name: str, kind: str) -> float:
+    return float(np.sqrt(np.mean([row[name][kind] ** 2 for row in rows])))
+
+
+def _drawn(rows: Sequence[dict[str, Any]], random: np.random.Generator) -> list[dict[str, Any]]:
     """Returns a clip by samples of it, drawn with replacement."""
-    chosen = random.integers(_SAMPLES, size=_SAMPLES)
-    return {
-        name: noise(np.array(row[name]["samples"])[:, chosen], row["rate_kbps"])
-        for name in ("objects", "detector")
-    }
+    num_samples = len(rows[0]["objects"]["samples"][0])
+    chosen = random.integers(num_samples, size=num_samples)
+    return [
+        {
+            name: noise(np.array(row[name]["samples"])[:, chosen], row["rate_kbps"])
+            for name in ("objects", "detector")
+        }
+        for row in rows
+    ]
 
 
-def _sampled(scores: ObjectScores) -> Floats:
+def _sampled(scores: ObjectScores, num_samples: int) -> Floats:
     """Returns the quality by each of the disjoint samples of frames."""
     weights, losses = scores.frame_weights, scores.frame_losses
     parts = [
-        1 - losses[start::_SAMPLES].sum() / weights[start::_SAMPLES].sum()
-        for start in range(_SAMPLES)
+        1 - losses[start::num_samples].sum() / weights[start::num_samples].sum()
+        for start in range(num_samples)
     ]
     return np.array(parts)
 

@@ -76,8 +76,8 @@ def generalisation(results: dict[str, Any]) -> str:
             for name in dict.fromkeys(row["target"] for row in every)
             if _is_machine(name)
         ]
-        others = _between_machines(every)
-        between = f"{min(others):.2f} to {max(others):.2f}" if others else ""
+        others = sorted({f"{one:.2f}" for one in _between_machines(every)})
+        between = " to ".join(dict.fromkeys((others[0], others[-1]))) if others else ""
         cells = [
             task,
             _interval(_best(rows, "ours", "srcc")),
@@ -173,10 +173,12 @@ def place(measured: dict[str, Any]) -> str:
 def noise(results: dict[str, Any]) -> str:
     """Returns a sentence on the standard deviation of scores over samples of frames."""
     ratios, rows = results["median_ratio"], results["rows"]
+    num_samples = [len(row["objects"]["samples"][0]) for row in rows]
     return (
-        f"Over {results['samples']} disjoint samples of frames of {len(rows)} clips the score of "
-        f"the learned metric deviates {_interval(ratios['deviation'])} times as much as the "
-        f"detector's (median over clips, 95 % interval), and "
+        f"Over {min(num_samples)} to {max(num_samples)} disjoint samples of ten frames of "
+        f"{len({row['clip'] for row in rows})} clips, encoded by {len(results['crfs'])} encoders, "
+        f"the score of the learned metric deviates {_interval(ratios['deviation'])} times as much "
+        f"as the detector's (median over clips, 95 % interval), and "
         f"{_interval(ratios['deviation_in_log_rate'])} times as much when both are told as rates.\n"
     )
 
