@@ -162,7 +162,7 @@ class TestSteering:
     def test_both_ways_stand_side_by_side_as_each_machine_sees_them(
         self, benchmark: Benchmark
     ) -> None:
-        def run(clip: str, **seen: float | None) -> dict[str, Any]:
+        def run(clip: str, metric: str = "detector", **seen: float | None) -> dict[str, Any]:
             change = {
                 name: value
                 and {"bd_rate": {"percent": value}, "bd_rate_interval_percent": [value - 5, 1]}
@@ -171,6 +171,10 @@ class TestSteering:
             return {
                 "clip": clip,
                 "codec": "x264",
+                "machines": {
+                    "metric": metric,
+                    "real_machine": None if seen.get("real_change") is None else "yolov8n",
+                },
                 "settings": {"options": {"psy-rd": 0.2} if seen else {}},
                 "contenders": [{"role": "options", **change}] if seen else [],
                 "bd_rate_percent": seen.get("change", 0.0),
@@ -180,12 +184,12 @@ class TestSteering:
         by_detector = {"runs": [run("a.mp4", change=-10.0, second_change=4.0), run("b.mp4")]}
         by_metric = {
             "runs": [
-                run("a.mp4", change=-20.0, real_change=-12.0, second_change=-8.0),
-                run("b.mp4", change=-6.0, real_change=-4.0, second_change=2.0),
+                run("a.mp4", "objects", change=-20.0, real_change=-12.0, second_change=-8.0),
+                run("b.mp4", "objects", change=-6.0, real_change=-4.0, second_change=2.0),
             ]
         }
 
-        built_in = {"runs": [run("a.mp4", change=-9.0, second_change=-3.0)]}
+        built_in = {"runs": [run("a.mp4", "objects", change=-9.0, second_change=-3.0)]}
 
         lines = benchmark("tables")._steering(by_detector, by_metric, built_in).splitlines()
 
