@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from ratesight.codecs.table import ENCODERS
+from ratesight.optimizer.request import Sampler
 from ratesight.optimizer.search.importance import importances
-from ratesight.optimizer.search.study import Sampler, Study, open_study
+from ratesight.optimizer.search.study import Study, open_study
 from ratesight.optimizer.search.study_storage import open_storage
 
 

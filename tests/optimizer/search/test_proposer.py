@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from ratesight.codecs.settings import sorted_options
 from ratesight.codecs.table import ENCODERS, Codec, OptionValue
-from ratesight.optimizer.search.study import Sampler, open_study
+from ratesight.optimizer.request import Sampler
+from ratesight.optimizer.search.study import open_study
 from ratesight.optimizer.search.study_storage import open_storage
 
 Options = Mapping[str, OptionValue]

@@ -14,8 +14,9 @@ from ratesight.codecs.roi import RegionCoding, region_coding
 from ratesight.codecs.settings import Crf, EncodeSettings, sorted_options
 from ratesight.codecs.table import ENCODERS, Codec, Floats, OptionValue
 from ratesight.optimizer.errors import StoreError
+from ratesight.optimizer.request import Sampler
 from ratesight.optimizer.search.option_space import Part
-from ratesight.optimizer.search.study import Sampler, Study, open_study
+from ratesight.optimizer.search.study import Study, open_study
 from ratesight.optimizer.search.study_storage import open_storage
 
 CODECS: tuple[Codec, ...] = tuple(ENCODERS)
