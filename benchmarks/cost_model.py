@@ -1,7 +1,7 @@
 """What tuning 1,000 titles of two hours costs, on paper, from what the benchmarks measured.
 
 ``python -m benchmarks.cost_model`` prints the table of the README; ``benchmarks.tables`` writes it.
-Needs nothing but the standard library and results/tuning.json and results/metric_cost.json.
+Needs nothing but the standard library, results/tuning_times.json and results/metric_cost.json.
 
 Seconds of one core add up: encodes run on one thread each, and so do networks. Left out is what
 costs little beside them: decoding the title once, loading, statistics. The time of a frame is that
@@ -70,7 +70,8 @@ class Measured:
 def main() -> None:
     """Prints the table."""
     tuning, metric_cost = (
-        json.loads((_RESULTS / f"{name}.json").read_text()) for name in ("tuning", "metric_cost")
+        json.loads((_RESULTS / f"{name}.json").read_text())
+        for name in ("tuning_times", "metric_cost")
     )
     print(table(tuning, metric_cost))
 

@@ -41,7 +41,7 @@ def main() -> int:
     texts = {
         README: {
             "tuning summary": _tuning(_load("tuning"), {"x264"}),
-            "cost": _cost(_load("tuning"), _load("memory")),
+            "cost": _cost(_load("tuning_times"), _load("memory")),
             "regions summary": _region_medians(_load("regions")["runs"]),
             "per shot summary": _shot_medians(_load("per_shot")["runs"]),
             "correlation": metric_tables.correlations(correlation),
@@ -59,7 +59,7 @@ def main() -> int:
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),
             "interval coverage": _coverage(_load("interval_coverage")),
-            "titles": cost_model.table(_load("tuning"), _load("metric_cost")),
+            "titles": cost_model.table(_load("tuning_times"), _load("metric_cost")),
             "regions": _regions(_load("regions")),
             "per title ladders": ladder_table.ladders(_load("per_title")),
             "per shot": _per_shot(_load("per_shot")),
@@ -409,7 +409,13 @@ def _medians(runs: list[dict[str, Any]]) -> str:
             f"Median with {codec}: {at_target} at quality 0.95 on {len(there)} clips, {overall} "
             f"BD-rate on {len(done)}; defaults kept on {kept}."
         )
-    sentences.append("*: keeps more than 0.95 at the highest CRF too.")
+    tuned = [run for run in runs if "error" not in run and run["settings"]["options"]]
+    ends = [(run["bd_rate_interval_percent"] or [None, None])[1] for run in tuned]
+    sentences.append(
+        f"Of the {len(tuned)} runs that recommend other settings the interval of BD-rate ends "
+        f"below 0 on {sum(end is not None and end < 0 for end in ends)}. "
+        f"*: keeps more than 0.95 at the highest CRF too."
+    )
     return " ".join(sentences) + "\n"
 
 
