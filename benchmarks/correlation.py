@@ -223,7 +223,7 @@ def _level(table: PairTable, level: str) -> Iterator[Json]:
     unit = table.units[level]
     counts = draw_clusters(unit.strata, _NUM_RESAMPLES, np.random.default_rng(_SEED))
     for target in targets(sorted(table.seen)):
-        kept = _kept(table, target)
+        kept, rows = _kept(table, target), _rows(table, target)
         for subset, chosen in subsets(table, target):
             if not chosen.any():
                 continue
@@ -232,7 +232,7 @@ def _level(table: PairTable, level: str) -> Iterator[Json]:
             bootstrap = Bootstrap(unit.clusters[chosen][first], counts)
             truth = pool(kept[chosen], weights, units)
             ranks_of_truth = bootstrap.ranks(truth)
-            for row, values in _rows(table, target).items():
+            for row, values in rows.items():
                 prediction = pool(values[chosen], weights, units)
                 entry: Json = {
                     "target": target.name,
@@ -267,10 +267,10 @@ def _within(table: PairTable) -> Iterator[Json]:
         "rate_or_crf": np.unique(np.concatenate(list(table.pairs_at_equal.values())), axis=0),
     }
     for target in targets(sorted(table.seen)):
-        kept = _kept(table, target)
+        kept, rows = _kept(table, target), _rows(table, target)
         for subset, chosen in subsets(table, target):
             index = np.flatnonzero(chosen)
-            for row, values in _rows(table, target).items():
+            for row, values in rows.items():
                 entry: Json = {
                     "target": target.name,
                     "subset": subset,

@@ -40,7 +40,7 @@ class MachineKind:
         takes_annotations: The real machine may be told what is there.
         draws_boxes: The real machine is a detector, that a second one can be compared with.
         load_finder: From weights, and the longest side in pixels of what a detector sees.
-        load_real: From a choice that has what is needed, and the finder.
+        load_real: From the finder, and a choice that has what is needed.
     """
 
     real: RealMachineName
@@ -51,7 +51,7 @@ class MachineKind:
     takes_annotations: bool = False
     draws_boxes: bool = False
     load_finder: Callable[[str, int], Finder]
-    load_real: Callable[[MachineChoice, Finder], TaskMachine[Any]]
+    load_real: Callable[[Finder, MachineChoice], TaskMachine[Any]]
 
     @property
     def files(self) -> tuple[FileOption, ...]:
@@ -79,17 +79,13 @@ def object_machine(finder: Finder, choice: MachineChoice) -> ObjectMachine:
     )
 
 
-def _load_object_machine(choice: MachineChoice, finder: Finder) -> TaskMachine[Any]:
-    return object_machine(finder, choice)
-
-
 def _load_yunet(weights: str, image_size: int) -> Finder:
     from ...metrics.face_detector import load_yunet
 
     return load_yunet(Path(weights))
 
 
-def _load_face_machine(choice: MachineChoice, finder: Finder) -> TaskMachine[Any]:
+def _load_face_machine(finder: Finder, choice: MachineChoice) -> TaskMachine[Any]:
     from ...metrics.face_detector import YuNet
     from ...metrics.face_embedder import load_face_embedder
     from ...metrics.faces import FaceMachine
@@ -110,7 +106,7 @@ def _load_plate_detector(weights: str, image_size: int) -> Finder:
     return TightPlates(detector=_load_detector(weights, image_size))
 
 
-def _load_plate_machine(choice: MachineChoice, finder: Finder) -> TaskMachine[Any]:
+def _load_plate_machine(finder: Finder, choice: MachineChoice) -> TaskMachine[Any]:
     from ...metrics.plate_reader import load_rapidocr
     from ...metrics.plates import PlateMachine
 
@@ -132,7 +128,7 @@ MACHINE_KINDS: dict[LearnedTask, MachineKind] = {
         takes_annotations=True,
         draws_boxes=True,
         load_finder=_load_detector,
-        load_real=_load_object_machine,
+        load_real=object_machine,
     ),
     "faces": MachineKind(
         real="face-embedder",
@@ -160,7 +156,7 @@ MACHINE_KINDS: dict[LearnedTask, MachineKind] = {
         needed=("detector",),
         draws_boxes=True,
         load_finder=_load_detector,
-        load_real=_load_object_machine,
+        load_real=object_machine,
     ),
 }
 

@@ -75,7 +75,7 @@ def load_machines(
     """
     finder, task = _finder_of(choice), task_of(choice.metric)
     if choice.metric in REAL_MACHINES:
-        own = choice.kind.load_real(choice, finder)
+        own = choice.kind.load_real(finder, choice)
         return Machines(own=own, real=None, finder=finder, task=task, metric_sha256=None)
     # Torch takes seconds to load.
     from ...metrics.learned import load_learned_metric
@@ -89,7 +89,7 @@ def load_machines(
     is_asked = is_verified and choice.has_real_machine
     return Machines(
         own=learned,
-        real=choice.kind.load_real(choice, finder) if is_asked else None,
+        real=choice.kind.load_real(finder, choice) if is_asked else None,
         finder=finder,
         task=task,
         metric_sha256=learned.weights_sha256,
@@ -102,7 +102,7 @@ def load_real_machine(choice: MachineChoice) -> TaskMachine[Any]:
     Raises:
         WeightsError: A model cannot be loaded.
     """
-    return choice.kind.load_real(choice, _finder_of(choice))
+    return choice.kind.load_real(_finder_of(choice), choice)
 
 
 def _finder_of(choice: MachineChoice) -> Finder:
