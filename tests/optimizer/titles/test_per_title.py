@@ -20,7 +20,7 @@ from ratesight.optimizer.curves.hull import cheapest_rate
 from ratesight.optimizer.errors import CurveError, RequestError
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import read_settings, settings_from_json
-from ratesight.optimizer.titles.files import fixed_rows, write_ladders
+from ratesight.optimizer.titles.files import fixed_rows, summary_notes, write_ladders
 from ratesight.optimizer.titles.ladder import Chosen, PerTitle, TitleLadder
 from ratesight.optimizer.titles.per_title import PerTitleEvent, recommend_events
 from ratesight.optimizer.titles.picture import draw_ladders
@@ -128,6 +128,18 @@ def test_rungs_hold_what_was_measured_on_other_frames(
         assert one.rate_kbps == pytest.approx(one.expected_rate_kbps, rel=0.05)
     assert any(one.quality_interval is not None for _, _, one in chosen(found))
     assert any(one.quality != one.expected_quality for _, _, one in chosen(found))
+
+
+def test_a_copy_of_a_title_is_said(found: PerTitle) -> None:
+    first = found.titles[0]
+    copied = dataclasses.replace(
+        found, titles=(*found.titles, dataclasses.replace(first, clip="copy"))
+    )
+
+    told = [note for note in summary_notes(copied) if note.startswith("copy has the frames of ")]
+    assert len(told) == 1
+    assert f"the frames of {first.clip}:" in told[0]
+    assert not any("has the frames of" in note for note in summary_notes(found))
 
 
 def test_one_setting_for_all_is_measured_on_every_title(found: PerTitle) -> None:
