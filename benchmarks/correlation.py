@@ -3,7 +3,8 @@
 ``python -m benchmarks.correlation --data ../shared/data``
 
 Levels: each object; each frame; each setting (a clip's version, or 25 photos x codec x CRF band);
-and within an object over its versions, also between versions at nearly equal rate or CRF.
+and within an object over its versions, also between versions at nearly equal rate or CRF. Versions
+that lose hardly anything (x264 below CRF 22) are judged by themselves.
 """
 
 from __future__ import annotations
@@ -96,25 +97,13 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     predictors = list(chain.from_iterable(make(arguments.data) for make in PREDICTORS))
-    groups = list(read_groups(arguments.cache, arguments.tasks, "test"))
-    predicted = []
-    for number, group in enumerate(groups, 1):
-        started = time.process_time()
-        rows = [cached_values(one, group, arguments.cache / "values") for one in predictors]
-        predicted.append({name: values for one in rows for name, values in one.items()})
-        spent = time.process_time() - started
-        if spent > 1:
-            print(f"{number}/{len(groups)} {group.name}: {spent:.0f} s", file=sys.stderr)
-    tasks = {}
-    for task in sorted({group.task for group in groups}):
-        chosen = [number for number, group in enumerate(groups) if group.task == task]
-        of_task = [groups[number] for number in chosen]
-        table = pair_table(of_task, [predicted[number] for number in chosen])
-        tasks[task] = {
-            "material": _material(of_task, table),
-            **{level: list(_level(table, level)) for level in ("object", "frame", "setting")},
-            "within": list(_within(table)),
+    judged = {
+        name: {
+            task: _judge(predictors, arguments.cache, task, is_light=is_light)
+            for task in sorted(arguments.tasks)
         }
+        for name, is_light in (("tasks", False), ("light", True))
+    }
     results = {
         "machine": describe_machine(),
         "seed": _SEED,
@@ -129,11 +118,36 @@ def main() -> None:
             "ms_ssim": "regions below 176 pixels are mirrored up to that size",
             "clear": f"labels that differ by more than {_CLEAR_DIFFERENCE}",
         },
-        "tasks": tasks,
+        **judged,
     }
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     arguments.results.write_text(_one_row_a_line(results))
-    _print(tasks)
+    for name, tasks in judged.items():
+        _print(name, tasks)
+
+
+def _judge(predictors: Sequence[Predictor], cache: Path, task: str, *, is_light: bool) -> Json:
+    """Returns all rows of one task; light versions are not divided further.
+
+    Args:
+        is_light: Of the versions that lose hardly anything, instead of the others.
+    """
+    groups = list(read_groups(cache, [task], "test", is_light=is_light))
+    predicted = []
+    for number, group in enumerate(groups, 1):
+        started = time.process_time()
+        rows = [cached_values(one, group, cache / "values") for one in predictors]
+        predicted.append({name: values for one in rows for name, values in one.items()})
+        spent = time.process_time() - started
+        if spent > 1:
+            print(f"{number}/{len(groups)} {group.name}: {spent:.0f} s", file=sys.stderr)
+    table = pair_table(groups, predicted)
+    parts = [part for part in _parts(table) if not is_light or part.subset == "all"]
+    return {
+        "material": _material(groups, table),
+        **{level: list(_level(table, level, parts)) for level in ("object", "frame", "setting")},
+        "within": list(_within(table, parts)),
+    }
 
 
 def _material(groups: Sequence[Group], table: PairTable) -> Json:
@@ -219,43 +233,64 @@ def _kept(table: PairTable, target: Target) -> Floats:
     return kept
 
 
-def _level(table: PairTable, level: str) -> Iterator[Json]:
-    unit = table.units[level]
-    counts = draw_clusters(unit.strata, _NUM_RESAMPLES, np.random.default_rng(_SEED))
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """What a target is reported on.
+
+    Attributes:
+        chosen: Which pairs.
+        kept: What is to be predicted, of all pairs.
+        rows: What predicts it, of all pairs.
+    """
+
+    target: Target
+    subset: str
+    chosen: Bools
+    kept: Floats
+    rows: Mapping[Row, Floats]
+
+
+def _parts(table: PairTable) -> Iterator[Part]:
     for target in targets(sorted(table.seen)):
         kept, rows = _kept(table, target), _rows(table, target)
         for subset, chosen in subsets(table, target):
-            if not chosen.any():
+            if chosen.any():
+                yield Part(target=target, subset=subset, chosen=chosen, kept=kept, rows=rows)
+
+
+def _level(table: PairTable, level: str, parts: Sequence[Part]) -> Iterator[Json]:
+    unit = table.units[level]
+    counts = draw_clusters(unit.strata, _NUM_RESAMPLES, np.random.default_rng(_SEED))
+    for part in parts:
+        units, weights = unit.of_pair[part.chosen], table.weights[part.chosen]
+        _, first = np.unique(units, return_index=True)
+        bootstrap = Bootstrap(unit.clusters[part.chosen][first], counts)
+        truth = pool(part.kept[part.chosen], weights, units)
+        ranks_of_truth = bootstrap.ranks(truth)
+        for row, values in part.rows.items():
+            prediction = pool(values[part.chosen], weights, units)
+            entry: Json = {
+                "target": part.target.name,
+                "subset": part.subset,
+                "predictor": row.predictor,
+                "of": row.of,
+                "num": len(truth),
+                "num_clusters": len(np.unique(bootstrap.clusters)),
+            }
+            rank, linear, pairwise = (one(prediction, truth) for one in (srcc, plcc, krcc))
+            if rank is None or linear is None or pairwise is None:
+                yield entry | {"srcc": None, "plcc": None, "krcc": None}
                 continue
-            units, weights = unit.of_pair[chosen], table.weights[chosen]
-            _, first = np.unique(units, return_index=True)
-            bootstrap = Bootstrap(unit.clusters[chosen][first], counts)
-            truth = pool(kept[chosen], weights, units)
-            ranks_of_truth = bootstrap.ranks(truth)
-            for row, values in rows.items():
-                prediction = pool(values[chosen], weights, units)
-                entry: Json = {
-                    "target": target.name,
-                    "subset": subset,
-                    "predictor": row.predictor,
-                    "of": row.of,
-                    "num": len(truth),
-                    "num_clusters": len(np.unique(bootstrap.clusters)),
-                }
-                rank, linear, pairwise = (one(prediction, truth) for one in (srcc, plcc, krcc))
-                if rank is None or linear is None or pairwise is None:
-                    yield entry | {"srcc": None, "plcc": None, "krcc": None}
-                    continue
-                ranks = bootstrap.ranks(prediction)
-                fitted = fit_logistic(prediction, truth)
-                yield entry | {
-                    "srcc": _json(bootstrap.srcc(rank, ranks, ranks_of_truth)),
-                    "plcc": _json(bootstrap.plcc(linear, fitted, truth)),
-                    "krcc": _json(bootstrap.krcc(pairwise, prediction, truth)),
-                }
+            ranks = bootstrap.ranks(prediction)
+            fitted = fit_logistic(prediction, truth)
+            yield entry | {
+                "srcc": _json(bootstrap.srcc(rank, ranks, ranks_of_truth)),
+                "plcc": _json(bootstrap.plcc(linear, fitted, truth)),
+                "krcc": _json(bootstrap.krcc(pairwise, prediction, truth)),
+            }
 
 
-def _within(table: PairTable) -> Iterator[Json]:
+def _within(table: PairTable, parts: Sequence[Part]) -> Iterator[Json]:
     unit = table.units["object"]
     counts = draw_clusters(unit.strata, _NUM_RESAMPLES, np.random.default_rng(_SEED))
     bootstrap = Bootstrap(unit.clusters, counts)
@@ -266,30 +301,28 @@ def _within(table: PairTable) -> Iterator[Json]:
         **table.pairs_at_equal,
         "rate_or_crf": np.unique(np.concatenate(list(table.pairs_at_equal.values())), axis=0),
     }
-    for target in targets(sorted(table.seen)):
-        kept, rows = _kept(table, target), _rows(table, target)
-        for subset, chosen in subsets(table, target):
-            index = np.flatnonzero(chosen)
-            for row, values in rows.items():
-                entry: Json = {
-                    "target": target.name,
-                    "subset": subset,
-                    "predictor": row.predictor,
-                    "of": row.of,
-                }
-                found, regions = srcc_within(values[index], kept[index], table.regions[index])
-                if len(found):
-                    mean = bootstrap.mean(found, pair_of_region[regions])
-                    entry |= {"num": len(found), "srcc": _json(mean)}
-                for name, pairs in pairs_at_equal.items():
-                    inside = pairs[chosen[pairs].all(axis=1)]
-                    for suffix, least in (("", 0.0), ("_clear", _CLEAR_DIFFERENCE)):
-                        verdicts, judged = ordered_rightly(values, kept, inside, least)
-                        if len(verdicts):
-                            share = bootstrap.mean(verdicts, inside[judged, 0])
-                            entry[f"num_{name}{suffix}"] = len(verdicts)
-                            entry[f"ordered_{name}{suffix}"] = _json(share)
-                yield entry
+    for part in parts:
+        index = np.flatnonzero(part.chosen)
+        for row, values in part.rows.items():
+            entry: Json = {
+                "target": part.target.name,
+                "subset": part.subset,
+                "predictor": row.predictor,
+                "of": row.of,
+            }
+            found, regions = srcc_within(values[index], part.kept[index], table.regions[index])
+            if len(found):
+                mean = bootstrap.mean(found, pair_of_region[regions])
+                entry |= {"num": len(found), "srcc": _json(mean)}
+            for name, pairs in pairs_at_equal.items():
+                inside = pairs[part.chosen[pairs].all(axis=1)]
+                for suffix, least in (("", 0.0), ("_clear", _CLEAR_DIFFERENCE)):
+                    verdicts, judged = ordered_rightly(values, part.kept, inside, least)
+                    if len(verdicts):
+                        share = bootstrap.mean(verdicts, inside[judged, 0])
+                        entry[f"num_{name}{suffix}"] = len(verdicts)
+                        entry[f"ordered_{name}{suffix}"] = _json(share)
+            yield entry
 
 
 def _json(estimate: Estimate) -> list[float]:
@@ -315,7 +348,7 @@ def _one_row_a_line(results: Mapping[str, object]) -> str:
     return text + "\n"
 
 
-def _print(tasks: Mapping[str, Mapping[str, object]]) -> None:
+def _print(name: str, tasks: Mapping[str, Mapping[str, object]]) -> None:
     """Prints SRCC of all rows against the mean of all machines."""
     for task, tables in tasks.items():
         found: dict[tuple[object, object], dict[str, str]] = {}
@@ -329,7 +362,7 @@ def _print(tasks: Mapping[str, Mapping[str, object]]) -> None:
                 line[level] = _written(row.get("srcc"))
                 if level == "within":
                     line["ordered"] = _written(row.get("ordered_rate_or_crf_clear"))
-        print(f"{task}: SRCC against the mean machine; share ordered at equal rate or CRF")
+        print(f"{name}, {task}: SRCC against the mean machine; ordered at equal rate or CRF")
         print(f"{'':24} {'object':22} {'frame':22} {'setting':22} {'within':22} ordered")
         for (predictor, of), line in found.items():
             cells = (line.get(one, "-") for one in ("object", "frame", "setting", "within"))

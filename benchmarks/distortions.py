@@ -7,7 +7,7 @@ that versions differ at equal rate too, not in the CRF alone.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,9 +29,10 @@ _PRESETS: dict[Codec, tuple[str, ...]] = {
     "x265": ("ultrafast", "veryfast", "medium"),
     "svtav1": ("8", "10", "12"),
 }
-# From nothing visible to nothing left.
-_CRFS: dict[Codec, tuple[int, int]] = {"x264": (22, 51), "x265": (22, 51), "svtav1": (28, 70)}
-_JPEG_QUALITIES = (3, 50)
+# From nothing visible to nothing left: CRF, or JPEG's quality.
+_HARD = {"x264": (22, 51), "x265": (22, 51), "svtav1": (28, 70), "jpeg": (3, 50)}
+# Above them in quality, where searches look that are to lose hardly anything.
+_LIGHT = {"x264": (8, 21), "x265": (8, 21), "svtav1": (8, 27), "jpeg": (51, 95)}
 # How often an option is away from its default, and a version is encoded at a smaller size.
 _OPTION_CHANCE, _DOWNSCALE_CHANCE = 0.3, 0.2
 _SCALES = (0.5, 0.67, 0.75)
@@ -53,6 +54,12 @@ class Version:
     options: dict[str, OptionValue]
     scale: float
     bits_per_pixel: float
+
+    @property
+    def is_light(self) -> bool:
+        """It loses hardly anything."""
+        low, high = _LIGHT[self.codec]
+        return low <= self.crf <= high
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -87,9 +94,32 @@ def source_of(pictures: Sequence[Picture]) -> Iterator[Source]:
             yield source
 
 
-def spread_crfs(codec: str, count: int, random: np.random.Generator) -> list[float]:
-    """Returns values spread over the codec's range, one at random in each of ``count`` parts."""
-    low, high = _JPEG_QUALITIES if codec == "jpeg" else _CRFS[_codec(codec)]
+def drawn_versions(
+    source: Source,
+    pictures: Sequence[Picture],
+    wanted: Sequence[int],
+    hard: Mapping[str, int],
+    light: Mapping[str, int],
+    random: np.random.Generator,
+) -> list[tuple[Version, list[Picture]]]:
+    """Returns versions that are hard to see in, and after them light ones, as ``distort`` does.
+
+    Args:
+        source: Of the pictures.
+        hard: How many by codec.
+        light: The same, of hardly any loss.
+    """
+    drawn = [
+        distort(source, pictures, wanted, codec, crf, random)
+        for ranges, counts in ((_HARD, hard), (_LIGHT, light))
+        for codec, count in counts.items()
+        for crf in _spread(*ranges[codec], count, random)
+    ]
+    return [one for one in drawn if one is not None]
+
+
+def _spread(low: int, high: int, count: int, random: np.random.Generator) -> list[float]:
+    """Returns values spread over a range, one at random in each of ``count`` parts."""
     edges = np.linspace(low, high + 1, count + 1)
     return [float(np.floor(random.uniform(*edges[index : index + 2]))) for index in range(count)]
 

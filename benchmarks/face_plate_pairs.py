@@ -22,7 +22,7 @@ from ratesight.metrics.plates import PlateMachine
 from ratesight.metrics.task import ReferenceT, TaskMachine
 from ratesight.metrics.views import VIEWS
 
-from .distortions import Picture, distort, read_picture, resized, source_of, spread_crfs
+from .distortions import Picture, drawn_versions, read_picture, resized, source_of
 from .dlib_embedder import load_dlib_embedder
 from .lprnet import load_lprnet
 from .material_faces_plates import FacePhoto, PlatePicture, read_face_photos, read_plate_pictures
@@ -39,7 +39,8 @@ from .pairs import (
 )
 
 _VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
-_UNSEEN = {"svtav1": 3}
+_LIGHT_VERSIONS = {"x264": 1, "x265": 1, "jpeg": 1}
+_UNSEEN, _LIGHT_UNSEEN = {"svtav1": 3}, {"svtav1": 1}
 # Faces come in many sizes; those of these photos do not.
 _FACE_SCALES = (1.0, 0.75, 0.5)
 # Widths in pixels that plates are shrunk to, where they are larger: one read from afar.
@@ -106,13 +107,10 @@ def make(task: tuple[Material, Path, Path]) -> str:
     picture, boxes, landmarks = _original(material.photo, random)
     with source_of([picture]) as source:
         reference = source.bgr(0)
-        counts = dict(_VERSIONS) | (_UNSEEN if material.split == "test" else {})
-        made = [
-            one
-            for codec, count in counts.items()
-            for crf in spread_crfs(codec, count, random)
-            if (one := distort(source, [reference], [0], codec, crf, random)) is not None
-        ]
+        hard, light = _VERSIONS, _LIGHT_VERSIONS
+        if material.split == "test":
+            hard, light = hard | _UNSEEN, light | _LIGHT_UNSEEN
+        made = drawn_versions(source, [reference], [0], hard, light, random)
     distorted = [pictures for _, pictures in made]
     flat = [pictures[0] for pictures in distorted]
     known = Detections(boxes=boxes, scores=np.ones(1), class_names=("region",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,10 @@ Pictures = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
-    """A photo, or some frames of a clip, with all compressed versions and labels.
+    """A photo, or some frames of a clip, with compressed versions and labels.
 
     Attributes:
+        is_chosen: Which of the stored versions these are.
         origin: The photo, person or whole clip, of which several groups may come.
         regions: Those of all frames in order.
         frame_of_region: The frame of each region.
@@ -35,6 +37,7 @@ class Group:
     task: str
     kind: str
     origin: str
+    is_chosen: Bools
     versions: tuple[Version, ...]
     num_frames: int
     regions: tuple[Region, ...]
@@ -51,35 +54,43 @@ class Group:
     def pictures(self) -> Pictures:
         """Returns (1 + versions, frames, height, width, 3) BGR, the originals first."""
         pictures = read_pictures(self.cache, self.name)
-        expected = (1 + len(self.versions), self.num_frames)
+        expected = (1 + len(self.is_chosen), self.num_frames)
         if pictures.shape[:2] != expected:
             raise ValueError(
                 f"pictures of {self.name} must begin with shape {expected}, got {pictures.shape}"
             )
-        return pictures
+        return pictures[np.concatenate([[True], self.is_chosen])]
 
 
-def read_groups(cache: Path, tasks: Sequence[str], split: str) -> Iterator[Group]:
+def read_groups(
+    cache: Path, tasks: Sequence[str], split: str, *, is_light: bool = False
+) -> Iterator[Group]:
     """Yields the groups of one part of the data, in the order of names.
 
     Args:
         split: ``train``, ``validation`` or ``test``.
+        is_light: With the versions that lose hardly anything, instead of the others.
     """
     for pairs in all_pairs(cache, tasks):
-        if pairs.split == split:
-            yield _group(pairs, cache)
+        chosen = np.array([version.is_light == is_light for version in pairs.versions])
+        if pairs.split == split and chosen.any():
+            yield _group(pairs, chosen, cache)
 
 
-def _group(pairs: Pairs, cache: Path) -> Group:
+def _group(pairs: Pairs, chosen: Bools, cache: Path) -> Group:
     regions = [region for frame in pairs.regions for region in frame]
-    labels = [[region for frame in version for region in frame] for version in pairs.labels]
+    labels = [
+        [region for frame in version for region in frame]
+        for version in itertools.compress(pairs.labels, chosen)
+    ]
     machines = sorted({name for region in regions for name in region.machines})
     return Group(
         name=pairs.name,
         task=pairs.task,
         kind=pairs.kind,
         origin=_origin(pairs),
-        versions=pairs.versions,
+        is_chosen=chosen,
+        versions=tuple(itertools.compress(pairs.versions, chosen)),
         num_frames=len(pairs.regions),
         regions=tuple(regions),
         frame_of_region=np.repeat(

@@ -57,6 +57,7 @@ def group(benchmark: Benchmark) -> object:
         task="objects",
         kind="photo",
         origin="a",
+        is_chosen=np.array([True, True]),
         versions=(version,) * 2,
         num_frames=2,
         regions=(region,),
