@@ -93,6 +93,27 @@ def generalisation(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", _scope(results["tasks"]["objects"])]) + "\n"
 
 
+def light(results: dict[str, Any]) -> str:
+    """Returns how versions that lose hardly anything are ranked, beside what machines agree on."""
+    lines = [
+        "| task | SRCC of | ours | best ordinary metric | one machine predicting another |",
+        "|---|---|---|---|---|",
+    ]
+    for task, tables in results["light"].items():
+        for level, written in _LEVEL_NAMES.items():
+            best, ordinary = ordinary_best(tables, level)
+            between = [f"{one:.2f}" for one in sorted(_between_machines(tables[level]))]
+            cells = [
+                task,
+                written,
+                _interval(_best(_rows(tables, level), "ours", "srcc")),
+                f"{_written(best)} {ordinary:.3f}",
+                " to ".join(dict.fromkeys((between[0], between[-1]))) if between else "",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def another_machine(results: dict[str, Any]) -> str:
     """Returns how ours does beside a real machine, and how good anything could be, for objects."""
     (held_out,) = (name for name in results["held_out_machines"] if name.startswith("yolo"))
