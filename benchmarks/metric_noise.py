@@ -1,10 +1,12 @@
 """Measures how much a clip's score depends on which frames are looked at.
 
-``python -m benchmarks.metric_noise --data ../shared/data`` takes a quarter of an hour. Every clip
-is encoded by every encoder at two CRFs; the frames fall into disjoint samples of ten, and each
-sample scores the clip: by the detector, and by the learned metric in the detector's regions. A
-score that hardly moves at all would be quiet too, so that the standard deviation is also given in
-shares of the rate, by the slope of quality over log rate between the two CRFs.
+``python -m benchmarks.metric_noise --data ../shared/data`` takes half an hour. Every clip is
+encoded by every encoder at two CRFs; the frames fall into disjoint samples of ten, and each sample
+scores the clip: by the detector, and by the learned metric in the detector's regions. A score that
+hardly moves at all would be quiet too, so that the standard deviation is also given in shares of
+the rate, by the slope of quality over log rate between the two CRFs. Samples differ in what they
+show, too: by what two further detectors have in common with the first, the root of their
+covariance.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from ratesight.metrics.objects import ObjectMachine
 from ratesight.metrics.task import TaskMachine, object_scores
 
 from .machine import describe_machine
-from .object_pairs import TEST_CLIPS
+from .object_pairs import MACHINES, TEST_CLIPS
 from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "metric_noise.json"
@@ -36,6 +39,7 @@ _SECONDS, _FRAMES_A_SAMPLE, _MOST_SAMPLES = 10.0, 10, 20
 _CRFS: dict[Codec, tuple[int, int]] = {"x264": (28, 34), "x265": (28, 34), "svtav1": (38, 48)}
 _SEED, _DRAWS = 0, 2000
 _KINDS = ("deviation", "deviation_in_log_rate")
+_DETECTORS = tuple(file.partition(".")[0] for file in MACHINES)  # the first finds the regions
 
 
 def main() -> None:
@@ -43,11 +47,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
-    detector = load_detector(str(arguments.data / "weights" / "yolov8n.pt"))
+    weights = arguments.data / "weights"
+    detectors = [load_detector(str(weights / file)) for file in MACHINES]
     machines: dict[str, TaskMachine[Any]] = {
-        "detector": ObjectMachine(detector=detector),
-        "objects": load_learned_metric("objects", detector),
+        name: ObjectMachine(detector=one) for name, one in zip(_DETECTORS, detectors, strict=True)
     }
+    machines["objects"] = load_learned_metric("objects", detectors[0])
     rows = []
     for clip in TEST_CLIPS:
         with load_source(arguments.data / "clips" / clip, max_seconds=_SECONDS) as source:
@@ -73,7 +78,7 @@ def main() -> None:
                     row[name] = noise(np.array([_sampled(one, num_samples) for one in both]), rates)
                 rows.append(row)
                 print(json.dumps(row), flush=True)
-    content = {"machine": describe_machine(), "crfs": _CRFS, "rows": rows}
+    content = {"machine": describe_machine(), "crfs": _CRFS, "detectors": _DETECTORS, "rows": rows}
     content |= {"seed": _SEED, "median_ratio": (ratios := median_ratios(rows))}
     print(ratios)
     write_results(content, RESULTS)
@@ -101,7 +106,8 @@ def median_ratios(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
     """Returns the median over clips of the metric's deviation in shares of the detector's.
 
     Of a clip's encodes the mean variance counts. With its 95 % interval: clips are drawn anew, and
-    of each the samples, the same of both and of all encoders.
+    of each the samples, the same of all machines and encoders. ``shared`` is what the detectors
+    have in common, in the same shares.
     """
     random = np.random.default_rng(_SEED)
     by_clip: dict[str, list[dict[str, Any]]] = {}
@@ -116,15 +122,30 @@ def median_ratios(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
     ]
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
     values = zip(_ratios(clips), low, high, strict=True)
-    return {kind: [float(one) for one in some] for kind, some in zip(_KINDS, values, strict=True)}
+    kinds = zip((*_KINDS, "shared"), values, strict=True)
+    return {kind: [float(one) for one in some] for kind, some in kinds}
 
 
 def _ratios(clips: Sequence[Sequence[dict[str, Any]]]) -> Floats:
+    """Returns the median over clips of each ratio."""
+    detector = _DETECTORS[0]
     ratios = [
-        [_pooled(rows, "objects", kind) / _pooled(rows, "detector", kind) for kind in _KINDS]
+        [_pooled(rows, "objects", kind) / _pooled(rows, detector, kind) for kind in _KINDS]
+        + [_shared(rows) / _pooled(rows, detector, "deviation")]
         for rows in clips
     ]
     return np.asarray(np.median(ratios, axis=0))
+
+
+def _shared(rows: Sequence[dict[str, Any]]) -> float:
+    """Returns the root of the mean covariance of two detectors' scores, over all encodes."""
+    covariances = []
+    for row in rows:
+        of_sample = {name: np.array(row[name]["samples"]) for name in _DETECTORS}
+        off = {name: one - one.mean(axis=1, keepdims=True) for name, one in of_sample.items()}
+        for one, other in combinations(off.values(), 2):
+            covariances.append((one * other).sum() / (one.size - len(one)))
+    return float(np.sqrt(max(0.0, np.mean(covariances))))
 
 
 def _pooled(rows: Sequence[dict[str, Any]], name: str, kind: str) -> float:
@@ -138,7 +159,7 @@ def _drawn(rows: Sequence[dict[str, Any]], random: np.random.Generator) -> list[
     return [
         {
             name: noise(np.array(row[name]["samples"])[:, chosen], row["rate_kbps"])
-            for name in ("objects", "detector")
+            for name in ("objects", *_DETECTORS)
         }
         for row in rows
     ]

@@ -200,7 +200,9 @@ def noise(results: dict[str, Any]) -> str:
         f"{len({row['clip'] for row in rows})} clips, encoded by {len(results['crfs'])} encoders, "
         f"the score of the learned metric deviates {_interval(ratios['deviation'])} times as much "
         f"as the detector's (median over clips, 95 % interval), and "
-        f"{_interval(ratios['deviation_in_log_rate'])} times as much when both are told as rates.\n"
+        f"{_interval(ratios['deviation_in_log_rate'])} times as much when both are told as rates. "
+        f"What {len(results['detectors'])} detectors have in common, since samples differ in what "
+        f"they show, deviates {_interval(ratios['shared'])} times as much.\n"
     )
 
 

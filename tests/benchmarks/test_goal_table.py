@@ -52,7 +52,7 @@ def cost(distorted: float, reference: float) -> dict[str, Any]:
 
 def verdicts(benchmark: Benchmark, found: dict[str, Any], taken: dict[str, Any], noise: float):
     table = benchmark("goal_table").goals(
-        found, taken, {"median_ratio": {"deviation": [noise, 0.4, 0.7]}}
+        found, taken, {"median_ratio": {"deviation": [noise, 0.4, 0.7], "shared": [0.4, 0.3, 0.5]}}
     )
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
     return {cells[0]: cells[1:] for cells in rows}
