@@ -56,6 +56,7 @@ def main() -> int:
             ),
             "another machine": metric_tables.another_machine(correlation),
             "generalisation": metric_tables.generalisation(correlation),
+            "light versions": metric_tables.light(correlation),
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),
             "interval coverage": _coverage(_load("interval_coverage")),

@@ -14,12 +14,10 @@ Benchmark = Callable[[str], ModuleType]
 
 @pytest.fixture
 def stored(benchmark: Benchmark, data: Path, tmp_path: Path) -> Path:
-    """Returns a cache of one photo that validates, with all its versions."""
+    """Returns a cache of one test photo, with all its versions."""
     pairs = benchmark("object_pairs")
     material = next(
-        one
-        for one in pairs.materials(data)
-        if one.split == "validation" and one.subject == "anything"
+        one for one in pairs.materials(data) if (one.split, one.kind) == ("test", "photo")
     )
     pairs.make((material, data, tmp_path))
     return tmp_path
@@ -48,12 +46,12 @@ def test_a_group_has_pictures_and_labels_of_its_own_versions(
     pictures = benchmark("pairs").read_pictures(stored, pairs.name)
     read = benchmark("labelled_groups").read_groups
     groups = [
-        *read(stored, ["objects"], "validation"),
-        *read(stored, ["objects"], "validation", is_light=True),
+        *read(stored, ["objects"], "test"),
+        *read(stored, ["objects"], "test", is_light=True),
     ]
     assert [one.versions[0].is_light for one in groups] == [False, True]
     assert sum((one.versions for one in groups), ()) == pairs.versions
-    for name in ("yolov5n", "yolov8n"):
+    for name in ("yolov5n", "yolov8n", "yolox_nano"):
         labels = [[one.get(name, (0.0,))[0] for one in version[0]] for version in pairs.labels]
         np.testing.assert_array_equal(np.concatenate([one.kept[name] for one in groups]), labels)
     for group in groups:
