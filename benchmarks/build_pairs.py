@@ -34,7 +34,11 @@ def build_pairs(data: Path, cache: Path, jobs: int, splits: Sequence[Split] = SP
         for one in (*object_pairs.materials(data), *object_pairs.pans(data))
         if one.split in splits
     ]
-    others = [one for one in face_plate_pairs.materials(data) if one.split in splits]
+    others = [
+        one
+        for one in (*face_plate_pairs.materials(data), *face_plate_pairs.resized_materials(data))
+        if one.split in splits
+    ]
     make_missing(object_pairs.make, objects, data, cache, jobs)
     make_missing(face_plate_pairs.make, others, data, cache, jobs)
 

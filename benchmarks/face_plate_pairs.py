@@ -6,7 +6,7 @@ On test material machines of other families judge too: dlib's, and for Chinese p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +38,10 @@ from .pairs import (
     write_pairs,
 )
 
-_VERSIONS = {"x264": 3, "x265": 3, "jpeg": 2}
+_VERSIONS = {
+    "photo": {"x264": 3, "x265": 3, "jpeg": 2},
+    "resized": {"x264": 6, "x265": 6, "jpeg": 4},
+}
 # Of test material alone: the codec that the metric never saw, and lighter versions.
 _UNSEEN, _LIGHT = {"svtav1": 3}, {"x264": 1, "x265": 1, "jpeg": 1, "svtav1": 1}
 # Faces come in many sizes; those of these photos do not.
@@ -52,11 +55,19 @@ _CHINESE = ("cn_crops", "ccpd_full")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """One photo of a face or a plate."""
+    """One photo of a face or a plate.
+
+    Attributes:
+        kind: ``photo``, or ``resized``: the same at a size that is told.
+        size: Of a face in shares of its photo's, of a plate as its width in pixels, if it is not
+            smaller. Drawn at random where it is None.
+    """
 
     name: str
     split: Split
     photo: FacePhoto | PlatePicture
+    kind: str = "photo"
+    size: float | None = None
 
 
 def materials(data: Path) -> list[Material]:
@@ -74,6 +85,16 @@ def materials(data: Path) -> list[Material]:
         for photo in read_plate_pictures(data / "plates")
     ]
     return [*faces, *plates]
+
+
+def resized_materials(data: Path) -> list[Material]:
+    """Returns each photo that trains at every size."""
+    return [
+        replace(one, name=f"{one.name}_at_{size:g}", kind="resized", size=size)
+        for one in materials(data)
+        if one.split == "train"
+        for size in (_FACE_SCALES if isinstance(one.photo, FacePhoto) else _PLATE_WIDTHS)
+    ]
 
 
 @cache
@@ -104,10 +125,12 @@ def make(task: tuple[Material, Path, Path]) -> str:
     material, data, folder = task
     cv2.setNumThreads(1)
     random = random_of(material.name)
-    picture, boxes, landmarks = _original(material.photo, random)
+    picture, boxes, landmarks = _original(material, random)
     with source_of([picture]) as source:
         reference = source.bgr(0)
-        hard, light = (_VERSIONS | _UNSEEN, _LIGHT) if material.split == "test" else (_VERSIONS, {})
+        hard, light = _VERSIONS[material.kind], {}
+        if material.split == "test":
+            hard, light = hard | _UNSEEN, _LIGHT
         made = drawn_versions(source, [reference], [0], hard, light, random)
     distorted = [pictures for _, pictures in made]
     flat = [pictures[0] for pictures in distorted]
@@ -135,7 +158,7 @@ def make(task: tuple[Material, Path, Path]) -> str:
     pairs = Pairs(
         name=material.name,
         split=material.split,
-        kind="photo",
+        kind=material.kind,
         task=kind,
         versions=tuple(version for version, _ in made) if views else (),
         regions=(regions,),
@@ -158,18 +181,19 @@ def _ask(
 
 
 def _original(
-    photo: FacePhoto | PlatePicture, random: np.random.Generator
+    material: Material, random: np.random.Generator
 ) -> tuple[Picture, Floats, Floats | None]:
     """Returns a picture, the (1, 4) box in it, and the (1, 5, 2) landmarks of a face."""
+    photo, sizes = material.photo, (material.size,) if material.size else None
     picture = read_picture(photo.path)
     if isinstance(photo, FacePhoto):
-        scale = float(random.choice(_FACE_SCALES))
+        scale = float(random.choice(sizes or _FACE_SCALES))
         height, width = (round(side * scale / 2) * 2 for side in picture.shape[:2])
         small = resized(picture, width, height)
         ratio = np.array([width / picture.shape[1], height / picture.shape[0]])
         return small, photo.box[None] * np.tile(ratio, 2), (photo.landmarks * ratio)[None]
     box_width = picture.shape[1] if photo.box is None else photo.box[2] - photo.box[0]
-    shrink = min(1.0, float(random.choice(_PLATE_WIDTHS)) / box_width)
+    shrink = min(1.0, float(random.choice(sizes or _PLATE_WIDTHS)) / box_width)
     picture = resized(picture, *(round(side * shrink) for side in picture.shape[1::-1]))
     if photo.box is None:
         # The plate fills the picture: its edge goes on, so that there is something around it.

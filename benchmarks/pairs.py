@@ -60,7 +60,7 @@ class Pairs:
     """One original with its compressed versions.
 
     Attributes:
-        kind: ``photo``, ``pan`` or ``clip``, as ``object_pairs.Material`` has it.
+        kind: ``photo``, ``pan``, ``clip`` or ``resized``, as the materials have it.
         task: ``objects``, ``faces`` or ``plates``.
         regions: Of each frame.
         labels: Of each version, frame and region, by machine; 1 is nothing lost.

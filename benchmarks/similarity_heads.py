@@ -201,7 +201,11 @@ def train_head(
     device: torch.device,
     course: Course = FIRST,
 ) -> None:
-    """Trains one head on rows; a fresh one gets their mean and spread to normalise by."""
+    """Trains one head on rows; a fresh one gets their mean and spread to normalise by.
+
+    What other heads learnt before changes nothing.
+    """
+    torch.manual_seed(_SEED)
     head = network.head(task)
     if course.is_fresh:
         spread, mean = torch.std_mean(rows.statistics, 0)

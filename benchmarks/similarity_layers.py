@@ -56,19 +56,20 @@ class Look:
     Attributes:
         scales: At one of which it sees the pictures; the last is judged.
         versions, regions: At most so many.
-        has_pans: What a camera sees that moves over the photos is among the originals.
+        is_varied: What a camera sees that moves over the photos is among the originals, and faces
+            and plates at every size.
     """
 
     scales: tuple[Scale, ...]
     versions: int
     regions: int
-    has_pans: bool
+    is_varied: bool
 
 
 # On a CPU time goes with pixels: two hours are enough for photos and clips at their own size. On
 # CUDA it goes with visits, and what a visit sees costs nothing.
-ON_CPU = Look(scales=(own_size,), versions=4, regions=12, has_pans=False)
-ON_CUDA = Look(scales=(own_size, view_scale), versions=8, regions=24, has_pans=True)
+ON_CPU = Look(scales=(own_size,), versions=4, regions=12, is_varied=False)
+ON_CUDA = Look(scales=(own_size, view_scale), versions=8, regions=24, is_varied=True)
 
 Log = list[dict[str, float | str]]
 WEIGHTS_FILE, LOG_FILE = "similarity.safetensors", "training.json"
@@ -95,7 +96,7 @@ def train_all(
         log: Of the training so far; what this one reaches is added.
     """
     examples = {
-        split: [one for one in some if look.has_pans or one.pairs.kind != "pan"]
+        split: [one for one in some if look.is_varied or one.pairs.kind in ("photo", "clip")]
         for split, some in examples.items()
     }
     visits = visits_of(examples["train"], look)
