@@ -57,7 +57,11 @@ class Course:
 
 
 FIRST = Course(epochs=6, rate=1e-3, is_fresh=True, scales=(own_size,))
-LAST = Course(epochs=12, rate=2e-3, is_fresh=False, scales=(own_size, view_scale))
+# Faces and plates are there at every size, which makes their epochs long.
+LAST = {
+    task: Course(epochs=epochs, rate=2e-3, is_fresh=False, scales=(own_size, view_scale))
+    for task, epochs in (("objects", 12), ("faces", 6), ("plates", 6), (GENERAL, 12))
+}
 
 
 def train_heads(

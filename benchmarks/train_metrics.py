@@ -4,10 +4,11 @@
 missing (in ``pairs/``, or where ``--cache`` says), trains the heads on features of the ImageNet
 network, then all layers at a low rate, and keeps the epoch that ranks best on the validation part.
 Then the heads go on alone, on pictures at their own size and as the product sees them (enlarged for
-objects), and on what a camera sees that moves over the photos. On CUDA all layers learn from these
-too; on a CPU from photos and clips at their own size, which is cheap. It goes on where it was
-stopped: pairs, statistics, whole epochs and the features are kept. Then ``benchmarks.correlation``
-judges the weights, and ``benchmarks.tables`` writes the scores into the model card.
+objects), on what a camera sees that moves over the photos, and on faces and plates at every size.
+On CUDA all layers learn from these too; on a CPU from photos and clips at their own size, which is
+cheap. It goes on where it was stopped: pairs, statistics, whole epochs and the features are kept.
+Then ``benchmarks.correlation`` judges the weights, and ``benchmarks.tables`` writes the scores into
+the model card.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def main() -> None:
     weights = features / WEIGHTS_FILE
     network.load_state_dict(load_file(weights))
     log: Log = json.loads((features / LOG_FILE).read_text())["log"]
-    train_heads(network, network.heads, examples, arguments.cache, weights, LAST, log)
+    for task, course in LAST.items():
+        train_heads(network, [task], examples, arguments.cache, weights, course, log)
     write(network, arguments.out, log)
 
 

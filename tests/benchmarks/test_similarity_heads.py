@@ -25,7 +25,7 @@ def train(
 ) -> list[dict[str, float | str]]:
     log: list[dict[str, float | str]] = []
     heads = benchmark("similarity_heads")
-    heads.train_heads(network, ["objects"], examples, cache, WEIGHTS, heads.LAST, log)
+    heads.train_heads(network, ["objects"], examples, cache, WEIGHTS, heads.LAST["objects"], log)
     return log
 
 
@@ -55,10 +55,10 @@ def test_objects_are_seen_enlarged_and_all_else_at_its_own_size(seen_by: SeenBy)
 def test_what_is_of_one_size_at_two_scales_is_there_once(
     seen_by: SeenBy, benchmark: Benchmark
 ) -> None:
-    scales = benchmark("similarity_heads").LAST.scales
+    courses = benchmark("similarity_heads").LAST
     sides = {}
     for task in ("objects", "general"):
-        seen, statistics = seen_by(task, scales)
+        seen, statistics = seen_by(task, courses[task].scales)
         assert len(seen) == len(statistics)
         sides[task] = [float(one.regions.boxes[0, 2] - one.regions.boxes[0, 0]) for one in seen]
     assert sides == {"objects": [48, 480], "general": [48]}
