@@ -1,7 +1,7 @@
 """Builds all labelled pairs that the learned metrics are trained and judged on.
 
-``python -m benchmarks.build_pairs --data ../shared/data`` takes about two hours on two cores and
-13 GB, twenty minutes with ``--splits test``, and goes on where it was stopped.
+``python -m benchmarks.build_pairs --data ../shared/data`` takes two and a half hours on two cores
+and 16 GB, twenty minutes with ``--splits test``, and goes on where it was stopped.
 """
 
 from __future__ import annotations
