@@ -133,6 +133,10 @@ def _judge(predictors: Sequence[Predictor], cache: Path, task: str, *, is_light:
         is_light: Of the versions that lose hardly anything, instead of the others.
     """
     groups = list(read_groups(cache, [task], "test", is_light=is_light))
+    if not groups:
+        raise SystemExit(
+            f"{cache} must have test pairs of {task} with all versions; build them anew"
+        )
     predicted = []
     for number, group in enumerate(groups, 1):
         started = time.process_time()
