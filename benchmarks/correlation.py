@@ -97,13 +97,20 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     predictors = list(chain.from_iterable(make(arguments.data) for make in PREDICTORS))
-    judged = {
-        name: {
-            task: _judge(predictors, arguments.cache, task, is_light=is_light)
-            for task in sorted(arguments.tasks)
-        }
-        for name, is_light in (("tasks", False), ("light", True))
-    }
+    judged: dict[str, dict[str, Json]] = {}
+    for name, is_light in (("tasks", False), ("light", True)):
+        groups = list(read_groups(arguments.cache, arguments.tasks, "test", is_light=is_light))
+        judged[name] = {}
+        for task in sorted(arguments.tasks):
+            of_task = [group for group in groups if group.task == task]
+            if not of_task:
+                raise SystemExit(
+                    f"{arguments.cache} must have test pairs of {task} with all versions; build "
+                    f"them anew"
+                )
+            judged[name][task] = _judge(
+                predictors, of_task, arguments.cache, is_divided=not is_light
+            )
     results = {
         "machine": describe_machine(),
         "seed": _SEED,
@@ -126,17 +133,15 @@ def main() -> None:
         _print(name, tasks)
 
 
-def _judge(predictors: Sequence[Predictor], cache: Path, task: str, *, is_light: bool) -> Json:
-    """Returns all rows of one task; light versions are not divided further.
+def _judge(
+    predictors: Sequence[Predictor], groups: Sequence[Group], cache: Path, *, is_divided: bool
+) -> Json:
+    """Returns all rows of groups of one task.
 
     Args:
-        is_light: Of the versions that lose hardly anything, instead of the others.
+        cache: Where values of predictors are kept.
+        is_divided: Into codecs, photos and clips too.
     """
-    groups = list(read_groups(cache, [task], "test", is_light=is_light))
-    if not groups:
-        raise SystemExit(
-            f"{cache} must have test pairs of {task} with all versions; build them anew"
-        )
     predicted = []
     for number, group in enumerate(groups, 1):
         started = time.process_time()
@@ -146,7 +151,7 @@ def _judge(predictors: Sequence[Predictor], cache: Path, task: str, *, is_light:
         if spent > 1:
             print(f"{number}/{len(groups)} {group.name}: {spent:.0f} s", file=sys.stderr)
     table = pair_table(groups, predicted)
-    parts = [part for part in _parts(table) if not is_light or part.subset == "all"]
+    parts = [part for part in _parts(table) if is_divided or part.subset == "all"]
     return {
         "material": _material(groups, table),
         **{level: list(_level(table, level, parts)) for level in ("object", "frame", "setting")},
