@@ -1,4 +1,4 @@
-"""Searches as Python calls: ``ratesight.tune`` and ``ratesight.recommend``."""
+"""What ratesight does, as Python calls: ``tune``, ``recommend``, ``compare`` and ``bd_rate``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.table import Codec
 from .aim import Aim, QualityRange, TargetQuality, TargetRate
+from .compare import Compared, CompareRequest, compare_events
 from .contestants import contestants_of
-from .errors import RequestError
+from .curves import bd_comparison
+from .curves.bd_comparison import Comparison, FrameQualities, Rules
+from .curves.bd_rate import LEAST_OVERLAP, Method
+from .curves.measured_curve import Policy
+from .errors import CurveError, RequestError
 from .events import Recommended
-from .measuring.bench import Thresholds
-from .measuring.machine_choice import MachineChoice
+from .measuring.machine_choice import machine_of
 from .measuring.machine_table import MetricName
 from .recommendation import Recommendation
 from .request import DEFAULT_STORE, TuneRequest, exact_frame_rate
@@ -79,7 +86,7 @@ def tune(
         codec=codec,
         preset=preset,
         aim=aim_of(target_quality, target_rate, quality_range),
-        machine=_choice(
+        machine=machine_of(
             metric=metric,
             detector=detector,
             face_detector=face_detector,
@@ -137,27 +144,6 @@ def aim_of(
     return TargetQuality(quality=target_quality)
 
 
-def _choice(
-    *,
-    metric: MetricName | None,
-    detector: Path | str | None,
-    face_detector: Path | str | None,
-    face_embedder: Path | str | None,
-    plate_detector: Path | str | None,
-    image_size: int,
-    reference_score: float,
-) -> MachineChoice:
-    return MachineChoice(
-        asked_metric=metric,
-        detector=None if detector is None else str(detector),
-        face_detector=None if face_detector is None else str(face_detector),
-        face_embedder=None if face_embedder is None else Path(face_embedder),
-        plate_detector=None if plate_detector is None else str(plate_detector),
-        image_size=image_size,
-        thresholds=Thresholds.of_objects(reference_score),
-    )
-
-
 def recommend(
     clips: Iterable[Path | str] | Path | str,
     *,
@@ -198,14 +184,13 @@ def recommend(
         WeightsError and the others of ``recommend_events``.
     """
     request = PerTitleRequest(
-        clips=tuple(Path(clip) for clip in ([clips] if isinstance(clips, Path | str) else clips)),
+        clips=_paths(clips),
         contestants=contestants_of(
-            [codecs] if isinstance(codecs, str) else list(codecs),
-            [Path(file) for file in ([settings] if isinstance(settings, Path | str) else settings)],
+            [codecs] if isinstance(codecs, str) else list(codecs), _paths(settings)
         ),
         qualities=tuple(qualities),
         heights=tuple(heights),
-        machine=_choice(
+        machine=machine_of(
             metric=metric,
             detector=detector,
             face_detector=face_detector,
@@ -227,3 +212,135 @@ def recommend(
         if isinstance(event, PerTitle):
             return event
     raise AssertionError("a run ends with its outcome or an error")
+
+
+def compare(
+    clips: Iterable[Path | str] | Path | str,
+    *,
+    codecs: Iterable[Codec] | Codec = (),
+    settings: Path | str | Iterable[Path | str] = (),
+    quality_range: tuple[float, float] = (0.8, 0.97),
+    metric: MetricName | None = None,
+    detector: Path | str | None = None,
+    face_detector: Path | str | None = None,
+    face_embedder: Path | str | None = None,
+    plate_detector: Path | str | None = None,
+    image_size: int = 640,
+    reference_score: float = 0.4,
+    frame_rate: Fraction | float | None = None,
+    max_seconds: float | None = None,
+    frames_per_second: float = 5.0,
+    num_jobs: int = 0,
+    store: Path | str = DEFAULT_STORE,
+    limits: ClipLimits = USUAL_LIMITS,
+) -> Compared:
+    """Measures curves of encoders and settings on clips, and the BD-rate of each pair.
+
+    Args:
+        codecs: At their usual presets, with their defaults.
+        settings: Files of recommendations. With the codecs they must be two at least.
+        quality_range: Lowest and highest quality that curves and BD-rates cover.
+        metric, detector, face_detector, face_embedder, plate_detector, image_size,
+            reference_score, frame_rate, limits: As of ``ratesight.tune``; but no real machine is
+            asked beside a learned metric.
+
+    Raises:
+        RequestError, SettingsError: What is asked makes no sense.
+        RecommendationError: A file of settings is none.
+        CurveError: No clip could be measured.
+        WeightsError and the others of ``compare_events``.
+    """
+    request = CompareRequest(
+        clips=_paths(clips),
+        contestants=contestants_of(
+            [codecs] if isinstance(codecs, str) else list(codecs), _paths(settings)
+        ),
+        low_quality=quality_range[0],
+        high_quality=quality_range[1],
+        machine=machine_of(
+            metric=metric,
+            detector=detector,
+            face_detector=face_detector,
+            face_embedder=face_embedder,
+            plate_detector=plate_detector,
+            image_size=image_size,
+            reference_score=reference_score,
+        ),
+        frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
+        max_seconds=max_seconds,
+        frames_per_second=frames_per_second,
+        num_jobs=num_jobs,
+        store=Path(store),
+        limits=limits,
+    )
+    for event in compare_events(request):
+        if isinstance(event, Compared):
+            return event
+    raise AssertionError("a comparison ends with its outcome or an error")
+
+
+def bd_rate(
+    anchor_rates: npt.ArrayLike,
+    anchor_qualities: npt.ArrayLike,
+    test_rates: npt.ArrayLike,
+    test_qualities: npt.ArrayLike,
+    *,
+    method: Method = "pchip",
+    policy: Policy = "strict",
+    min_overlap: float = LEAST_OVERLAP,
+    saturation: float = 0.005,
+    block_frames: int = 1,
+) -> Comparison:
+    """Returns the BD-rate of two curves measured anywhere, and what was done to them.
+
+    Args:
+        anchor_rates, test_rates: (points,) above 0, in one unit, in any order.
+        anchor_qualities, test_qualities: (points,), higher is better; or (points, frames), the same
+            frames in order of time, for an interval over frames, from four on.
+        method: ``pchip`` is monotone; ``akima`` a cross-check; ``cubic`` the polynomial of
+            VCEG-M33, to reproduce published numbers.
+        policy: Where quality does not rise with rate: ``strict`` refuses, ``pareto`` leaves out
+            points that a cheaper one equals, ``monotone`` mends by isotonic regression.
+        min_overlap: Smallest share of the anchor's quality range that both must cover.
+        saturation: Points at the top that gain less than this share of the range are cut off.
+        block_frames: How many neighbouring frames show the same.
+
+    Raises:
+        CurveError: There is no such number, or rates and qualities do not fit together.
+        RequestError: A rule is out of range.
+    """
+    rules = Rules(
+        method=method,
+        policy=policy,
+        saturation=saturation,
+        min_overlap=min_overlap,
+        block_frames=block_frames,
+    )
+    anchor = _measured("anchor", anchor_rates, anchor_qualities)
+    test = _measured("test", test_rates, test_qualities)
+    if anchor.qualities.shape[1] != test.qualities.shape[1]:
+        raise CurveError(
+            f"both curves must be measured on the same frames, got {anchor.qualities.shape[1]} "
+            f"and {test.qualities.shape[1]}"
+        )
+    return bd_comparison.compare({"": anchor}, {"": test}, rules)
+
+
+def _measured(name: str, rates: npt.ArrayLike, qualities: npt.ArrayLike) -> FrameQualities:
+    try:
+        given, of_frames = np.asarray(rates, np.float64), np.asarray(qualities, np.float64)
+    except (TypeError, ValueError) as error:
+        raise CurveError(f"{name}: rates and qualities must be numbers, {error}") from None
+    if of_frames.ndim == 1:
+        of_frames = of_frames[:, None]
+    if given.ndim != 1 or of_frames.ndim != 2 or len(given) != len(of_frames):
+        raise CurveError(
+            f"{name}: rates must have shape (points,), qualities (points,) or (points, frames), "
+            f"got {given.shape} and {np.shape(qualities)}"
+        )
+    return FrameQualities(given, of_frames)
+
+
+def _paths(given: Iterable[Path | str] | Path | str) -> tuple[Path, ...]:
+    """Returns one path, or several, as paths."""
+    return tuple(Path(one) for one in ([given] if isinstance(given, Path | str) else given))

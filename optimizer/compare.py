@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from .measuring.machine_table import REAL_MACHINES
 from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
-from .measuring.store import open_store
+from .measuring.store import Json, open_store
 from .request import DEFAULT_STORE, num_jobs_here
 from .search.candidate import Candidate, measure_over
 
@@ -112,6 +113,23 @@ class Compared:
     num_encodes: int
     num_from_store: int
     notes: tuple[str, ...] = ()
+
+    def comparison(self, anchor: str, test: str) -> Comparison | None:
+        """Returns the BD-rate of a contestant against another; None where no clip has a number.
+
+        Raises:
+            RequestError: There is no such pair.
+        """
+        for pair in self.pairs:
+            if (pair.anchor, pair.test) == (anchor, test):
+                return pair.comparison
+        names = ", ".join(dict.fromkeys(pair.anchor for pair in self.pairs))
+        raise RequestError(f"anchor and test must be two of {names}, got {anchor!r} and {test!r}")
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values."""
+        fields: dict[str, Json] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return fields
 
 
 def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkipped | Compared]:

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from .codecs.clip import Clip, probe
     from .codecs.limits import ClipLimits
     from .errors import RatesightError
-    from .optimizer.api import recommend, tune
+    from .optimizer.api import bd_rate, compare, recommend, tune
     from .optimizer.clip_score import Score
+    from .optimizer.compare import Compared, CompareRequest, compare_events
+    from .optimizer.curves.bd_comparison import Comparison
     from .optimizer.recommendation import Recommendation
     from .optimizer.request import TuneRequest
     from .optimizer.score import score
@@ -27,8 +29,9 @@ if not (_FOLDER / "codecs").is_dir():
     __path__.append(str(_FOLDER.parent))
 
 __all__ = [
-    "Clip", "ClipLimits", "PerTitle", "PerTitleRequest", "RatesightError", "Recommendation",
-    "Score", "TuneRequest", "__version__", "probe", "recommend", "recommend_events", "score",
+    "Clip", "ClipLimits", "CompareRequest", "Compared", "Comparison", "PerTitle",
+    "PerTitleRequest", "RatesightError", "Recommendation", "Score", "TuneRequest", "__version__",
+    "bd_rate", "compare", "compare_events", "probe", "recommend", "recommend_events", "score",
     "tune", "tune_events",
 ]  # fmt: skip
 
@@ -38,6 +41,12 @@ _HOMES = {
     "probe": "codecs.clip",
     "ClipLimits": "codecs.limits",
     "RatesightError": "errors",
+    "bd_rate": "optimizer.api",
+    "compare": "optimizer.api",
+    "compare_events": "optimizer.compare",
+    "Compared": "optimizer.compare",
+    "CompareRequest": "optimizer.compare",
+    "Comparison": "optimizer.curves.bd_comparison",
     "PerTitle": "optimizer.titles.ladder",
     "PerTitleRequest": "optimizer.titles.request",
     "recommend_events": "optimizer.titles.per_title",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import CurveError, RequestError
+from ..measuring.store import Json
 from .bd_rate import LEAST_OVERLAP, BdRate, Method, bd_rate
 from .bootstrap import (
     FEWEST_FRAMES,
@@ -99,6 +102,11 @@ class Comparison:
     policy: Policy
     clips: tuple[ClipComparison, ...]
 
+    def to_json(self) -> dict[str, Json]:
+        """Returns plain JSON values."""
+        fields: dict[str, Json] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return fields
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -121,6 +129,12 @@ class Rules:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            known = ", ".join(get_args(Method))
+            raise RequestError(f"method must be one of {known}, got {self.method!r}")
+        if self.policy not in get_args(Policy):
+            known = ", ".join(get_args(Policy))
+            raise RequestError(f"policy must be one of {known}, got {self.policy!r}")
         for name, value in (("saturation", self.saturation), ("min_overlap", self.min_overlap)):
             if not 0 <= value < 1:
                 raise RequestError(f"{name} must be at least 0 and below 1, got {value:g}")

@@ -98,6 +98,32 @@ class MachineChoice:
         return weights
 
 
+def machine_of(
+    *,
+    metric: MetricName | None,
+    detector: Path | str | None,
+    face_detector: Path | str | None,
+    face_embedder: Path | str | None,
+    plate_detector: Path | str | None,
+    image_size: int,
+    reference_score: float,
+) -> MachineChoice:
+    """Returns the machine that the arguments of a Python call choose.
+
+    Raises:
+        RequestError: They do not go together.
+    """
+    return MachineChoice(
+        asked_metric=metric,
+        detector=None if detector is None else str(detector),
+        face_detector=None if face_detector is None else str(face_detector),
+        face_embedder=None if face_embedder is None else Path(face_embedder),
+        plate_detector=None if plate_detector is None else str(plate_detector),
+        image_size=image_size,
+        thresholds=Thresholds.of_objects(reference_score),
+    )
+
+
 def check_image_size(image_size: int) -> None:
     """Refuses a size at which no detector sees anything.
 

@@ -45,9 +45,8 @@ def matrix_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]
 
 def clip_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:
     """Yields a row a clip: its name, then each test against the first contestant."""
-    pairs = {pair.test: pair for pair in compared.pairs if pair.anchor == names[0]}
     for clip in dict.fromkeys(curve.clip for curve in compared.curves):
-        yield [clip, *(_of_clip(pairs[test].comparison, clip) for test in names[1:])]
+        yield [clip, *(_of_clip(compared.comparison(names[0], test), clip) for test in names[1:])]
 
 
 def comparison_notes(compared: Compared) -> Iterator[str]:

@@ -25,6 +25,8 @@ from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.search.candidate import Candidate, next_crfs
 from typer.testing import CliRunner
 
+import ratesight
+
 MakeMeasurement = Callable[..., Measurement]
 CompareEvent = CurveMeasured | ClipSkipped | Compared
 
@@ -109,6 +111,40 @@ def test_nothing_is_measured_twice(asked: CompareRequest, compared: Compared) ->
     assert again.num_encodes == 0
     assert again.num_from_store == compared.num_encodes
     assert (again.curves, again.pairs) == (compared.curves, compared.pairs)
+
+
+def test_the_python_call_finds_what_the_command_finds(
+    asked: CompareRequest, weights: Path, tmp_path: Path
+) -> None:
+    (_, clip), store = asked.clips, tmp_path / "store.sqlite"
+
+    found = ratesight.compare(
+        clip,
+        codecs=("x264", "svtav1"),
+        quality_range=(0.7, 0.9),
+        detector=weights,
+        image_size=128,
+        max_seconds=0.5,
+        frames_per_second=10,
+        store=store,
+    )
+
+    command = [
+        "compare", clip, "--codec", "x264", "--codec", "svtav1", "--quality-range", 0.7, 0.9,
+        "--detector", weights, "--image-size", 128, "--max-seconds", 0.5,
+        "--frames-per-second", 10, "--store", store, "--out", tmp_path / "out", "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    printed = json.loads(done.stdout.splitlines()[-1])
+    assert found.num_encodes > 0
+    assert printed["num_encodes"] == 0
+    for name in ("curves", "pairs", "skipped", "notes"):
+        assert printed[name] == found.to_json()[name]
+    comparison = found.comparison("x264", "svtav1")
+    assert comparison is not None
+    assert comparison.bd_rate_percent != 0
+    with pytest.raises(RequestError, match="two of x264, svtav1, got 'x264' and 'x265'"):
+        found.comparison("x264", "x265")
 
 
 def test_a_copy_of_a_clip_is_said_and_not_measured_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from ratesight.optimizer.curves.curve_files import read_curves
 from ratesight.optimizer.errors import CurveError
 from ratesight.optimizer.reports.comparison_files import comparison_lines
 from typer.testing import CliRunner
+
+import ratesight
 
 RATES = np.array([100.0, 200, 400, 800])
 QUALITIES = np.array([0.5, 0.7, 0.8, 0.9])
@@ -319,3 +322,43 @@ def test_rules_out_of_range_are_misuse(anchor: Path, cheaper: Path, asked: list[
 
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_the_python_call_takes_arrays() -> None:
+    found = ratesight.bd_rate(RATES, QUALITIES, RATES[::-1] * 0.9, QUALITIES[::-1])
+
+    assert found.bd_rate_percent == pytest.approx(-10)
+    assert found.interval_percent is None
+    assert found.to_json()["bd_rate_percent"] == found.bd_rate_percent
+
+
+def test_the_python_call_gives_an_interval_over_frames() -> None:
+    frames = QUALITIES[:, None] + np.random.default_rng(1).normal(0, 0.01, (4, 50))
+
+    found = ratesight.bd_rate(RATES, frames, RATES * 0.9, frames)
+
+    assert found.bd_rate_percent == pytest.approx(-10)
+    assert found.interval_percent == pytest.approx((-10, -10))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"anchor_rates": RATES[:3]}, r"anchor: rates must have shape \(points,\).* got \(3,\)"),
+        ({"test_qualities": ["a", "b", "c", "d"]}, "test: rates and qualities must be numbers"),
+        ({"test_qualities": np.ones((4, 2))}, "on the same frames, got 1 and 2"),
+        ({"test_qualities": QUALITIES[::-1]}, "the higher the better"),
+        ({"method": "spline"}, "method must be one of pchip, akima, cubic, got 'spline'"),
+        ({"policy": "hope"}, "policy must be one of strict, pareto, monotone, got 'hope'"),
+    ],
+)
+def test_the_python_call_refuses_in_one_line(fields: dict[str, Any], words: str) -> None:
+    curves = {
+        "anchor_rates": RATES,
+        "anchor_qualities": QUALITIES,
+        "test_rates": RATES,
+        "test_qualities": QUALITIES,
+    }
+
+    with pytest.raises(ratesight.RatesightError, match=words):
+        ratesight.bd_rate(**(curves | fields))
