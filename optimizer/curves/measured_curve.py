@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from ..errors import CurveError
+from ..reports.plain_text import counted
 
 Floats = npt.NDArray[np.float64]
 Policy = Literal["strict", "pareto", "monotone"]
@@ -75,11 +76,12 @@ def measured_curve(
     num_kept = _before_saturation(qualities, saturation)
     if num_kept < len(rates):
         notes.append(
-            f"{len(rates) - num_kept} saturated points above quality {qualities[num_kept - 1]:g} "
+            f"{counted(len(rates) - num_kept, 'saturated point')} above quality "
+            f"{qualities[num_kept - 1]:g} "
             f"cut off (less than {saturation:g} of the range gained)"
         )
     if num_kept < _LEAST_POINTS <= len(order):
-        notes.append(f"only {num_kept} points left")
+        notes.append(f"only {counted(num_kept, 'point')} left")
     if num_kept < 2 or qualities[num_kept - 1] == qualities[0]:
         raise CurveError("a curve must have two qualities at least, this one is flat")
     return MeasuredCurve(np.log(rates[:num_kept]), qualities[:num_kept], tuple(notes))
@@ -99,17 +101,19 @@ def _rising(rates: Floats, qualities: Floats, policy: Policy) -> tuple[Floats, F
     if policy == "pareto":
         best_before = np.maximum.accumulate(np.concatenate([[-np.inf], qualities[:-1]]))
         keep = qualities > best_before
-        note = f"{int((~keep).sum())} points that a cheaper one equals left out (pareto)"
+        note = f"{counted(int((~keep).sum()), 'point')} that a cheaper one equals left out (pareto)"
         return rates[keep], qualities[keep], [note]
     fitted = isotonic_regression(qualities).x
     moved = np.abs(fitted - qualities) > 1e-9 * np.ptp(qualities)
     notes = []
     if moved.any():
         by = np.abs(fitted - qualities).max()
-        notes.append(f"{int(moved.sum())} points moved by up to {by:.2g} (monotone)")
+        notes.append(f"{counted(int(moved.sum()), 'point')} moved by up to {by:.2g} (monotone)")
     # Of equal qualities the cheapest counts: more bits buy nothing there.
     keep = np.concatenate([[True], np.diff(fitted) > 1e-9 * np.ptp(qualities)])
-    notes.append(f"{int((~keep).sum())} points that a cheaper one equals left out (monotone)")
+    notes.append(
+        f"{counted(int((~keep).sum()), 'point')} that a cheaper one equals left out (monotone)"
+    )
     return rates[keep], fitted[keep], notes
 
 

@@ -52,7 +52,7 @@ def test_monotone_moves_to_the_nearest_that_do_not_fall() -> None:
     assert np.exp(curve.log_rates) == pytest.approx(np.delete(RATES, 3))
     assert curve.notes == (
         "2 points moved by up to 0.01 (monotone)",
-        "1 points that a cheaper one equals left out (monotone)",
+        "1 point that a cheaper one equals left out (monotone)",
     )
 
 
