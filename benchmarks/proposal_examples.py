@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import torch
 from ratesight.metrics.boxes import Floats
-from ratesight.metrics.region_proposals import PROPOSED
+from ratesight.metrics.region_proposals import MAX_SIDE, PROPOSED
 from torch import Tensor
 
 from .distortions import Picture
-from .proposal_scenes import MAX_SIDE, Taught
+from .proposal_scenes import Taught
 
 # The share of examples that are four pictures side by side, each at most half as large.
 _MOSAICS = 0.4

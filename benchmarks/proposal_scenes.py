@@ -18,19 +18,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from ratesight.codecs.whole_file import whole_file
-from ratesight.metrics import views
 from ratesight.metrics.boxes import Detections, Floats, iou_matrix
 from ratesight.metrics.detector import Detector, load_detector
 from ratesight.metrics.face_detector import load_yunet
-from ratesight.metrics.region_proposals import PROPOSED
+from ratesight.metrics.region_proposals import PROPOSED, reduced
 
 from . import object_pairs
 from .distortions import Picture, read_picture, resized
 from .material_faces_plates import PlatePicture, read_face_photos, read_plate_pictures
 from .pairs import Split, make_missing, random_of, split_of
 
-# Longest side in pixels of what the teachers look at.
-MAX_SIDE = 640
 # Those that train the metrics; yolox_nano only judges.
 OBJECT_TEACHERS = ("yolov8n.pt", "yolov5n.torchscript")
 _OBJECT_SCORE, _FACE_SCORE, _PLATE_SCORE = 0.4, 0.5, 0.5
@@ -204,7 +201,7 @@ def _compose(scene: Scene) -> tuple[Picture, Detections] | None:
         pictures, wanted = object_pairs.originals(scene.piece)
         return (pictures[wanted[scene.frame]], _nothing()) if pictures else None
     photo = read_picture(scene.path)
-    picture = views.resized(photo, min(1.0, MAX_SIDE / max(photo.shape[:2])))
+    picture = reduced(photo)
     random = random_of(scene.name)
     for path in scene.faces:
         _paste(picture, read_picture(path), random)

@@ -35,12 +35,10 @@ from .views import resized
 
 Proposed = Literal["object", "face", "plate"]
 PROPOSED: tuple[Proposed, ...] = get_args(Proposed)
-VERSION = "proposals 4"
+VERSION = "proposals 3"
 WEIGHTS = Path(__file__).parent / "weights" / "proposals.safetensors"
-# It looks twice at a picture, at these longest sides: large things are found in the small one,
-# small things in the large one. On validation pictures AP50 of objects is 0.470 so, of faces 0.795;
-# at one scale, as they are, 0.435 and 0.718.
-SIDES = (768, 384)
+# Longest side in pixels of what the network sees: what the detectors that taught it look at.
+MAX_SIDE = 640
 # The levels used, of SimilarityNetwork.levels(), by stride.
 LEVELS = {8: (3,), 16: (4, 5), 32: (6,)}
 _STRIDE = 8
@@ -184,40 +182,37 @@ class ProposalDetector:
             return [self._detect(picture, min_score) for picture in pictures]
 
     def _detect(self, picture: Picture, min_score: float) -> Detections:
-        if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-            raise ValueError(f"picture must be (height, width, 3) with pixels, got {picture.shape}")
-        found = [self._look(picture, side, min_score) for side in SIDES]
-        boxes, scores, classes = map(torch.cat, zip(*found, strict=True))
-        kept = batched_nms(boxes, scores, classes, _NMS_IOU)  # by falling score
-        names = tuple(PROPOSED[index] for index in classes[kept].tolist())
-        height, width = picture.shape[:2]
-        every = Detections(
-            boxes=np.clip(
-                boxes[kept].cpu().numpy().astype(np.float64),
-                0,
-                np.array([width, height, width, height]),
-            ),
-            scores=scores[kept].cpu().numpy().astype(np.float64),
-            class_names=names,
-        )
-        return every.where(np.isin(names, self.kinds))
-
-    def _look(
-        self, picture: Picture, max_side: int, min_score: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns what ``decode`` finds in the picture at one size, in pixels of the picture."""
-        seen = resized(picture, max_side / max(picture.shape[:2]))
-        size = (seen.shape[1], seen.shape[0])
-        ratio = [picture.shape[1] / size[0], picture.shape[0] / size[1]]
+        seen = reduced(picture)
         with torch.inference_mode():
             centres, distances = self.network(to_tensor(seen[None], self.device))
+            size = (seen.shape[1], seen.shape[0])
             boxes, scores, classes = decode(centres[0], distances[0], size, min_score)
-            return boxes * torch.tensor(ratio * 2, device=boxes.device), scores, classes
+        kinds = [PROPOSED[index] for index in classes.tolist()]
+        wanted = [index for index, kind in enumerate(kinds) if kind in self.kinds]
+        height, width = picture.shape[:2]
+        ratio = np.tile([width / seen.shape[1], height / seen.shape[0]], 2)
+        found = boxes[wanted].cpu().numpy().astype(np.float64) * ratio
+        return Detections(
+            boxes=np.clip(found, 0, np.array([width, height, width, height])),
+            scores=scores[wanted].cpu().numpy().astype(np.float64),
+            class_names=tuple(kinds[index] for index in wanted),
+        )
 
 
 def used_levels(levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Returns the features that the head looks at, finest first."""
     return tuple(torch.cat([levels[index] for index in some], 1) for some in LEVELS.values())
+
+
+def reduced(picture: Picture) -> Picture:
+    """Returns the picture as the network sees it, its longer side at most ``MAX_SIDE``.
+
+    Raises:
+        ValueError: It has no pixels, or is not colour.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise ValueError(f"picture must be (height, width, 3) with pixels, got {picture.shape}")
+    return resized(picture, min(1.0, MAX_SIDE / max(picture.shape[:2])))
 
 
 def decode(

@@ -83,11 +83,10 @@ def test_boxes_are_in_pixels_of_the_picture_whatever_its_size(
 
     (large,), (small,) = (proposals.detect([one], SCORE) for one in (picture, half))
 
-    # The network sees more of the larger one: nearly the same boxes, halved.
-    assert len(large.class_names) > 5
-    doubled = Detections(boxes=small.boxes * 2, scores=small.scores, class_names=small.class_names)
-    assert recall([large], [doubled]) >= 0.8
-    assert recall([doubled], [large]) >= 0.8
+    # Half the size is what the network sees of the whole: the same boxes, halved.
+    assert large.class_names == small.class_names
+    assert len(large.class_names) > 0
+    np.testing.assert_allclose(large.boxes, small.boxes * 2, atol=0.01)
 
 
 @pytest.mark.parametrize(
