@@ -43,7 +43,7 @@ from .views import (
     view_scale,
 )
 
-VERSION = "similarity 5"
+VERSION = "similarity 4"
 WEIGHTS = Path(__file__).parent / "weights" / "similarity.safetensors"
 
 # On CUDA starting a kernel costs more than its work on one picture: 32 at once take a thirteenth of
@@ -350,14 +350,15 @@ class LearnedMetric:
         seen = resized(picture, view_scale(height, width, self.task))
         # Sides are rounded to whole pixels, each by itself.
         ratio = np.tile([seen.shape[1] / width, seen.shape[0] / height], 2)
-        classes = np.array([class_number(name) for name in objects.class_names])
-        is_told = np.full(len(boxes), self.view.is_told)
-        if self.view.has_classes:
-            is_told &= classes != class_number("")
+        is_told = self.view.is_told
         return seen, Regions(
             boxes=torch.tensor(boxes * ratio, dtype=torch.float32),
-            scores=torch.tensor(np.where(is_told, objects.scores, 0), dtype=torch.float32),
-            classes=torch.tensor(np.where(is_told, classes, class_number(""))),
+            scores=torch.tensor(
+                objects.scores if is_told else np.zeros(len(boxes)), dtype=torch.float32
+            ),
+            classes=torch.tensor(
+                [class_number(name if is_told else "") for name in objects.class_names]
+            ),
         )
 
 

@@ -32,8 +32,6 @@ class View:
         is_margin_in_heights: In its heights on all sides instead.
         min_side_pixels: A smaller region does not count.
         is_told: It is told the score and the class of a detection.
-        has_classes: Of COCO's classes alone: a region without one was found by something that its
-            training did not know, whose score it is not told either.
     """
 
     max_side: int
@@ -43,7 +41,6 @@ class View:
     is_margin_in_heights: bool = False
     min_side_pixels: float = 0.0
     is_told: bool = True
-    has_classes: bool = False
 
 
 # Detectors look at the whole picture at 640, and enlarge a smaller one: seen so, objects of
@@ -51,7 +48,7 @@ class View:
 # (benchmarks.region_views). Faces and plates are looked at in their own size, with the margins that
 # training showed.
 VIEWS: dict[LearnedTask, View] = {
-    "objects": View(max_side=640, is_whole=True, is_enlarged=True, has_classes=True),
+    "objects": View(max_side=640, is_whole=True, is_enlarged=True),
     "faces": View(max_side=1280, margin=0.5, min_side_pixels=MIN_SIDE_PIXELS),
     "plates": View(max_side=1280, margin=2.0, is_margin_in_heights=True),
     "general": View(max_side=640, is_whole=True, is_told=False),

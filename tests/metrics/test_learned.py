@@ -176,18 +176,6 @@ def test_region_half_outside_is_cut(metric, photo):
     assert cut == pytest.approx(whole)
 
 
-@pytest.mark.parametrize(("class_name", "is_told"), [("person", True), ("object", False)])
-def test_a_score_is_told_with_a_class_of_coco_only(class_name, is_told, metric, photo):
-    (found,) = boxes((60, 40, 260, 200)).objects.boxes
-
-    def lost(score):
-        objects = Detections(boxes=found[None], scores=np.array([score]), class_names=(class_name,))
-        prepared = metric.prepare([LearnedReference(objects=objects)], [photo])
-        return float(metric.losses(prepared, [jpeg(photo, 15)])[0][0])
-
-    assert (lost(0.45) != lost(0.95)) == is_told
-
-
 @pytest.mark.parametrize(
     ("width", "height", "corners"),
     [
