@@ -72,7 +72,7 @@ class CompareRequest:
         if len(names) < 2 or len(set(names)) < len(names):
             raise RequestError(
                 f"compare needs two contestants of different names at least, got "
-                f"{', '.join(names) or 'none'}; give each with --codec or --settings"
+                f"{', '.join(names) or 'none'}; give each by codec or settings"
             )
         check_clips(self.clips)
         check_above_0(frames_per_second=self.frames_per_second, max_seconds=self.max_seconds)
