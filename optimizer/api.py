@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.table import Codec
 from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .compare import Compared, CompareRequest, compare_events
-from .contestants import contestants_of
+from .contestants import Contestant, contestants_of
 from .curves import bd_comparison
 from .curves.bd_comparison import Comparison, FrameQualities, Rules
 from .curves.bd_rate import LEAST_OVERLAP, Method
@@ -28,6 +29,8 @@ from .titles.ladder import PerTitle
 from .titles.per_title import recommend_events
 from .titles.request import PerTitleRequest
 from .tune import tune_events
+
+OutcomeT = TypeVar("OutcomeT")
 
 _USUAL_QUALITY = 0.95
 
@@ -98,7 +101,7 @@ def tune(
         annotations=None if annotations is None else Path(annotations),
         num_trials=num_trials,
         tolerance=tolerance,
-        frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
+        frame_rate=exact_frame_rate(frame_rate),
         max_seconds=max_seconds,
         num_segments=num_segments,
         frames_per_second=frames_per_second,
@@ -107,10 +110,7 @@ def tune(
         store=Path(store),
         limits=limits,
     )
-    for event in tune_events(request):
-        if isinstance(event, Recommended):
-            return event.recommendation
-    raise AssertionError("a search ends with a recommendation or an error")
+    return _outcome(tune_events(request), Recommended).recommendation
 
 
 def aim_of(
@@ -185,9 +185,7 @@ def recommend(
     """
     request = PerTitleRequest(
         clips=_paths(clips),
-        contestants=contestants_of(
-            [codecs] if isinstance(codecs, str) else list(codecs), _paths(settings)
-        ),
+        contestants=_contestants(codecs, settings),
         qualities=tuple(qualities),
         heights=tuple(heights),
         machine=machine_of(
@@ -200,7 +198,7 @@ def recommend(
             reference_score=reference_score,
         ),
         tolerance=tolerance,
-        frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
+        frame_rate=exact_frame_rate(frame_rate),
         limits=limits,
         max_seconds=max_seconds,
         num_segments=num_segments,
@@ -208,10 +206,7 @@ def recommend(
         num_jobs=num_jobs,
         store=Path(store),
     )
-    for event in recommend_events(request):
-        if isinstance(event, PerTitle):
-            return event
-    raise AssertionError("a run ends with its outcome or an error")
+    return _outcome(recommend_events(request), PerTitle)
 
 
 def compare(
@@ -252,9 +247,7 @@ def compare(
     """
     request = CompareRequest(
         clips=_paths(clips),
-        contestants=contestants_of(
-            [codecs] if isinstance(codecs, str) else list(codecs), _paths(settings)
-        ),
+        contestants=_contestants(codecs, settings),
         low_quality=quality_range[0],
         high_quality=quality_range[1],
         machine=machine_of(
@@ -266,17 +259,14 @@ def compare(
             image_size=image_size,
             reference_score=reference_score,
         ),
-        frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
+        frame_rate=exact_frame_rate(frame_rate),
         max_seconds=max_seconds,
         frames_per_second=frames_per_second,
         num_jobs=num_jobs,
         store=Path(store),
         limits=limits,
     )
-    for event in compare_events(request):
-        if isinstance(event, Compared):
-            return event
-    raise AssertionError("a comparison ends with its outcome or an error")
+    return _outcome(compare_events(request), Compared)
 
 
 def bd_rate(
@@ -318,11 +308,6 @@ def bd_rate(
     )
     anchor = _measured("anchor", anchor_rates, anchor_qualities)
     test = _measured("test", test_rates, test_qualities)
-    if anchor.qualities.shape[1] != test.qualities.shape[1]:
-        raise CurveError(
-            f"both curves must be measured on the same frames, got {anchor.qualities.shape[1]} "
-            f"and {test.qualities.shape[1]}"
-        )
     return bd_comparison.compare({"": anchor}, {"": test}, rules)
 
 
@@ -339,6 +324,21 @@ def _measured(name: str, rates: npt.ArrayLike, qualities: npt.ArrayLike) -> Fram
             f"got {given.shape} and {np.shape(qualities)}"
         )
     return FrameQualities(given, of_frames)
+
+
+def _outcome(events: Iterable[object], kind: type[OutcomeT]) -> OutcomeT:
+    """Returns what a run ends with."""
+    for event in events:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError("a run ends with its outcome or an error")
+
+
+def _contestants(
+    codecs: Iterable[Codec] | Codec, settings: Path | str | Iterable[Path | str]
+) -> tuple[Contestant, ...]:
+    """Returns one encoder with its defaults, or several, then the settings of files."""
+    return contestants_of([codecs] if isinstance(codecs, str) else list(codecs), _paths(settings))
 
 
 def _paths(given: Iterable[Path | str] | Path | str) -> tuple[Path, ...]:

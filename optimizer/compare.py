@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
 from .measuring.store import Json, open_store
+from .plain_json import plain_json
 from .request import DEFAULT_STORE, num_jobs_here
 from .search.candidate import Candidate, measure_over
 
@@ -128,8 +128,7 @@ class Compared:
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values."""
-        fields: dict[str, Json] = json.loads(json.dumps(asdict(self), allow_nan=False))
-        return fields
+        return plain_json(self)
 
 
 def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkipped | Compared]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from .curves.interval import RateChange
 from .errors import RecommendationError
 from .measuring.machine_table import MetricName
 from .measuring.store import Json
+from .plain_json import plain_json
 from .reports.output import write_whole
 
 
@@ -302,8 +302,7 @@ class Recommendation:
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values."""
-        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        return fields
+        return plain_json(self)
 
 
 def write_json(recommendation: Recommendation, path: Path) -> None:

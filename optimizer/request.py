@@ -27,12 +27,14 @@ _SEEDS = 2**32  # what Optuna's samplers take
 _FRAME_RATES = (Fraction(1, 1000), Fraction(10_000))
 
 
-def exact_frame_rate(rate: Fraction | float | str) -> Fraction:
-    """Returns a frame rate such as 25, 29.97 or ``30000/1001``.
+def exact_frame_rate(rate: Fraction | float | str | None) -> Fraction | None:
+    """Returns a frame rate such as 25, 29.97 or ``30000/1001``; None where none is given.
 
     Raises:
         RequestError: It is none, or out of range.
     """
+    if rate is None:
+        return None
     try:
         # The nearest that a clip may have: 29.97002997 is 30000/1001.
         exact = Fraction(str(rate)).limit_denominator(1001)

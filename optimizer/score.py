@@ -141,7 +141,7 @@ def score(
             reference,
             distorted,
             cleanup,
-            frame_rate=None if frame_rate is None else exact_frame_rate(frame_rate),
+            frame_rate=exact_frame_rate(frame_rate),
             max_seconds=max_seconds,
             limits=limits,
         )

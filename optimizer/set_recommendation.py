@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 
 from .contestants import ClipSkipped
 from .curves.bd_comparison import Comparison
 from .curves.interval import RateChange
 from .measuring.store import Json
+from .plain_json import plain_json
 from .recommendation import MachinesUsed
 
 
@@ -92,5 +91,4 @@ class SetRecommendation:
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values, of the form that ``read_settings`` reads."""
-        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        return fields
+        return plain_json(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +69,7 @@ def bdrate(
             )
         found = compare(*curves, rules)
         if json_lines:
-            print_json("bd_rate", dataclasses.asdict(found))
+            print_json("bd_rate", found.to_json())
             return
         for line in comparison_lines(found):
             say(line)

@@ -152,7 +152,7 @@ def _show(request: CompareRequest, out: Path, *, json_lines: bool) -> None:
         keep(record, dataclasses.replace(request, num_jobs=0), store)
     write_report(record, out)
     if json_lines:
-        print_json("compared", dataclasses.asdict(compared))
+        print_json("compared", compared.to_json())
         return
     names = [one.name for one in request.contestants]
     console = open_console()

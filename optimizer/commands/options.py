@@ -270,7 +270,7 @@ def parse_frame_rate(text: str | None) -> Fraction | None:
     """
     from ..request import exact_frame_rate
 
-    return None if text is None else exact_frame_rate(text)
+    return exact_frame_rate(text)
 
 
 def parse_regions(text: str | None) -> Path | Literal["detector"] | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import CurveError, RequestError
 from ..measuring.store import Json
+from ..plain_json import plain_json
 from .bd_rate import LEAST_OVERLAP, BdRate, Method, bd_rate
 from .bootstrap import (
     FEWEST_FRAMES,
@@ -104,8 +104,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values."""
-        fields: dict[str, Json] = json.loads(json.dumps(asdict(self), allow_nan=False))
-        return fields
+        return plain_json(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +128,12 @@ class Rules:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            known = ", ".join(get_args(Method))
-            raise RequestError(f"method must be one of {known}, got {self.method!r}")
-        if self.policy not in get_args(Policy):
-            known = ", ".join(get_args(Policy))
-            raise RequestError(f"policy must be one of {known}, got {self.policy!r}")
+        for name, chosen, known in (
+            ("method", self.method, get_args(Method)),
+            ("policy", self.policy, get_args(Policy)),
+        ):
+            if chosen not in known:
+                raise RequestError(f"{name} must be one of {', '.join(known)}, got {chosen!r}")
         for name, value in (("saturation", self.saturation), ("min_overlap", self.min_overlap)):
             if not 0 <= value < 1:
                 raise RequestError(f"{name} must be at least 0 and below 1, got {value:g}")
@@ -192,6 +191,11 @@ def _compare_clip(
     try:
         if anchor.frames != test.frames:
             raise CurveError("both curves must be measured on the same frames")
+        if anchor.qualities.shape[1] != test.qualities.shape[1]:
+            raise CurveError(
+                f"both curves must be measured on the same frames, got "
+                f"{anchor.qualities.shape[1]} and {test.qualities.shape[1]}"
+            )
         curves = []
         for name, side in (("anchor", anchor), ("test", test)):
             try:

@@ -77,8 +77,7 @@ def measured_curve(
     if num_kept < len(rates):
         notes.append(
             f"{counted(len(rates) - num_kept, 'saturated point')} above quality "
-            f"{qualities[num_kept - 1]:g} "
-            f"cut off (less than {saturation:g} of the range gained)"
+            f"{qualities[num_kept - 1]:g} cut off (less than {saturation:g} of the range gained)"
         )
     if num_kept < _LEAST_POINTS <= len(order):
         notes.append(f"only {counted(num_kept, 'point')} left")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ def write_comparison(compared: Compared, folder: Path) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    text = json.dumps(dataclasses.asdict(compared), allow_nan=False, indent=1)
+    text = json.dumps(compared.to_json(), indent=1)
     write_whole(text + "\n", folder / "comparison.json")
     write_whole(curves_csv(compared), folder / "curves.csv")
 

@@ -417,13 +417,11 @@ def _matrix(record: CompareRecord) -> Iterator[list[dict[str, str]]]:
 
 def _of_clip(record: CompareRecord, clip: str, test: str) -> tuple[str, str]:
     """Returns a cell as text, and as what it is sorted by."""
-    for pair in record.compared.pairs:
-        if (pair.anchor, pair.test) != (record.contestants[0], test) or pair.comparison is None:
-            continue
-        for one in pair.comparison.clips:
-            if one.clip == clip and one.result is not None:
-                text = saving_text(one.result.percent, one.interval_percent)
-                return text, f"{one.result.percent:.4f}"
+    comparison = record.compared.comparison(record.contestants[0], test)
+    for one in () if comparison is None else comparison.clips:
+        if one.clip == clip and one.result is not None:
+            text = saving_text(one.result.percent, one.interval_percent)
+            return text, f"{one.result.percent:.4f}"
     return "n/a", ""
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 from ..contestants import ClipSkipped, CurveMeasured
 from ..curves.hull import HullPoint
 from ..measuring.store import Json
+from ..plain_json import plain_json
 
 # On every title, or on the median one.
 Keeps = Literal["all titles", "median title"]
@@ -195,5 +194,4 @@ class PerTitle:
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values."""
-        fields: dict[str, Json] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        return fields
+        return plain_json(self)

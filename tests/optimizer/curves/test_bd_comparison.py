@@ -341,6 +341,19 @@ def test_the_python_call_gives_an_interval_over_frames() -> None:
     assert found.interval_percent == pytest.approx((-10, -10))
 
 
+def test_the_python_call_s_interval_is_of_the_frames_given() -> None:
+    anchor, test = (
+        QUALITIES[:, None] + np.random.default_rng(seed).normal(0, 0.05, (4, 50)) for seed in (1, 2)
+    )
+
+    found = ratesight.bd_rate(RATES, anchor, RATES * 0.9, test)
+
+    assert found.interval_percent is not None
+    low, high = found.interval_percent
+    assert low < found.bd_rate_percent < high
+    assert high - low > 1
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
