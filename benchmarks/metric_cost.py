@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from ratesight.codecs.source import load_source
-from ratesight.metrics.boxes import Detections
 from ratesight.metrics.detector import Detector, load_detector
 from ratesight.metrics.face_detector import load_yunet
 from ratesight.metrics.face_embedder import load_face_embedder
@@ -34,6 +34,7 @@ from ratesight.metrics.views import LEARNED_TASKS
 
 from .distortions import resized
 from .machine import describe_machine
+from .material_faces_plates import read_plate_pictures
 from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "metric_cost.json"
@@ -54,6 +55,7 @@ def main() -> None:
     with load_source(arguments.data / "clips" / _CLIP, max_seconds=2) as clip:
         step = clip.num_frames // _FRAMES
         originals = [clip.bgr(index * step) for index in range(_FRAMES)]
+    plate_photos = _plate_photos(arguments.data)
     detector = load_detector(str(weights / "yolov8n.pt"))
     yunet = load_yunet(weights / "face_detection_yunet.onnx")
     embedder = load_face_embedder(weights / "mobilefacenet.onnx")
@@ -71,7 +73,8 @@ def main() -> None:
     rows = []
     for name, (width, height) in _SIZES.items():
         pictures = [resized(one, width, height) for one in originals]
-        row = {"size": name, **time_size(pictures, machines)}
+        plates = [resized(one, width, height) for one in plate_photos]
+        row = {"size": name, **time_size(pictures, plates, machines)}
         rows.append(row)
         print(json.dumps(row), flush=True)
         # After every size: a machine may be lent for minutes.
@@ -99,30 +102,32 @@ class Machines:
     yolos: dict[str, Callable[[list[Picture]], object]]
 
 
-def time_size(pictures: list[Picture], machines: Machines) -> dict[str, object]:
-    """Returns milliseconds a frame of everything, on frames of one size."""
+def time_size(
+    pictures: list[Picture], plate_photos: list[Picture], machines: Machines
+) -> dict[str, object]:
+    """Returns milliseconds a frame of everything, on frames of one size; plates on photos of it."""
     seen = machines.detector.detect(pictures, 0.4)
     faces = machines.faces.look(pictures)
-    boxes = [_a_plate(one) for one in pictures]
-    plates = machines.plates.look_at(pictures, boxes, [["AB123C"]] * len(pictures))
-    regions = {
+    plates = machines.plates.look(plate_photos)
+    objects = {
         "faces": [one.objects for one in faces],
         "plates": [one.objects for one in plates],
     }
     milliseconds: dict[str, float] = {}
     for task in LEARNED_TASKS:
+        shown = plate_photos if task == "plates" else pictures
         metric = load_learned_metric(task, machines.detector)
-        plain = [LearnedReference(objects=one) for one in regions.get(task, seen)]
-        prepared = metric.prepare(plain, pictures)
-        milliseconds[f"{task} reference"] = _time(partial(metric.prepare, plain, pictures))
-        milliseconds[f"{task} distorted"] = _time(partial(metric.losses, prepared, pictures))
+        plain = [LearnedReference(objects=one) for one in objects.get(task, seen)]
+        prepared = metric.prepare(plain, shown)
+        milliseconds[f"{task} reference"] = _time(partial(metric.prepare, plain, shown))
+        milliseconds[f"{task} distorted"] = _time(partial(metric.losses, prepared, shown))
     for size, look in machines.yolos.items():
         milliseconds[f"yolov8{size}"] = _time(partial(look, pictures))
     milliseconds |= {
         "face detector": _time(partial(machines.faces.detector.detect, pictures, 0.5)),
         "face embedder": _time(partial(machines.faces.losses, faces, pictures)),
-        "plate detector": _time(partial(machines.plates.detector.detect, pictures, 0.4)),
-        "plate reader": _time(partial(machines.plates.losses, plates, pictures)),
+        "plate detector": _time(partial(machines.plates.detector.detect, plate_photos, 0.4)),
+        "plate reader": _time(partial(machines.plates.losses, plates, plate_photos)),
     }
     return {
         "num_regions": statistics.mean(len(one.class_names) for one in seen),
@@ -130,6 +135,13 @@ def time_size(pictures: list[Picture], machines: Machines) -> dict[str, object]:
         "num_plates": statistics.mean(len(one.objects.class_names) for one in plates),
         "milliseconds_a_frame": milliseconds,
     }
+
+
+def _plate_photos(data: Path) -> list[Picture]:
+    """Returns photos of cars with a plate each; no clip at hand shows one that can be read."""
+    found = read_plate_pictures(data / "plates")
+    photos = [one.path for one in found if one.source == "openalpr_eu"]
+    return [np.asarray(cv2.imread(str(path)), np.uint8) for path in photos[:_FRAMES]]
 
 
 def _untrained(size: str) -> Callable[[list[Picture]], object]:
@@ -143,13 +155,6 @@ def _untrained(size: str) -> Callable[[list[Picture]], object]:
         return model.predict(pictures, imgsz=640, conf=0.25, verbose=False)
 
     return look
-
-
-def _a_plate(picture: Picture) -> Detections:
-    """Returns a box as large as a plate; no clip at hand has one."""
-    height, width = picture.shape[:2]
-    box = np.array([[width * 0.45, height * 0.45, width * 0.55, height * 0.5]])
-    return Detections(boxes=box, scores=np.ones(1), class_names=("plate",))
 
 
 def _device() -> str:
