@@ -103,7 +103,11 @@ def _judge(
     if is_better and machines.real is not None:
         is_better = gains_on_median(request.aim, real, _real_changes(outcomes))
     if is_better:
-        slow = too_slow(request, "saves on the median clip", [tuned for _, tuned in verified])
+        slow = too_slow(
+            request,
+            "The best candidate saves on the median clip",
+            [tuned for _, tuned in verified],
+        )
         notes += [] if slow is None else [slow]
         is_better = slow is None
     else:
@@ -235,6 +239,7 @@ def _outcome(
 ) -> ClipOutcome:
     contender = contender_of(
         replace(request, aim=one.searched.aim),
+        one.searched.target,
         anchor,
         tuned,
         [tuned],

@@ -37,7 +37,7 @@ from .search.examination import Looked, look_at, look_at_equal_rate
 from .search.importance import importances
 from .search.option_space import Part
 from .search.search import SearchResult, search, search_regions
-from .search.speed import check_defaults_speed, fast_enough, verified_entrant
+from .search.speed import check_defaults_speed, verified_entrant
 from .search.study import Study, open_study
 from .search.study_storage import StudyStorage, open_storage
 from .search.verification import Verification, verify
@@ -121,8 +121,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         results = yield from _search(
             request, searched, storage, [one.options for one in warm], measurer
         )
-        verification = yield from verify(request, results, benches, measurer)
-        verification = fast_enough(request, verification)
+        verification = yield from verify(request, searched.target, results, benches, measurer)
         if request.regions is not None and not can_offset_qp(request.codec):
             notes.append(
                 f"{encoder_version(request.codec)} takes no regions here: only the background "
@@ -136,7 +135,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         per_shot = None
         if request.per_shot:
             per_shot = yield from share_bits(
-                request, verification, bench, benches, annotations, measurer
+                request, searched.target, verification, bench, benches, annotations, measurer
             )
         looks = _looks(verification, benches, measurer)
         yield Recommended(

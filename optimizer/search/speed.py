@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..errors import UnreachableError
 from ..request import TuneRequest
 from .entrant import Entrant
-from .verification import Verification, Verified, judge
 
-
-def fast_enough(request: TuneRequest, verification: Verification) -> Verification:
-    """Returns a verification whose winner is as fast as was asked for; else the defaults win.
-
-    The search goes by speeds of the store, that another machine or another load may have measured;
-    the encodes of the verification are fresh. Whether the defaults are fast enough is not looked
-    at, ``check_defaults_speed`` does.
-    """
-    winner = verification.winner
-    if winner is verification.anchor:
-        return verification
-    what = "with regions saves" if winner.role == "regions" else "saves"
-    note = too_slow(request, f"{what} ({verification.change.percent:+.1f} %)", [winner])
-    if note is None:
-        return verification
-    kept = judge(request, verification.anchor, [], [])
-    return replace(kept, contenders=verification.contenders, notes=[note, *kept.notes])
+if TYPE_CHECKING:
+    from .verification import Verified
 
 
 def too_slow(request: TuneRequest, saving: str, on_clips: Sequence[Verified]) -> str | None:
     """Returns why a winner is too slow, verified on a clip or several; None where it is not.
 
     Args:
-        saving: What the best candidate does, such as ``saves (-7.3 %)``.
+        saving: What it does, such as ``The best candidate saves (-7.3 %)``.
     """
     fps = verified_entrant(on_clips).encode_fps
     if request.is_fast_enough(fps):
         return None
     return (
-        f"The best candidate {saving}, but encoded {fps:.1f} frames a second when it was verified, "
+        f"{saving}, but encoded {fps:.1f} frames a second when it was verified, "
         f"against min_fps {request.min_fps:g}."
     )
 

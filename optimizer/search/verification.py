@@ -22,6 +22,7 @@ from ..request import TuneRequest
 from .anchor import point_measured
 from .candidate import Candidate, extended
 from .search import SearchResult
+from .speed import too_slow
 
 # Rungs of the ladder around the recommended CRF, in steps. With five instead of seven a saving of
 # a third with SVT-AV1 read as none.
@@ -75,6 +76,7 @@ class Verification:
 
 def verify(
     request: TuneRequest,
+    target: Aim,
     results: Sequence[SearchResult],
     benches: Benches,
     measurer: Measurer,
@@ -82,6 +84,7 @@ def verify(
     """Measures ladders of the anchor and of what each search found, without any stored value.
 
     Args:
+        target: The aim on the scale of the real machine, where there is one.
         results: Of the search without regions, and of the one with them if there was one.
 
     Raises:
@@ -113,10 +116,11 @@ def verify(
         share = None if regions is None else regions.area_share
         block = block_frames(benches.own)
         return contender_of(
-            request, anchor, one, contenders, block_frames=block, region_share=share
+            request, target, anchor, one, contenders, block_frames=block, region_share=share
         )
 
-    return judge(request, anchor, contenders, list(measurer.pool.map(compare, contenders)))
+    compared = list(measurer.pool.map(compare, contenders))
+    return judge(request, target, anchor, contenders, compared)
 
 
 def measure_ladders(
@@ -155,6 +159,7 @@ def _measure_rung(one: Verified, crf: float, benches: Benches, measurer: Measure
 
 def judge(
     request: TuneRequest,
+    target: Aim,
     anchor: Verified,
     verified: Sequence[Verified],
     contenders: Sequence[Contender],
@@ -162,20 +167,17 @@ def judge(
     """Returns what is recommended: what saves, as the search's machine and the real one see it.
 
     Args:
+        target: As of ``verify``.
         verified: All but the anchor.
         contenders: What each of them saves.
     """
-    # What is recommended is never known to be worse than the defaults.
-    saving = {
-        number: one.change.bd_rate.percent
-        for number, one in enumerate(contenders)
-        if one.change.bd_rate is not None
-        and saves(one.change, request.aim)
-        and (one.real_change is None or saves(one.real_change, request.aim))
-    }
-    notes = [
-        _why_not(one, request.aim) for number, one in enumerate(contenders) if number not in saving
-    ]
+    saving: dict[int, float] = {}
+    notes: list[str] = []
+    for number, (one, contender) in enumerate(zip(verified, contenders, strict=True)):
+        if (why_not := _why_not(request, one, contender)) is not None:
+            notes.append(why_not)
+        elif contender.change.bd_rate is not None:
+            saving[number] = contender.change.bd_rate.percent
     if saving:
         best = min(saving, key=lambda number: saving[number])  # of equals the one without regions
         winner = verified[best]
@@ -185,7 +187,7 @@ def judge(
         winner = anchor
         change, real_change = _no_change(anchor.ladder, request.aim), None
         if anchor.real.measurements:
-            real_change = _no_change(anchor.real, own_scale(request.aim, anchor.real, anchor.crf))
+            real_change = _no_change(anchor.real, own_scale(target, anchor.real, anchor.crf))
     aim, points = request.aim, winner.ladder.points
     end = aim.rate_on(winner.ladder.curve).end
     if not isinstance(aim, TargetRate) and end == "low":
@@ -211,24 +213,25 @@ def _no_change(one: Candidate, aim: Aim) -> RateChange:
     return no_change(one.measurements, aim, max_crf=one.search_crf[1])
 
 
-def own_scale(aim: Aim, seen: Candidate, crf: float) -> Aim:
-    """Returns the quality that another machine gives a candidate at its CRF.
+def own_scale(target: Aim, seen: Candidate, crf: float) -> Aim:
+    """Returns what another machine than that of the search compares a candidate at.
 
-    The target is on the scale of the metric, and may lie beyond all that the other machine sees.
+    A range and a rate stay; a quality gives way to the one that it gives the candidate at its CRF,
+    since the target may lie beyond all that it sees.
 
     Args:
         seen: The candidate as that machine sees it.
     """
-    if isinstance(aim, TargetRate) or not seen.measurements:
-        return aim
+    if not isinstance(target, TargetQuality) or not seen.measurements:
+        return target
     return TargetQuality(quality=clipped_quality(seen.curve.quality_at_crf(crf)))
 
 
-def second_aim(request: TuneRequest, seen: Candidate, crf: float) -> Aim:
+def second_aim(request: TuneRequest, target: Aim, seen: Candidate, crf: float) -> Aim:
     """Returns the aim on the scale of the second detector: that of the search, if it is one too."""
     if request.machine.metric in REAL_MACHINES:
         return request.aim
-    return own_scale(request.aim, seen, crf)
+    return own_scale(target, seen, crf)
 
 
 def saves(change: RateChange, aim: Aim) -> bool:
@@ -240,19 +243,25 @@ def saves(change: RateChange, aim: Aim) -> bool:
     return max(change.bd_rate.percent, change.percent) < 0 and not change.falls_short
 
 
-def _why_not(one: Contender, aim: Aim) -> str:
-    """Returns why a contender is not recommended although its search was for it."""
-    if one.real_change is not None and saves(one.change, aim):
-        what = "saves nothing" if one.real_change.bd_rate is not None else "is not known to save"
+def _why_not(request: TuneRequest, verified: Verified, contender: Contender) -> str | None:
+    """Returns why a contender is not recommended although its search was for it; None if it is.
+
+    What is recommended saves, as all machines see it, and is as fast as was asked for. The search
+    goes by speeds of the store, that another machine or another load may have measured; those of
+    the verification are fresh.
+    """
+    name, change, real = _NAMES[contender.role], contender.change, contender.real_change
+    if not saves(change, request.aim):
+        why = "the quality is out of reach" if change.falls_short else change_text(change)
+        return f"{name} did not hold when it was verified ({why})."
+    if real is not None and not saves(real, request.aim):
+        what = "saves nothing" if real.bd_rate is not None else "is not known to save"
         return (
-            f"{_NAMES[one.role]} {what} as the real machine sees it "
-            f"({change_text(one.real_change, 'at the quality it gives it')}), whatever the metric "
-            f"says ({change_text(one.change)})."
+            f"{name} {what} as the real machine sees it "
+            f"({change_text(real, 'at the quality it gives it')}), whatever the metric says "
+            f"({change_text(change)})."
         )
-    return (
-        f"{_NAMES[one.role]} did not hold when it was verified "
-        f"({'the quality is out of reach' if one.change.falls_short else change_text(one.change)})."
-    )
+    return too_slow(request, f"{name} saves ({change.percent:+.1f} %)", [verified])
 
 
 def change_text(change: RateChange, at: str = "at the target") -> str:
@@ -265,6 +274,7 @@ def change_text(change: RateChange, at: str = "at the target") -> str:
 
 def contender_of(
     request: TuneRequest,
+    target: Aim,
     anchor: Verified,
     one: Verified,
     verified: Sequence[Verified],
@@ -275,6 +285,7 @@ def contender_of(
     """Compares a contender with the anchor, and regions with the best options without them.
 
     Args:
+        target: As of ``verify``.
         block_frames: As in ``rate_change``.
     """
 
@@ -292,8 +303,8 @@ def contender_of(
             else None
             for was, now, aim in (
                 (before.ladder, one.ladder, request.aim),
-                (before.real, one.real, own_scale(request.aim, one.real, one.crf)),
-                (before.second, one.second, second_aim(request, one.second, one.crf)),
+                (before.real, one.real, own_scale(target, one.real, one.crf)),
+                (before.second, one.second, second_aim(request, target, one.second, one.crf)),
             )
         )
         assert own is not None

@@ -28,6 +28,7 @@ _RUNGS = (-3, -2, -1, 0, 1, 2, 3)
 
 def share_bits(
     request: TuneRequest,
+    target: Aim,
     verification: Verification,
     bench: Bench,
     benches: Benches,
@@ -37,6 +38,7 @@ def share_bits(
     """Chooses a CRF for each shot, and verifies that against the one CRF of the winner.
 
     Args:
+        target: The aim on the scale of the real machine, where there is one.
         verification: Of the settings that won; what comes out is added to its notes.
         bench: Of the search.
         benches: Of the verification, on whose frames nothing is chosen.
@@ -94,7 +96,9 @@ def share_bits(
         if not cheaper or not _exceeds(request.aim, rate_kbps):
             break
         chosen = min(cheaper, key=lambda plan: plan.mean_crf)
-    found = _outcome(request, verification, ladder, chosen, shots, block_frames(benches.own))
+    found = _outcome(
+        request, target, verification, ladder, chosen, shots, block_frames(benches.own)
+    )
     notes.append(_sentence(found, request.aim))
     return found
 
@@ -203,6 +207,7 @@ def _exceeds(aim: Aim, rate_kbps: float) -> bool:
 
 def _outcome(
     request: TuneRequest,
+    target: Aim,
     verification: Verification,
     ladder: _PlanLadder,
     chosen: Plan,
@@ -230,7 +235,7 @@ def _outcome(
 
     own = change(winner.ladder, ladder.own, request.aim)
     assert own is not None
-    real_aim = own_scale(request.aim, ladder.real, chosen.mean_crf)
+    real_aim = own_scale(target, ladder.real, chosen.mean_crf)
     real = change(winner.real, ladder.real, real_aim)
     measured, rates = ladder.own.measurements[chosen.mean_crf], ladder.plans[chosen.mean_crf][1]
     return PerShot(
@@ -252,7 +257,7 @@ def _outcome(
         second_change=change(
             winner.second,
             ladder.second,
-            second_aim(request, ladder.second, chosen.mean_crf),
+            second_aim(request, target, ladder.second, chosen.mean_crf),
         ),
         curve=tuple(ladder.own.points),
         real_curve=tuple(ladder.real.points),

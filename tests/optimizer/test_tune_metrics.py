@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
-from ratesight.optimizer.aim import TargetQuality
+from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.apply import apply_settings
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.errors import RequestError
@@ -286,8 +286,8 @@ def test_both_must_save(
     anchor = verified("anchor", measurement, 1.0, None if real_rate is None else 1.0)
     options = verified("options", measurement, rate, real_rate)
 
-    contender = contender_of(asked, anchor, options, [options], block_frames=2)
-    found = judge(asked, anchor, [options], [contender])
+    contender = contender_of(asked, asked.aim, anchor, options, [options], block_frames=2)
+    found = judge(asked, asked.aim, anchor, [options], [contender])
 
     assert (found.winner is options) == is_recommended
     assert contender.change.percent == pytest.approx((rate - 1) * 100, abs=0.5)
@@ -314,8 +314,8 @@ def test_a_saving_on_a_scale_that_is_hardly_shared_is_not_known(
     for crf in list(anchor.real.measurements)[4:]:
         del anchor.real.measurements[crf]
 
-    contender = contender_of(asked, anchor, options, [options], block_frames=2)
-    found = judge(asked, anchor, [options], [contender])
+    contender = contender_of(asked, asked.aim, anchor, options, [options], block_frames=2)
+    found = judge(asked, asked.aim, anchor, [options], [contender])
 
     assert found.winner is anchor
     assert contender.real_change is not None
@@ -334,13 +334,39 @@ def test_a_second_detector_is_read_on_its_own_scale_where_a_metric_steers(
     options = verified("options", measurement, 0.8, None, 0.9)
 
     contender = contender_of(
-        dataclasses.replace(asked, machine=machine), anchor, options, [options], block_frames=2
+        dataclasses.replace(asked, machine=machine),
+        asked.aim,
+        anchor,
+        options,
+        [options],
+        block_frames=2,
     )
 
     assert contender.second_change is not None
     assert contender.second_change.is_clamped == is_clamped
     assert contender.second_change.percent == pytest.approx(-10, abs=0.5)
     assert (contender.second_change.low_percent is None) == is_clamped
+
+
+def test_a_range_of_qualities_is_that_of_the_real_machine_on_its_scale(
+    asked: TuneRequest, measurement: MakeMeasurement
+) -> None:
+    aim = QualityRange(low=0.8, high=0.95, quality=0.9)
+    target = QualityRange(low=0.6, high=0.8, quality=0.7)
+    anchor = verified("anchor", measurement, 1.0, 1.0, 1.0)
+    options = verified("options", measurement, 0.8, 0.9, 0.9)
+
+    contender = contender_of(
+        dataclasses.replace(asked, aim=aim), target, anchor, options, [options], block_frames=2
+    )
+
+    ranges = [(aim.low, aim.high), (target.low, target.high), (target.low, target.high)]
+    changes = [contender.change, contender.real_change, contender.second_change]
+    for change, (low, high) in zip(changes, ranges, strict=True):
+        assert change is not None
+        assert change.bd_rate is not None
+        assert change.bd_rate.low_quality == pytest.approx(low, abs=0.01)
+        assert change.bd_rate.high_quality == pytest.approx(high, abs=0.01)
 
 
 @pytest.mark.parametrize(("shares", "word"), [(0.9, "saves"), (0.02, "share too little quality")])
@@ -366,8 +392,8 @@ def test_what_has_no_bd_rate_is_not_recommended(
     anchor = candidate("anchor", 400, 0)
     options = candidate("options", 40, 0.3 * (1 - shares))
 
-    contender = contender_of(request, anchor, options, [options], block_frames=2)
-    found = judge(request, anchor, [options], [contender])
+    contender = contender_of(request, request.aim, anchor, options, [options], block_frames=2)
+    found = judge(request, request.aim, anchor, [options], [contender])
 
     assert contender.change.percent < 0
     assert (found.winner is options) == (word == "saves")
