@@ -137,7 +137,8 @@ class RealVerification:
     Attributes:
         quality: At the recommended settings.
         expected_quality: What it keeps of the defaults where the metric says what it promises of
-            the recommended settings.
+            the recommended settings; None where it saw nothing on the frames of the search, so
+            that nobody knows what its qualities are on the metric's scale.
         quality_gap: The difference of these.
         change: Of the winner against the anchor, on the real machine's own curves, at the quality
             that it gives the winner; at the target rate where there is one.
@@ -145,8 +146,8 @@ class RealVerification:
     """
 
     quality: float
-    expected_quality: float
-    quality_gap: float
+    expected_quality: float | None
+    quality_gap: float | None
     change: RateChange
     anchor_curve: tuple[RdPoint, ...]
     winner_curve: tuple[RdPoint, ...]

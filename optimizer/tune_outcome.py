@@ -52,18 +52,19 @@ def recommend(
     real, real_quality = None, winner_examined.real_quality
     if real_quality is not None and verification.real_change is not None:
         expected_real = searched.expected_real_quality(expected_quality)
-        if expected_real is None:
-            expected_real = expected_quality
         real = RealVerification(
             quality=real_quality,
             expected_quality=expected_real,
-            quality_gap=real_quality - expected_real,
+            quality_gap=None if expected_real is None else real_quality - expected_real,
             change=verification.real_change,
             anchor_curve=tuple(anchor.real.points),
             winner_curve=tuple(winner.real.points),
         )
-    gaps = [gap] if real is None else [gap, real.quality_gap]
-    aim, target = searched.aim, searched.target
+    gaps, aim, target = [gap], searched.aim, searched.target
+    on_target_scale = aim, winner_examined.quality
+    if real is not None and real.quality_gap is not None:
+        gaps.append(real.quality_gap)
+        on_target_scale = target, real.quality
     metric_target = None
     if searched.real_anchor.measurements and not isinstance(aim, TargetRate):
         metric_target = aim.quality
@@ -107,9 +108,7 @@ def recommend(
         notes=(
             *bench.source.notes,
             *verification.notes,
-            *_short_notes(
-                request, target, winner_examined.quality if real is None else real.quality
-            ),
+            *_short_notes(request, *on_target_scale),
             *(
                 _cut_shots_notes(bench.source)
                 if has_shots

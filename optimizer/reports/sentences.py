@@ -97,10 +97,13 @@ def real_lines(recommendation: Recommendation) -> list[str]:
     lines = []
     if target is not None and metric_target is not None:
         lines.append(moved_target_text(target, metric_target))
-    lines += [
-        f"the real machine says {real.quality:.4f}, {real.expected_quality:.4f} expected (gap "
-        f"{real.quality_gap:+.4f}, tolerance {recommendation.tolerance:g})"
-    ]
+    expected = "what to expect is not known, since it saw nothing on the frames of the search"
+    if real.expected_quality is not None:
+        expected = (
+            f"{real.expected_quality:.4f} expected (gap {real.quality_gap:+.4f}, tolerance "
+            f"{recommendation.tolerance:g})"
+        )
+    lines.append(f"the real machine says {real.quality:.4f}, {expected}")
     if not recommendation.keeps_defaults:
         change = real.change
         interval = (change.low_percent, change.high_percent)

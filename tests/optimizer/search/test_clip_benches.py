@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +24,7 @@ from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.machines import Machines, load_machines
 from ratesight.optimizer.measuring.measure import open_measurer
 from ratesight.optimizer.measuring.store import open_store
+from ratesight.optimizer.reports.sentences import real_lines
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.clip_benches import ClipBenches
 from ratesight.optimizer.titles.ladder import PerTitle
@@ -34,18 +35,26 @@ from ratesight.optimizer.tune import tune_events
 FRAME_RATE = Fraction(25)
 
 
-@pytest.fixture(scope="module")
-def unreadable(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a clip of a plate that is found, and too blurred to be read."""
-    folder = tmp_path_factory.mktemp("clips") / "unreadable"
+# Of 12 frames, those that a search at 10 frames a second looks at.
+SEARCHED = {0, 3, 5, 8, 10}
+
+
+def plate_clip(data: Path, folder: Path, unreadable: Container[int]) -> Path:
+    """Writes a clip of a plate that is found, on some frames too blurred to be read."""
     folder.mkdir()
     photo = cv2.imread(str(data / "plates" / "openalpr_eu" / "eu10.jpg"))
     assert photo is not None
     photo = cv2.resize(photo, (640, 512), interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(photo, (0, 0), 2)
     for number in range(12):
-        cv2.imwrite(str(folder / f"{number:03d}.png"), blurred)
+        picture = blurred if number in unreadable else photo
+        cv2.imwrite(str(folder / f"{number:03d}.png"), picture)
     return folder
+
+
+@pytest.fixture(scope="module")
+def unreadable(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return plate_clip(data, tmp_path_factory.mktemp("clips") / "unreadable", range(12))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +80,7 @@ def test_a_machine_that_sees_nothing_has_no_opinion(set_up: ClipBenches) -> None
     searched = set_up.to_search()
     verified = set_up.to_verify(searched)
 
+    assert set(searched.own.frames) == SEARCHED
     assert searched.real is None
     assert verified.real is None
     assert not set(searched.own.frames) & set(verified.own.frames)
@@ -197,3 +207,37 @@ def test_a_search_then_says_that_no_machine_verified_it(
     assert found.real is None
     assert found.metric_target_quality is None
     assert any("No machine verified this but the metric plates" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("is_searched_readable", "quality"), [(False, 0.7), (True, 0.99)])
+def test_qualities_on_two_scales_are_not_compared(
+    data: Path, choice: MachineChoice, tmp_path: Path, is_searched_readable: bool, quality: float
+) -> None:
+    """The machine sees the plate on the frames of the search only, or of the verification only."""
+    others = set(range(12)) - SEARCHED
+    request = TuneRequest(
+        clip=plate_clip(data, tmp_path / "clip", others if is_searched_readable else SEARCHED),
+        aim=TargetQuality(quality=quality),
+        machine=choice,
+        frame_rate=FRAME_RATE,
+        preset="veryfast",
+        num_trials=2,
+        frames_per_second=10.0,
+        store=tmp_path / "store.sqlite",
+    )
+
+    *_, last = tune_events(request)
+
+    assert isinstance(last, Recommended)
+    found = last.recommendation
+    assert found.is_verified == (found.quality_gap >= -found.tolerance)
+    assert not any("less than the target" in note for note in found.notes)
+    if is_searched_readable:
+        assert found.real is None
+        assert found.metric_target_quality is not None
+        assert found.metric_target_quality < quality - found.tolerance
+        return
+    assert found.real is not None
+    assert found.real.expected_quality is None
+    assert found.real.quality_gap is None
+    assert real_lines(found)[-1].endswith("since it saw nothing on the frames of the search")
