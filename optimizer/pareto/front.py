@@ -79,6 +79,13 @@ class FrontMember:
     real_quality: float | None
     is_on_front: bool
 
+    @property
+    def judged(self) -> Point:
+        """What was verified, with the quality of the real machine where there is one."""
+        if self.real_quality is None:
+            return self.verified
+        return dataclasses.replace(self.verified, quality=self.real_quality)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParetoFront:
@@ -334,15 +341,10 @@ def _verified_front(
     looked_at = [*front, *(one for one in defaults.values() if one not in front)]
     verified = list(measurer.pool.map(lambda one: _verify(one, benches, measurer), looked_at))
     is_of_use = [
-        request.is_fast_enough(one.verified.encode_fps)
-        and (one.verified.quality if one.real_quality is None else one.real_quality) >= least
+        request.is_fast_enough(one.judged.encode_fps) and one.judged.quality >= least
         for one in verified
     ]
-    dominated = is_dominated([one.verified for one in verified])
-    marked = [
-        dataclasses.replace(one, is_on_front=of_use and not beaten)
-        for one, of_use, beaten in zip(verified, is_of_use, dominated, strict=True)
-    ]
+    marked = mark_front(verified, is_of_use)
     of_use = list(itertools.compress(marked[: len(front)], is_of_use))
     if not of_use:
         raise UnreachableError(
@@ -357,6 +359,15 @@ def _verified_front(
         if trial.settings in defaults
     ]
     return _by_rate(of_use), _by_rate(of_defaults)
+
+
+def mark_front(verified: Sequence[FrontMember], is_of_use: Sequence[bool]) -> list[FrontMember]:
+    """Returns the members, each with whether it is of use and nothing verified beats it."""
+    dominated = is_dominated([one.judged for one in verified])
+    return [
+        dataclasses.replace(one, is_on_front=of_use and not beaten)
+        for one, of_use, beaten in zip(verified, is_of_use, dominated, strict=True)
+    ]
 
 
 def _spread(front: Sequence[ParetoTrial]) -> list[ParetoTrial]:

@@ -20,10 +20,12 @@ from ratesight.optimizer.errors import RequestError, UnreachableError
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.store import open_store
 from ratesight.optimizer.pareto.front import (
+    FrontMember,
     ParetoEvent,
     ParetoFront,
     ParetoTrial,
     is_dominated,
+    mark_front,
     pareto_events,
 )
 from ratesight.optimizer.pareto.study import Point, open_pareto_study
@@ -173,6 +175,24 @@ def test_of_use_is_what_the_real_machine_keeps(asked: TuneRequest, tmp_path: Pat
     assert all(one.real_quality is not None for one in found.front)
     # The defaults that both machines saw are not encoded again when they are tried.
     assert found.num_from_store >= 3
+
+
+def test_what_the_real_machine_does_not_see_beats_nothing(front: ParetoFront) -> None:
+    """The second one is cheaper and better for the metric; the real machine loses a third in it."""
+    members = [
+        FrontMember(
+            settings=front.front[0].settings,
+            expected=Point(rate_kbps=rate, quality=quality, seconds_per_frame=0.01),
+            verified=Point(rate_kbps=rate, quality=quality, seconds_per_frame=0.01),
+            real_quality=real,
+            is_on_front=True,
+        )
+        for rate, quality, real in [(500, 0.950, 0.97), (490, 0.951, 0.70)]
+    ]
+    by_metric = [dataclasses.replace(one, real_quality=None) for one in members]
+
+    assert [one.is_on_front for one in mark_front(members, [True, False])] == [True, False]
+    assert [one.is_on_front for one in mark_front(by_metric, [True, True])] == [False, True]
 
 
 def test_a_floor_on_speed_that_nothing_reaches_is_one_line(asked: TuneRequest) -> None:
