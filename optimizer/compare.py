@@ -166,7 +166,9 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
             contents.append((clip.stem, bench.source.content_sha256))
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
-                qualities[contestant.name][clip.stem] = frame_qualities(bench, measured)
+                qualities[contestant.name][clip.stem] = frame_qualities(
+                    measured, block_frames=block_frames(bench)
+                )
                 curve = CurveMeasured(
                     clip=clip.stem,
                     contestant=contestant.name,
@@ -224,17 +226,22 @@ def _measure(
     return [one.measurements for one in candidates]
 
 
-def frame_qualities(bench: Bench, measured: Mapping[float, Measurement]) -> FrameQualities:
-    """Returns encodes by CRF as a curve whose frames can be resampled."""
-    ordered = [one for _, one in sorted(measured.items())]
-    weights = ordered[0].scores.frame_weights
-    losses = np.stack([one.scores.frame_losses for one in ordered])
+def frame_qualities(measured: Mapping[float, Measurement], *, block_frames: int) -> FrameQualities:
+    """Returns encodes by CRF as a curve whose frames can be resampled.
+
+    Encodes of exactly one size, which no rate tells apart, are one point: their mean.
+    """
+    encodes = list(measured.values())
+    rates, point_of = np.unique([one.rate_kbps for one in encodes], return_inverse=True)
+    weights = encodes[0].scores.frame_weights
+    losses = np.stack([one.scores.frame_losses for one in encodes])
+    points = np.stack([losses[point_of == point].mean(axis=0) for point in range(len(rates))])
     with_objects = np.where(weights > 0, weights, 1)  # a frame without objects weighs nothing
     return FrameQualities(
-        np.array([one.rate_kbps for one in ordered]),
-        1 - losses / with_objects,
+        rates,
+        1 - points / with_objects,
         weights,
-        block_frames=block_frames(bench),
+        block_frames=block_frames,
     )
 
 

@@ -295,7 +295,9 @@ def _compare(
     rules = Rules(policy="monotone", qualities=qualities, seed=request.seed)
     sides = [
         {
-            one.name: frame_qualities(one.benches.own, pair[side].measurements)
+            one.name: frame_qualities(
+                pair[side].measurements, block_frames=block_frames(one.benches.own)
+            )
             for one, pair in zip(ready, ladders, strict=True)
         }
         for side in (0, 1)

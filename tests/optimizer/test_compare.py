@@ -8,11 +8,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Codec
 from ratesight.optimizer.commands.app import app
-from ratesight.optimizer.compare import Compared, CompareRequest, compare_events
+from ratesight.optimizer.compare import (
+    Compared,
+    CompareRequest,
+    compare_events,
+    frame_qualities,
+)
 from ratesight.optimizer.contestants import (
     ClipSkipped,
     Contestant,
@@ -243,6 +249,21 @@ def test_a_curve_covers_the_range_and_ends(codec: Codec, measurement: MakeMeasur
         inside = [one for one in qualities if 0.6 < one < 0.98]
         assert len(inside) >= 2
         assert len(qualities) <= 9
+
+
+def test_encodes_of_one_size_are_one_point(measurement: MakeMeasurement) -> None:
+    """x264 gives still pictures the same bytes at CRF 42 and 47."""
+    measured = {
+        20.0: measurement(400, [0.1, 0.2]),
+        30.0: measurement(200, [0.3, 0.4]),
+        42.0: measurement(100, [0.5, 0.7]),
+        47.0: measurement(100, [0.7, 0.5]),
+    }
+
+    found = frame_qualities(measured, block_frames=1)
+
+    np.testing.assert_array_equal(found.rates, [100, 200, 400])
+    np.testing.assert_allclose(found.qualities, [[0.4, 0.4], [0.7, 0.6], [0.9, 0.8]])
 
 
 def test_regions_of_one_clip_are_not_compared_on_others(tmp_path: Path) -> None:
