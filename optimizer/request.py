@@ -186,6 +186,18 @@ class TuneRequest:
         return replace(self, num_jobs=0, scheduler=None, worker_paths={}, study_storage=None)
 
     @property
+    def only_of_one_clip(self) -> list[str]:
+        """Names of what was asked for that neither several clips nor a Pareto front go with."""
+        given = {
+            "annotations": self.annotations,
+            "regions": self.regions,
+            "roi": self.anchor_settings.regions,
+            "second_detector": self.second_detector,
+            "per_shot": self.per_shot or None,
+        }
+        return [name for name, value in given.items() if value is not None]
+
+    @property
     def verified_frames_per_second(self) -> float:
         """Frames a second of the verification, which leaves out those of the search."""
         return 2 * self.frames_per_second

@@ -17,7 +17,7 @@ from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.annotations import load_annotations
 from ..metrics.detector import Detector, load_detector
 from ..metrics.feature_file import open_feature_file
-from .events import ClipLoaded, Recommended, RegionsSkipped, SearchFinished, TuneEvent
+from .events import Recommended, RegionsSkipped, SearchFinished, TuneEvent
 from .interruption import held_back
 from .measuring.bench import Bench, Benches, settings_json
 from .measuring.machine_table import object_machine
@@ -32,7 +32,7 @@ from .reports.moments import close_look
 from .reports.plain_text import printable
 from .request import TuneRequest
 from .search.anchor import SearchedClip, measure_anchor, target_text
-from .search.clip_benches import ClipBenches
+from .search.clip_benches import ClipBenches, clip_loaded
 from .search.examination import Looked, look_at, look_at_equal_rate
 from .search.importance import importances
 from .search.option_space import Part
@@ -94,7 +94,7 @@ def tune_events(request: TuneRequest) -> Iterator[TuneEvent]:
         )
         to_search = set_up.to_search()
         bench, notes = to_search.own, set_up.notes
-        yield _clip_loaded(source, bench)
+        yield clip_loaded(bench, source.notes)
         share = _share_at_defaults(request, bench)
         if share is not None and share > _NEARLY_ALL:
             yield RegionsSkipped(region_share=share)
@@ -256,18 +256,6 @@ def _open_study(
         idle_cost=idle_cost,
         warm_starts=warm_starts,
         min_fps=request.min_fps,
-    )
-
-
-def _clip_loaded(source: Source, bench: Bench) -> ClipLoaded:
-    return ClipLoaded(
-        width=source.width,
-        height=source.height,
-        frame_rate=float(source.frame_rate),
-        num_frames=source.num_frames,
-        num_frames_looked_at=len(bench.frames),
-        num_objects=bench.num_objects,
-        notes=source.notes,
     )
 
 

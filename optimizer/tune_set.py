@@ -140,15 +140,8 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
 
 def _check(request: TuneRequest, clips: Sequence[Path]) -> None:
     check_clips(clips)
-    for name, given in (
-        ("annotations", request.annotations),
-        ("regions", request.regions),
-        ("roi", request.anchor_settings.regions),
-        ("second_detector", request.second_detector),
-        ("per_shot", request.per_shot or None),
-    ):
-        if given is not None:
-            raise RequestError(f"{name} is for one clip, got {len(clips)} clips")
+    for name in request.only_of_one_clip:
+        raise RequestError(f"{name} is for one clip, got {len(clips)} clips")
 
 
 def _set_up(

@@ -34,7 +34,7 @@ from ..reports.plain_text import printable
 from ..reports.provenance import machines_used, provenance
 from ..request import Sampler, TuneRequest
 from ..search.candidate import Candidate, first_crfs
-from ..search.clip_benches import ClipBenches
+from ..search.clip_benches import ClipBenches, clip_loaded
 from ..search.scale import measure_scale
 from ..search.study_storage import open_storage
 from .study import ParetoProposal, ParetoStudy, Point, check_sampler, open_pareto_study
@@ -166,15 +166,7 @@ def pareto_events(request: TuneRequest) -> Iterator[ParetoEvent]:
             *unverified_notes(machines, benches.real),
             *command_notes(source, has_ffmpeg=False),
         )
-        yield ClipLoaded(
-            width=source.width,
-            height=source.height,
-            frame_rate=float(source.frame_rate),
-            num_frames=source.num_frames,
-            num_frames_looked_at=len(bench.frames),
-            num_objects=bench.num_objects,
-            notes=notes,
-        )
+        yield clip_loaded(bench, notes)
         anchor = request.anchor_settings
         ends = (request.aim.low, request.aim.high)
         scale = measure_scale(Candidate(settings=anchor), ends, searched, measurer)
@@ -221,15 +213,8 @@ def _check(request: TuneRequest) -> None:
     if not isinstance(request.aim, QualityRange):
         raise RequestError("a Pareto front needs a quality_range, whose lower end is of use")
     check_sampler(request.sampler or _SAMPLER)
-    for name, given in (
-        ("annotations", request.annotations),
-        ("regions", request.regions),
-        ("roi", request.anchor_settings.regions),
-        ("second_detector", request.second_detector),
-        ("per_shot", request.per_shot or None),
-    ):
-        if given is not None:
-            raise RequestError(f"{name} does not go with aim pareto; leave it out")
+    for name in request.only_of_one_clip:
+        raise RequestError(f"{name} does not go with aim pareto; leave it out")
 
 
 def _study_name(request: TuneRequest, bench: Bench, low_quality: float) -> str:

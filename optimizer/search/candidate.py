@@ -80,6 +80,12 @@ class Candidate:
         """Lowest and highest CRF of a search with this encoder."""
         return ENCODERS[self.settings.codec].search_crf
 
+    @property
+    def rung_step(self) -> float:
+        """Distance in CRF of the rungs of a ladder that verifies it."""
+        low, high = self.search_crf
+        return float(round((high - low) / 20))
+
     def at(self, crf: float) -> EncodeSettings:
         """Returns the settings at a CRF."""
         return self.settings.at(Crf(value=crf))

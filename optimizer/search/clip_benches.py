@@ -10,6 +10,7 @@ from ...codecs.source import Segment, Source
 from ...metrics.annotations import Annotations
 from ...metrics.errors import NoObjectsError
 from ...metrics.task import TaskMachine
+from ..events import ClipLoaded
 from ..measuring.bench import Bench, Benches, Sample, sampled_frames, spread_segments
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer
@@ -178,3 +179,17 @@ class ClipBenches:
             regions=self.regions,
             measurer=self.measurer,
         )
+
+
+def clip_loaded(bench: Bench, notes: tuple[str, ...]) -> ClipLoaded:
+    """Returns what is known of a clip before anything is encoded."""
+    source = bench.source
+    return ClipLoaded(
+        width=source.width,
+        height=source.height,
+        frame_rate=float(source.frame_rate),
+        num_frames=source.num_frames,
+        num_frames_looked_at=len(bench.frames),
+        num_objects=bench.num_objects,
+        notes=notes,
+    )

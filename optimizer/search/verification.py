@@ -26,7 +26,7 @@ from .speed import too_slow
 
 # Rungs of the ladder around the recommended CRF, in steps. With five instead of seven a saving of
 # a third with SVT-AV1 read as none.
-_RUNGS = (-3, -2, -1, 0, 1, 2, 3)
+RUNGS = (-3, -2, -1, 0, 1, 2, 3)
 
 Role = Literal["anchor", "options", "regions"]
 _CONTENDERS: tuple[Role, ...] = ("options", "regions")
@@ -351,11 +351,6 @@ def _crf_for(aim: Aim, candidate: Candidate, curve: RdCurve) -> float:
     return float(min(max(halves / 2, low), high))
 
 
-def _step(candidate: Candidate) -> float:
-    low, high = candidate.search_crf
-    return float(round((high - low) / 20))
-
-
 def _ladder(verified: Verified, aim: Aim) -> list[float]:
     """Returns the CRFs to verify at: around the recommended one, or over a range of qualities."""
     low, high = (float(end) for end in verified.ladder.search_crf)
@@ -364,9 +359,9 @@ def _ladder(verified: Verified, aim: Aim) -> list[float]:
             _crf_for(replace(aim, quality=quality), verified.ladder, verified.expected)
             for quality in (aim.high, aim.low)
         ]
-        crfs = [round(2 * crf) / 2 for crf in np.linspace(ends[0], ends[1], len(_RUNGS))]
+        crfs = [round(2 * crf) / 2 for crf in np.linspace(ends[0], ends[1], len(RUNGS))]
     else:
-        crfs = [verified.crf + rung * _step(verified.ladder) for rung in _RUNGS]
+        crfs = [verified.crf + rung * verified.ladder.rung_step for rung in RUNGS]
     return sorted({min(max(float(crf), low), high) for crf in crfs})
 
 
@@ -379,7 +374,7 @@ def _further(verified: Verified, aim: Aim) -> list[float]:
         ends = [curve.rate_at(quality).end for quality in (aim.low, aim.high)]
     wanted = set()
     if "high" in ends:
-        wanted.add(max(min(crfs) - _step(verified.ladder), float(low)))
+        wanted.add(max(min(crfs) - verified.ladder.rung_step, float(low)))
     if "low" in ends:
-        wanted.add(min(max(crfs) + _step(verified.ladder), float(high)))
+        wanted.add(min(max(crfs) + verified.ladder.rung_step, float(high)))
     return sorted(wanted - crfs.keys())

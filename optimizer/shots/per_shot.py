@@ -18,12 +18,16 @@ from ..measuring.measure import Measurer, StoppedError
 from ..recommendation import PerShot, ShotUsed
 from ..request import TuneRequest
 from ..search.candidate import Candidate
-from ..search.verification import Verification, change_text, own_scale, saves, second_aim
+from ..search.verification import (
+    RUNGS,
+    Verification,
+    change_text,
+    own_scale,
+    saves,
+    second_aim,
+)
 from .curves import Shot, measure_shots, part_of, unverified_bench, weight_of
 from .plan import Plan, ShotCurve, best_plan, cheapest_plan, equal_slope_plans
-
-# Plans that are verified: their mean CRF lies so many steps from that of the chosen one.
-_RUNGS = (-3, -2, -1, 0, 1, 2, 3)
 
 
 def share_bits(
@@ -81,7 +85,7 @@ def share_bits(
     curves = [shot.curve for shot in shots]
     ladder = _PlanLadder.of(settings)
     first, plans = choose(curves)[0], equal_slope_plans(curves)
-    todo = _around(plans, first, ladder.step)
+    todo = _around(plans, first, ladder.own.rung_step)
     while todo:
         yield from measurer.local_pool.map(
             lambda plan: _measure_plan(plan, ladder, shots, benches, measurer), todo
@@ -123,12 +127,6 @@ class _PlanLadder:
         own, real, second = (Candidate(settings=settings) for _ in range(3))
         return cls(plans={}, own=own, real=real, second=second)
 
-    @property
-    def step(self) -> float:
-        """Distance of rungs, in mean CRF."""
-        low, high = self.own.search_crf
-        return float(round((high - low) / 20))
-
 
 def _measure_plan(
     plan: Plan, ladder: _PlanLadder, shots: Sequence[Shot], benches: Benches, measurer: Measurer
@@ -166,9 +164,7 @@ def _nearest(plans: Sequence[Plan], mean_crf: float) -> Plan:
 
 def _around(plans: Sequence[Plan], first: Plan, step: float) -> list[Plan]:
     """Returns a plan and those of equal slope around it."""
-    rungs = [first] + [
-        _nearest(plans, first.mean_crf + rung * step) for rung in _RUNGS if rung != 0
-    ]
+    rungs = [first] + [_nearest(plans, first.mean_crf + rung * step) for rung in RUNGS if rung != 0]
     return list({plan.mean_crf: plan for plan in rungs}.values())
 
 
@@ -183,9 +179,9 @@ def _further(plans: Sequence[Plan], ladder: _PlanLadder, aim: Aim) -> list[Plan]
     better = [plan for plan in plans if plan.mean_crf < known[0]]
     further = []
     if "low" in ends and cheaper:
-        further.append(_nearest(cheaper, known[-1] + ladder.step))
+        further.append(_nearest(cheaper, known[-1] + ladder.own.rung_step))
     if "high" in ends and better:
-        further.append(_nearest(better, known[0] - ladder.step))
+        further.append(_nearest(better, known[0] - ladder.own.rung_step))
     return further
 
 
