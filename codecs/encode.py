@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 from .container import reason
 from .encoder import video_context
 from .errors import EncodeError
+from .planes import FrameFormat, is_10_bit, plane, stack
 from .region import ClipRegions
 from .region_encoder import RegionEncoder, require_regions
 from .scaling import Scaler
@@ -143,6 +144,10 @@ def decode_bgr(
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yields the wanted frames, by position in the encode, as (height, width, 3) BGR.
 
+    Their samples are converted as those of the source are, whatever the stream says of where
+    chroma lies: of 10 bit, swscale would heed it in x264's and x265's streams, and shift colours
+    that nothing was done to.
+
     All frames are decoded and counted; only the wanted ones are converted. What was encoded at
     another height is brought back to the source's size, so that a machine compares at the size of
     the original; a detector that letterboxes every picture to a size of its own sees about that.
@@ -150,7 +155,15 @@ def decode_bgr(
     reformatter, scaler = VideoReformatter(), Scaler(encoding.width, encoding.height)
     for position, frame in enumerate(decode(encoding)):
         if position in wanted:
-            yield to_bgr(scaler.scale(frame), color_space, reformatter)
+            scaled = scaler.scale(frame)
+            samples = stack([plane(scaled, index) for index in range(3)])
+            plain = av.VideoFrame.from_ndarray(samples, format=scaled.format.name)
+            yield to_bgr(plain, color_space, reformatter)
+
+
+def pictures_version(form: FrameFormat) -> str:
+    """Returns the version of what makes pictures of an encode of such frames."""
+    return ffmpeg_version() + (" without chroma location" if is_10_bit(form) else "")
 
 
 def ffmpeg_version() -> str:

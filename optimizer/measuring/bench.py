@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...codecs.encode import Encoding, decode_bgr, encode, ffmpeg_version
+from ...codecs.encode import Encoding, decode_bgr, encode, pictures_version
 from ...codecs.encoder import encoder_version, ffmpeg_options
 from ...codecs.region import ClipRegions
 from ...codecs.region_encoder import filter_version
@@ -138,7 +138,7 @@ class Bench:
             "settings": settings_json(settings),
             "ffmpeg_options": dict(ffmpeg_options(settings)),
             "encoder": encoder_version(settings.codec),
-            "decoder": ffmpeg_version(),
+            "decoder": pictures_version(self.source),
         }
 
     def encode(self, settings: EncodeSettings) -> Encoding:

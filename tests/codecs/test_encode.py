@@ -11,6 +11,7 @@ import pytest
 from ratesight.codecs.encode import decode, decode_bgr, encode
 from ratesight.codecs.encoder import describe, encoder_version, ffmpeg_options, nearest_crf
 from ratesight.codecs.errors import EncodeError
+from ratesight.codecs.planes import plane, stack
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.source import Segment, load_source
 from ratesight.codecs.table import ENCODERS
@@ -146,6 +147,21 @@ class TestEveryEncoder:
             assert source.pix_fmt == "yuv420p10le"
             frames = list(decode(encode(source, settings(codec))))
         assert {frame.format.name for frame in frames} == {"yuv420p10le"}
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_a_lossless_encode_looks_like_the_original(pix_fmt, clips, ffmpeg, tmp_path):
+    path = tmp_path / "clip.mkv"
+    words = ("-frames:v", 3, "-pix_fmt", pix_fmt, "-c:v", "ffv1", path)
+    ffmpeg("-i", clips / "carphone_qcif.mp4", *words)
+    lossless = EncodeSettings(codec="x264", preset="medium", rate_control=Qp(value=0))
+    with load_source(path) as source:
+        encoding = encode(source, lossless)
+        samples = [stack([plane(one, index) for index in range(3)]) for one in decode(encoding)]
+        pictures = list(decode_bgr(encoding, range(3), source.color_space))
+        for index in range(3):
+            np.testing.assert_array_equal(samples[index], source.planes(index))
+            np.testing.assert_array_equal(pictures[index], source.bgr(index))
 
 
 def decode_numbered(encoding, source):
