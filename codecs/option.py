@@ -117,7 +117,7 @@ class Option:
         search: What a search tries; None where it is the user's choice (latency, seeking) or
             costs encode time.
         requires: Conditions; all must hold.
-        not_presets: Presets at which the encoder ignores or refuses the option.
+        not_presets: Presets at which the encoder ignores the option by itself, or refuses it.
         part_of: Encoder parameter that this option is one comma-separated part of.
         is_ours: Done around the encoder, which is not told of it.
         doc: What it does, in a few words.

@@ -147,8 +147,8 @@ def check_options(encoder: Encoder, preset: str, options: Mapping[str, OptionVal
             )
         if preset in option.not_presets:
             raise SettingsError(
-                f"{name} is ignored or refused at preset {preset} of {encoder.codec}; "
-                f"remove it or choose a slower preset"
+                f"{name} does not go with preset {preset} of {encoder.codec}; remove it or "
+                f"choose a slower preset"
             )
         for requirement in option.requires:
             if not requirement.is_met(options, encoder, preset):

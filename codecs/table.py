@@ -55,7 +55,6 @@ _X264_PRESETS = (
 
 # At these presets x264 makes no decision by rate-distortion (subme below 6), which psy-rd biases.
 _X264_NO_RD = ("ultrafast", "superfast", "veryfast", "faster")
-_X264_NO_TRELLIS = ("ultrafast", "superfast", "veryfast")
 _X264_NO_LOOKAHEAD = ("ultrafast", "superfast")
 
 _X264 = Encoder(
@@ -80,7 +79,7 @@ _X264 = Encoder(
                doc="adaptive quantisation: off, variance, auto-variance, with dark bias"),
         Option(name="aq-strength", default=1.0, values=Floats(0, 3, 0.1),
                search=Floats(0.2, 2, 0.1), requires=(Requires("aq-mode", (1, 2, 3)),),
-               not_presets=("ultrafast",), doc="strength of adaptive quantisation"),
+               doc="strength of adaptive quantisation"),
         Option(name="psy-rd", default=1.0, values=Floats(0, 10, 0.1), search=Floats(0, 1.6, 0.2),
                not_presets=_X264_NO_RD, part_of="psy-rd",
                doc="keeps visual energy; costs bits a machine may not need"),
@@ -95,8 +94,8 @@ _X264 = Encoder(
         Option(name="trellis", default=1, values=Ints(0, 2), search=Ints(0, 2),
                doc="rate-distortion optimal quantisation; 2 is 1 at faster and quicker"),
         Option(name="psy-trellis", default=0.0, values=Floats(0, 10, 0.05),
-               requires=(Requires("trellis", (1, 2)),), not_presets=_X264_NO_TRELLIS,
-               part_of="psy-rd", doc="the same in trellis"),
+               requires=(Requires("trellis", (1, 2)),), part_of="psy-rd",
+               doc="the same in trellis"),
         Option(name="no-dct-decimate", default=0, values=_FLAG, search=_FLAG,
                doc="keeps near-empty blocks"),
         Option(name="deadzone-inter", default=21, values=Ints(0, 32), search=Ints(6, 32),
@@ -117,7 +116,8 @@ _X264 = Encoder(
                requires=(Requires("mbtree", (0,)),), not_presets=("ultrafast",),
                doc="quantiser of B over P frames"),
         Option(name="ref", default=3, values=Ints(1, 16), doc="reference frames"),
-        Option(name="rc-lookahead", default=40, values=Ints(0, 250),
+        # Without lookahead x264 switches mbtree off and says so in a warning.
+        Option(name="rc-lookahead", default=40, values=Ints(1, 250),
                not_presets=_X264_NO_LOOKAHEAD, doc="frames looked ahead"),
         Option(name="scenecut", default=40, values=Ints(0, 100), doc="scene change threshold"),
         Option(name="keyint", default=250, values=Ints(1, 1000),
@@ -154,8 +154,7 @@ _X264 = Encoder(
     join_options=(("stitchable", 1),),
 )  # fmt: skip
 
-_X265_FAST = ("ultrafast", "superfast", "veryfast", "faster", "fast")
-# These set both aq-mode and aq-strength to 0, and sao too.
+# These set both aq-mode and aq-strength to 0: either alone does nothing.
 _X265_NO_AQ = ("ultrafast", "superfast")
 # Of the presets from slow on.
 _X265_SLOW = (("psy-rdoq", 1.0), ("rdoq-level", 2), ("rect", 1))
@@ -183,7 +182,7 @@ _X265 = Encoder(
                search=Floats(0.2, 2, 0.1), requires=(Requires("aq-mode", (1, 2, 3, 4)),),
                not_presets=_X265_NO_AQ, doc="strength of adaptive quantisation"),
         Option(name="psy-rd", default=2.0, values=Floats(0, 5, 0.1), search=Floats(0, 3, 0.25),
-               not_presets=_X265_FAST, doc="keeps visual energy; needs rd 3 or more"),
+               doc="keeps visual energy; costs bits a machine may not need"),
         Option(name="rdoq-level", default=0, values=Ints(0, 2), search=Ints(0, 2),
                doc="rate-distortion optimal quantisation"),
         Option(name="psy-rdoq", default=0.0, values=Floats(0, 50, 0.1), search=Floats(0, 4, 0.5),
@@ -194,7 +193,7 @@ _X265 = Encoder(
                part_of="deblock", doc="deblocking threshold"),
         Option(name="sao", default=1, values=_FLAG, search=_FLAG, doc="sample adaptive offset"),
         Option(name="limit-sao", default=0, values=_FLAG, requires=(Requires("sao", (1,)),),
-               not_presets=_X265_NO_AQ, doc="fewer SAO decisions"),
+               doc="fewer SAO decisions"),
         Option(name="qcomp", default=0.6, values=Floats(0.5, 1, 0.05),
                search=Floats(0.5, 1, 0.05), doc="1 is a constant quantiser over time"),
         Option(name="cutree", default=1, values=_FLAG, search=_FLAG,
@@ -205,7 +204,8 @@ _X265 = Encoder(
                doc="Cr against luma quantiser"),
         Option(name="strong-intra-smoothing", default=1, values=_FLAG, search=_FLAG,
                doc="smooths 32x32 intra prediction"),
-        Option(name="tskip", default=0, values=_FLAG, search=_FLAG, not_presets=_X265_FAST,
+        Option(name="tskip", default=0, values=_FLAG, search=_FLAG,
+               not_presets=("ultrafast", "superfast", "veryfast", "faster", "fast"),
                doc="4x4 blocks without a transform"),
         # Must stay below rc-lookahead, which is 5 at ultrafast and 10 or more at the others.
         Option(name="bframes", default=4, values=Ints(0, 8), search=Ints(0, 8),
@@ -326,6 +326,9 @@ _SVTAV1 = Encoder(
         Option(name="keyint", default=-2, values=Ints(-2, 1000),
                doc="distance of keyframes, in frames; -2 is about 5 s, -1 and 0 no second one"),
         *roi_options(2),
+    ),
+    preset_defaults=tuple(
+        (preset, (("hierarchical-levels", 4),)) for preset in ("9", "10", "11", "12")
     ),
     starts=(
         (("aq-mode", 0), ("enable-tf", 0)),

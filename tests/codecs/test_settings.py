@@ -70,7 +70,7 @@ class TestEncodeSettings:
             ),
             (
                 {"preset": "superfast", "options": (("mbtree", 1),)},
-                r"mbtree is ignored or refused at preset superfast of x264; remove it",
+                r"mbtree does not go with preset superfast of x264; remove it or",
             ),
             ({"height": 63}, r"height must be an even number of at least 64 lines, got 63"),
             ({"height": 101}, r"height must be an even number of at least 64 lines, got 101"),
