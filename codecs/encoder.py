@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from fractions import Fraction
 from functools import cache
@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange
 
 from .container import VideoPacket, reason
-from .errors import EncodeError
+from .errors import EncodeError, SettingsError
 from .log import encoder_log, ignored_option, log_lines
 from .planes import FrameFormat
 from .scheduling import kept_scheduling
@@ -39,8 +39,12 @@ class RunningEncoder:
             form: What the frames are like.
             settings: What is asked of the encoder.
             context: The context of a container's stream; a free one where None.
+
+        Raises:
+            SettingsError: The decoder's buffer is too small for a frame at this frame rate.
         """
         encoder = ENCODERS[settings.codec]
+        _check_buffer(dict(settings.options), form.frame_rate)
         for name, value in encoder.quiet_environment:
             os.environ.setdefault(name, value)
         self._settings = settings
@@ -87,6 +91,19 @@ class RunningEncoder:
         for packet in packets:
             _mend_decoding_time(packet)
         return packets
+
+
+def _check_buffer(options: Mapping[str, OptionValue], frame_rate: Fraction) -> None:
+    """Refuses a buffer that x264 and x265 would enlarge: below a frame at the capped rate."""
+    most, size = options.get("vbv-maxrate"), options.get("vbv-bufsize")
+    if not isinstance(most, int) or not isinstance(size, int):
+        return
+    least = int(most / frame_rate)
+    if size < least:
+        raise SettingsError(
+            f"vbv-bufsize must hold a frame at vbv-maxrate, {least} kbit at "
+            f"{float(frame_rate):g} frames a second, got {size}; both are in thousands of bits"
+        )
 
 
 def _mend_decoding_time(packet: VideoPacket) -> None:

@@ -144,10 +144,18 @@ class FrameReader:
         """About how many frames the container's header promises; None where it does not say."""
         num_promised = self.stream.frames
         if not num_promised and self._tagged_duration_seconds is not None:
-            num_promised = int(self._tagged_duration_seconds * self.frame_rate)
+            num_promised = int(self._tagged_duration_seconds * self._own_frame_rate)
         if not num_promised:
             return None
         return min(num_promised, self.max_frames or num_promised)
+
+    @property
+    def _own_frame_rate(self) -> Fraction:
+        """What the container states, whatever was given in its place."""
+        try:
+            return stream_frame_rate(self.stream, self.path)
+        except ClipError:
+            return self.frame_rate
 
     @property
     def _tagged_duration_seconds(self) -> Fraction | None:
@@ -300,7 +308,7 @@ class FrameReader:
             promised = f"{num_promised} frames"
             num_missing: Fraction | int = num_promised - self._num_hidden - num_frames
         elif duration_seconds is not None and last is not None and self.time_base is not None:
-            own_rate = stream_frame_rate(self.stream, self.path)
+            own_rate = self._own_frame_rate
             promised = f"{float(duration_seconds):.2f} s"
             end = max(Fraction(self._end), last + 1 / (own_rate * self.time_base))
             num_missing = (duration_seconds - end * self.time_base) * own_rate

@@ -13,7 +13,8 @@ LogRecord = tuple[int, str, str]
 
 _IGNORED = re.compile(
     r"error parsing option|unknown option|invalid value|skipping roi|roi is only enabled|"
-    r"not supported|not compatible|ignored|ignoring|unable to parse",
+    r"not supported|not compatible|ignored|ignoring|unable to parse|"
+    r"cannot be smaller than|assuming cbr|mb-tree requires",
     re.IGNORECASE,
 )
 

@@ -153,6 +153,7 @@ class Encoder:
         crf_range: Lowest, highest, step.
         search_crf: Lowest and highest CRF of a search.
         qp_range: Lowest and highest constant QP.
+        max_kbps: Highest average bitrate in kbit/s; x264's and x265's is ours.
         options: Every option that may be set.
         preset_defaults: By preset, what is not as at the default preset; None where no value that
             may be set is what the preset does.
@@ -178,6 +179,7 @@ class Encoder:
     crf_range: tuple[float, float, float]
     search_crf: tuple[int, int]
     qp_range: tuple[int, int]
+    max_kbps: int
     options: tuple[Option, ...]
     preset_defaults: tuple[tuple[str, tuple[tuple[str, OptionValue | None], ...]], ...] = ()
     starts: tuple[tuple[tuple[str, OptionValue], ...], ...]

@@ -10,7 +10,7 @@ from .errors import SettingsError
 from .roi import RegionCoding, region_coding
 from .table import ENCODERS, Codec, Encoder, OptionValue
 
-# The largest block of x265 and SVT-AV1, of which there must be one.
+# A choice: the largest block of x265 and SVT-AV1; in less a machine sees next to nothing.
 MIN_SIDE = 64
 
 
@@ -172,13 +172,17 @@ def _check_rate_control(encoder: Encoder, rate_control: RateControl) -> None:
                 )
         case Qp(value=qp):
             low_qp, high_qp = encoder.qp_range
-            if not low_qp <= qp <= high_qp:
+            if type(qp) is not int or not low_qp <= qp <= high_qp:
                 raise SettingsError(
-                    f"qp must be in [{low_qp}, {high_qp}] for {encoder.ffmpeg_name}, got {qp}"
+                    f"qp must be a whole number in [{low_qp}, {high_qp}] for "
+                    f"{encoder.ffmpeg_name}, got {qp}"
                 )
         case Bitrate(rate_kbps=rate_kbps):
-            if not 1 <= rate_kbps < math.inf:
-                raise SettingsError(f"rate_kbps must be at least 1 and finite, got {rate_kbps:g}")
+            if not 1 <= rate_kbps <= encoder.max_kbps:
+                raise SettingsError(
+                    f"rate_kbps must be in [1, {encoder.max_kbps}] for {encoder.ffmpeg_name}, got "
+                    f"{rate_kbps:g}"
+                )
 
 
 def _check_height(height: int) -> None:
@@ -197,6 +201,12 @@ def _check_takes_cap(rate_control: RateControl, options: Mapping[str, OptionValu
                 f"{name} needs {' or '.join(kinds)}, got {kind}; choose another rate control or "
                 f"remove {name}"
             )
+    most = options.get("vbv-maxrate")
+    rate_kbps = rate_control.rate_kbps if isinstance(rate_control, Bitrate) else 0
+    if isinstance(most, int) and most < rate_kbps:
+        raise SettingsError(
+            f"vbv-maxrate must be at least the bitrate, {rate_kbps:g} kbit/s, got {most}; raise it"
+        )
 
 
 def _check_takes_offsets(encoder: Encoder, rate_control: RateControl) -> None:

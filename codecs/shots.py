@@ -26,7 +26,8 @@ from .table import ENCODERS
 # frame scores above 4. PySceneDetect's detectors find 101 to 105 in ten times the time or more.
 _CUT_SCORE = 7.0
 # A shorter shot is too few frames to measure, and its key frame costs more than it could save.
-_MIN_SECONDS = Fraction(1, 2)
+# x264 reorders nothing in one or two frames: beside longer streams these cannot be joined.
+_MIN_SECONDS, _MIN_FRAMES = Fraction(1, 2), 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +48,12 @@ def find_shots(source: Source) -> tuple[Segment, ...]:
     """Returns the shots of a source, in order, without a gap: all of it where there is no cut.
 
     FFmpeg's scdet: a cut is where the mean difference to the frame before is large, and much
-    larger than one frame earlier. Shots of less than half a second are joined to a neighbour.
+    larger than one frame earlier. Shots of less than half a second, or three frames, are joined to
+    a neighbour.
     """
     cuts = {index: score for index, score in enumerate(_cut_scores(source)) if score >= _CUT_SCORE}
-    return shots_between(cuts, source.num_frames, source.frame_rate * _MIN_SECONDS)
+    min_frames = max(source.frame_rate * _MIN_SECONDS, _MIN_FRAMES)
+    return shots_between(cuts, source.num_frames, min_frames)
 
 
 def _cut_scores(source: Source) -> list[float]:

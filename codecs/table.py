@@ -39,6 +39,7 @@ _FLAG = Ints(0, 1)
 
 # Caps the rate beside the CRF. x264 and x265 ignore one of the two without the other, silently.
 _MOST_KBPS = 1_000_000
+_MOST_KBPS_OF_SVTAV1 = 100_000
 _VBV = (
     Option(name="vbv-maxrate", default=0, values=Ints(1, _MOST_KBPS),
            requires=(Requires("vbv-bufsize", AtLeast(1)),),
@@ -74,6 +75,7 @@ _X264 = Encoder(
     crf_range=(0, 51, 0.1),
     search_crf=(8, 51),
     qp_range=(0, 51),
+    max_kbps=_MOST_KBPS,
     options=(
         Option(name="aq-mode", default=1, values=Ints(0, 3), search=Ints(0, 3),
                doc="adaptive quantisation: off, variance, auto-variance, with dark bias"),
@@ -174,6 +176,7 @@ _X265 = Encoder(
     crf_range=(0, 51, 0.1),
     search_crf=(8, 51),
     qp_range=(0, 51),
+    max_kbps=_MOST_KBPS,
     options=(
         Option(name="aq-mode", default=2, values=Ints(0, 4), search=Ints(0, 4),
                not_presets=_X265_NO_AQ,
@@ -277,6 +280,7 @@ _SVTAV1 = Encoder(
     crf_range=(1, 70, 0.25),
     search_crf=(8, 70),
     qp_range=(1, 63),
+    max_kbps=_MOST_KBPS_OF_SVTAV1,
     options=(
         # tune 3 is for still pictures; it fails or warns in a random access stream.
         Option(name="tune", default=1, values=Choice((0, 1, 2, 4)), search=Choice((0, 1, 2)),
@@ -321,7 +325,7 @@ _SVTAV1 = Encoder(
                doc="the decoder adds noise, which a machine sees"),
         Option(name="hierarchical-levels", default=5, values=Ints(2, 5),
                doc="depth of the temporal pyramid"),
-        Option(name="mbr", default=0, values=Ints(0, 100_000),
+        Option(name="mbr", default=0, values=Ints(0, _MOST_KBPS_OF_SVTAV1),
                doc="caps the rate beside the CRF, in kbit/s; 0 does not"),
         Option(name="keyint", default=-2, values=Ints(-2, 1000),
                doc="distance of keyframes, in frames; -2 is about 5 s, -1 and 0 no second one"),

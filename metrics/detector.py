@@ -106,6 +106,17 @@ class UltralyticsDetector:
         return self.models.model
 
 
+def wrong_image_size(image_size: int) -> str | None:
+    """Returns what is wrong with a size; None where a network sees exactly that.
+
+    YOLO's cells are 32 pixels large: ultralytics takes the next multiple, and says so in a warning.
+    """
+    if image_size >= 32 and image_size % 32 == 0:
+        return None
+    near = max(32, round(image_size / 32) * 32)
+    return f"image_size must be a multiple of 32, got {image_size}; take {near}"
+
+
 def load_detector(
     weights: str, *, image_size: int = 640, task: str = "detect"
 ) -> UltralyticsDetector:
@@ -113,15 +124,15 @@ def load_detector(
 
     Args:
         weights: A file, or a name such as ``yolo11n.pt`` that ultralytics downloads.
-        image_size: Longest side in pixels that the network sees.
+        image_size: Longest side in pixels that the network sees, a multiple of 32.
         task: What an export is taken to be for, until it says otherwise itself.
 
     Raises:
         WeightsError: There is no such file, it cannot be downloaded, it holds no detector, or
             more than a detector.
     """
-    if image_size < 32:
-        raise WeightsError(f"image_size must be at least 32, got {image_size}")
+    if (wrong := wrong_image_size(image_size)) is not None:
+        raise WeightsError(wrong)
     _import_quietly()
     is_export = not weights.endswith(".pt")
     model = _load(weights, task if is_export else None)

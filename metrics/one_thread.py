@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Has torch work on one thread, and leaves the caller's number as it was.
+    """Has torch work on one thread, and leaves the calling thread's number as it was.
 
     Two threads of one network fight over a core that an encoder uses, at a loss seen to be a
-    hundredfold.
+    hundredfold. A thread that begins while another one is in here takes one for its usual number.
     """
     import torch
 

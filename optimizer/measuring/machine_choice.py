@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+from ...metrics.detector import wrong_image_size
 from ...metrics.face_embedder import Levels
 from ..errors import RequestError
 from .bench import Thresholds
@@ -125,13 +126,13 @@ def machine_of(
 
 
 def check_image_size(image_size: int) -> None:
-    """Refuses a size at which no detector sees anything.
+    """Refuses a size that no detector sees.
 
     Raises:
         RequestError: It is.
     """
-    if image_size < 32:
-        raise RequestError(f"image_size must be at least 32, got {image_size}")
+    if (wrong := wrong_image_size(image_size)) is not None:
+        raise RequestError(wrong)
 
 
 def check_named(what: str, weights: Path | str | None) -> None:

@@ -9,8 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ratesight.codecs.encode import decode, decode_bgr, encode
-from ratesight.codecs.encoder import describe, encoder_version, ffmpeg_options, nearest_crf
-from ratesight.codecs.errors import EncodeError
+from ratesight.codecs.encoder import (
+    RunningEncoder,
+    describe,
+    encoder_version,
+    ffmpeg_options,
+    nearest_crf,
+)
+from ratesight.codecs.errors import EncodeError, SettingsError
 from ratesight.codecs.planes import plane, stack
 from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_options
 from ratesight.codecs.source import Segment, load_source
@@ -147,6 +153,32 @@ class TestEveryEncoder:
             assert source.pix_fmt == "yuv420p10le"
             frames = list(decode(encode(source, settings(codec))))
         assert {frame.format.name for frame in frames} == {"yuv420p10le"}
+
+
+@pytest.mark.parametrize("codec", ["x264", "x265"])
+def test_a_buffer_that_the_encoder_would_enlarge_is_refused(codec, carphone):
+    """As of somebody who thinks in Mbit; x264 takes a frame at the cap for it, 10 kbit here."""
+    message = "vbv-bufsize must hold a frame at vbv-maxrate, 10 kbit at 29.97 frames a second"
+    with pytest.raises(SettingsError, match=message):
+        encode(carphone, settings(codec, **{"vbv-maxrate": 300, "vbv-bufsize": 2}))
+    encode(carphone, settings(codec, **{"vbv-maxrate": 300, "vbv-bufsize": 10}))
+
+
+@pytest.mark.parametrize(
+    ("rate_control", "params", "said"),
+    [
+        (Crf(value=30), "vbv-maxrate=300:vbv-bufsize=2", "cannot be smaller than one frame"),
+        (Crf(value=30), "rc-lookahead=0", "mb-tree requires intra refresh"),
+        (Bitrate(rate_kbps=400), "vbv-maxrate=300:vbv-bufsize=500", "assuming CBR"),
+    ],
+)
+def test_what_x264_changes_of_its_settings_fails(rate_control, params, said, carphone):
+    running = RunningEncoder(carphone, settings("x264", rate_control))
+    context = running._context
+    asked = f"{context.options['x264-params']}:{params}"
+    context.options = context.options | {"x264-params": asked}
+    with pytest.raises(EncodeError, match=f"did not take its settings: .*{said}"):
+        running.encode(carphone.frame(0))
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])

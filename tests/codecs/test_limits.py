@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from ratesight.codecs.clip import probe
 from ratesight.codecs.errors import ClipError, LimitError
 from ratesight.codecs.limits import LIMITS, ClipLimits, parse_limits
 from ratesight.codecs.source import load_source
+
+RunFfmpeg = Callable[..., str]
 
 PICTURES = "BasketballPass_416x240_50_png"
 
@@ -82,3 +86,17 @@ def test_limits_are_read_from_texts() -> None:
 def test_a_text_that_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(LimitError, match=r"NAME=NUMBER with one of size-gb, pixels, frames"):
         parse_limits([text])
+
+
+def test_room_is_asked_for_by_the_clips_own_frame_rate(
+    carphone: Path, ffmpeg: RunFfmpeg, tmp_path: Path
+) -> None:
+    """Matroska tells a duration, no number of frames: at 1000 fps it would be 33 times as many."""
+    path = tmp_path / "clip.mkv"
+    ffmpeg("-i", carphone, "-frames:v", 50, "-c", "copy", path)
+    limits = ClipLimits(scratch_gb=50 * 38016 / 1e9)
+
+    with load_source(path, frame_rate=Fraction(1000), limits=limits) as source:
+        assert source.num_frames == 50
+    with pytest.raises(ClipError, match=r"decoded frames of .* need"):
+        load_source(path, frame_rate=Fraction(1), limits=ClipLimits(scratch_gb=1e-4))

@@ -31,14 +31,29 @@ class TestEncodeSettings:
             ({"rate_control": Crf(value=-1)}, r"crf must be in \[0, 51\] for libx264, got -1"),
             ({"rate_control": Crf(value=math.nan)}, r"crf must be in \[0, 51\].* got nan"),
             ({"rate_control": Crf(value=20.05)}, r"crf must be a multiple of 0.1 .* got 20.05"),
-            ({"rate_control": Qp(value=70)}, r"qp must be in \[0, 51\] for libx264, got 70"),
+            (
+                {"rate_control": Qp(value=70)},
+                r"qp must be a whole number in \[0, 51\] for libx264, got 70",
+            ),
             (
                 {"rate_control": Bitrate(rate_kbps=0)},
-                r"rate_kbps must be at least 1 and finite, got 0",
+                r"rate_kbps must be in \[1, 1000000\] for libx264, got 0",
             ),
             (
                 {"rate_control": Bitrate(rate_kbps=math.inf)},
-                r"rate_kbps must be at least 1 and finite, got inf",
+                r"rate_kbps must be in \[1, 1000000\] for libx264, got inf",
+            ),
+            (
+                {"codec": "svtav1", "preset": "8", "rate_control": Bitrate(rate_kbps=200_000)},
+                r"rate_kbps must be in \[1, 100000\] for libsvtav1, got 200000",
+            ),
+            ({"rate_control": Qp(value=20.5)}, r"qp must be a whole number in .* got 20.5"),
+            (
+                {
+                    "rate_control": Bitrate(rate_kbps=600),
+                    "options": (("vbv-bufsize", 500), ("vbv-maxrate", 500)),
+                },
+                r"vbv-maxrate must be at least the bitrate, 600 kbit/s, got 500; raise it",
             ),
             ({"options": (("aq-mod", 1),)}, r"x264 has no option 'aq-mod'; see"),
             (

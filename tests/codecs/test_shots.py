@@ -4,6 +4,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,6 +55,23 @@ def joined(source, codec):
 
 
 class TestFindShots:
+    def test_a_shot_of_a_slow_clip_has_three_frames(self, data, ffmpeg, tmp_path):
+        """As of slides; x264 decodes streams of one and two frames at other times than longer."""
+        photos, path = sorted((data / "photos").iterdir()), tmp_path / "slides.mkv"
+        for number, photo in enumerate(np.repeat(photos[:6], (2, 8, 2, 8, 3, 8))):
+            picture = cv2.resize(cv2.imread(str(photo)), (96, 96))
+            cv2.imwrite(str(tmp_path / f"{number:03d}.png"), picture)
+        ffmpeg("-framerate", 4, "-i", tmp_path / "%03d.png", "-c:v", "ffv1", path)
+        with load_source(path) as source:
+            shots = find_shots(source)
+        assert len(shots) > 1
+        assert all(shot.num_frames >= 3 for shot in shots)
+        plan = [
+            ShotCrf(start_frame=one.start_frame, num_frames=one.num_frames, crf=30) for one in shots
+        ]
+        done = transcode(settings("x264"), path, tmp_path / "out.mp4", shots=plan)
+        assert done.num_frames == 31
+
     def test_finds_the_cuts_of_a_street(self, street):
         # The last cut, 8 frames before the end, leaves too short a shot.
         with load_source(street) as source:

@@ -295,9 +295,12 @@ def test_a_machine_that_was_stopped_has_seen_what_there_is(
     assert_same(detector.detect(street_frames[:4], 0.25), wanted)
 
 
-@pytest.mark.parametrize("size", [31, 0, -640])
-def test_a_picture_of_nothing_is_refused(weights: Path, size: int) -> None:
-    with pytest.raises(WeightsError, match=f"image_size must be at least 32, got {size}"):
+@pytest.mark.parametrize(("size", "near"), [(500, 512), (31, 32), (0, 32), (-640, 32)])
+def test_a_size_that_the_network_would_not_see_is_refused(
+    weights: Path, size: int, near: int
+) -> None:
+    message = f"image_size must be a multiple of 32, got {size}; take {near}"
+    with pytest.raises(WeightsError, match=message):
         load_detector(str(weights), image_size=size)
 
 

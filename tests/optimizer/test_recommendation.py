@@ -50,7 +50,7 @@ def orders(draw: st.DrawFn) -> EncodeSettings:
     )
     others = (
         st.integers(*encoder.qp_range).map(lambda qp: Qp(value=qp)),
-        st.floats(1, 1e6).map(lambda rate: Bitrate(rate_kbps=rate)),
+        st.floats(1, encoder.max_kbps).map(lambda rate: Bitrate(rate_kbps=rate)),
     )
     regions = region_coding(options)
     # Neither works with every rate control.
@@ -219,7 +219,7 @@ def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
         ({"num_threads": 0}, r"num_threads must be a whole number in \[1, 16\], got 0"),
         ({"num_threads": "1"}, "num_threads must be a whole number"),
         ({"num_threads": 17}, "num_threads must be a whole number"),
-        ({"rate_control": {"bitrate": 0.4}}, "rate_kbps must be at least 1"),
+        ({"rate_control": {"bitrate": 0.4}}, "rate_kbps must be in"),
     ],
 )
 def test_settings_that_no_encoder_takes_are_refused(
