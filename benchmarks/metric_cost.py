@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 from ratesight.codecs.source import load_source
+from ratesight.metrics.boxes import Picture
 from ratesight.metrics.detector import Detector, load_detector
 from ratesight.metrics.face_detector import load_yunet
 from ratesight.metrics.face_embedder import load_face_embedder
@@ -29,7 +30,6 @@ from ratesight.metrics.faces import FaceMachine
 from ratesight.metrics.learned import LearnedReference, load_learned_metric
 from ratesight.metrics.plate_reader import load_rapidocr
 from ratesight.metrics.plates import PlateMachine
-from ratesight.metrics.task import Picture
 from ratesight.metrics.views import LEARNED_TASKS
 
 from .distortions import resized

@@ -10,7 +10,7 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,14 @@ def main() -> int:
             "search replay summary": search_replay_table.summary(_load("search_replay")),
             "unseen clips": unseen_table.table(_load("unseen_clips")),
             "steering": _steering(
-                _load("tuning"), _load("tuning_objects"), _load("tuning_built_in")
+                {
+                    "YOLOv8n": _load("tuning"),
+                    "`objects`": _load("tuning_objects"),
+                    "`objects` in built-in regions": _load("tuning_built_in"),
+                }
+            ),
+            "whole clips": _steering(
+                {"YOLOv8n": _load("whole_detector"), "`objects`": _load("whole_objects")}
             ),
             "another machine": metric_tables.another_machine(correlation),
             "generalisation": metric_tables.generalisation(correlation),
@@ -155,22 +162,18 @@ def _change_at_target(run: dict[str, Any]) -> str:
     return _percent(run["rate_change_percent"], run["rate_change_interval_percent"])
 
 
-def _steering(
-    by_detector: dict[str, Any], by_metric: dict[str, Any], built_in: dict[str, Any]
-) -> str:
-    """Returns what each of three that steer saves on each clip, as each machine sees it."""
-    steered = {
-        "YOLOv8n": _by_clip(by_detector),
-        "`objects`": _by_clip(by_metric),
-        "`objects` in built-in regions": _by_clip(built_in),
-    }
-    lines = [
-        "| clip | encoder | YOLOv8n steers: BD-rate as it sees it, as YOLOv5n does | `objects` "
-        "steers: BD-rate as it says, as YOLOv8n sees it, as YOLOv5n does | the same in built-in "
-        "regions: BD-rate as it says, as YOLOv5n sees it |",
-        "|---|---|---|---|---|",
-    ]
-    for clip, codec in steered["`objects`"]:
+def _steering(results: Mapping[str, dict[str, Any]]) -> str:
+    """Returns what each that steers saves on each clip, as each machine sees it.
+
+    Args:
+        results: By who steers, YOLOv8n first.
+    """
+    steered = {name: _by_clip(runs) for name, runs in results.items()}
+    columns = " | ".join(
+        f"{name} steers: {_seen_by(list(runs.values()))}" for name, runs in steered.items()
+    )
+    lines = [f"| clip | encoder | {columns} |", "|" + "---|" * (len(steered) + 2)]
+    for clip, codec in dict.fromkeys(key for some in steered.values() for key in some):
         runs = [some.get((clip, codec)) for some in steered.values()]
         cells = " | ".join("" if run is None else _bd_rates_seen(run) for run in runs)
         lines.append(f"| {Path(clip).stem} | {codec} | {cells} |")
@@ -178,6 +181,15 @@ def _steering(
     for name in list(steered)[1:]:
         sentences.append(_pairs_sentence(name, steered[name], steered["YOLOv8n"]))
     return "\n".join([*lines, "", " ".join(sentences)]) + "\n"
+
+
+def _seen_by(runs: list[dict[str, Any]]) -> str:
+    """Returns whose BD-rates a cell has, in their order."""
+    machines = runs[0]["machines"]
+    if machines["metric"] == "detector":
+        return "BD-rate as it sees it, as YOLOv5n does"
+    verified = "" if machines["real_machine"] is None else ", as YOLOv8n sees it"
+    return f"BD-rate as it says{verified}, as YOLOv5n does"
 
 
 def _by_clip(results: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:

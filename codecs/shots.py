@@ -27,7 +27,7 @@ from .table import ENCODERS
 _CUT_SCORE = 7.0
 # A shorter shot is too few frames to measure, and its key frame costs more than it could save.
 # x264 reorders nothing in one or two frames: beside longer streams these cannot be joined.
-_MIN_SECONDS, _MIN_FRAMES = Fraction(1, 2), 3
+_MIN_SECONDS, _MIN_FRAMES = Fraction(1, 2), Fraction(3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.uint8]  # (height, width, 3) BGR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

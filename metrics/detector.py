@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from .boxes import Detections
+from .boxes import Detections, Picture
 from .errors import WeightsError
 from .libraries import library_versions, onnx_errors
 from .one_thread import one_torch_thread
 from .weights_file import check_weights
-
-Picture = npt.NDArray[np.uint8]
 
 # What loading a damaged or foreign file raises, seen with truncated, random, text and zip files.
 _LOAD_ERRORS = (

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .boxes import Detections, Floats
+from .boxes import Detections, Floats, Picture
 from .detector import Detector
 from .errors import WeightsError
 
 # A face of a shorter side is not recognised. Of pairs of LFW, MobileFaceNet tells 99 % right at 55
 # pixels, 96 % at 24, 94 % at 20, 87 % at 16.
 MIN_SIDE_PIXELS = 20
-Picture = npt.NDArray[np.uint8]
 
 # Boxes that overlap by more are one face; OpenCV's own default.
 _NMS_IOU = 0.3

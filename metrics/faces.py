@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .boxes import Detections, Floats
+from .boxes import Detections, Floats, Picture
 from .face_detector import MIN_SIDE_PIXELS, Faces, YuNet
 from .face_embedder import SIDE_PIXELS, AlignedFaces, FaceEmbedder
-from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
+from .task import Json, TaskMachine, detections_from_json, detections_to_json
 
 VERSION = "face-cosine 1"
 
@@ -93,11 +93,7 @@ class FaceMachine:
             is_large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= self.min_side_pixels
             references.append(
                 FaceReference(
-                    objects=Detections(
-                        boxes=boxes[is_large],
-                        scores=known.objects.scores[is_large],
-                        class_names=("face",) * int(is_large.sum()),
-                    ),
+                    objects=known.objects.where(is_large),
                     landmarks=known.landmarks[is_large],
                     embeddings=self.embedder.embed(align(picture, known.landmarks[is_large])),
                 )

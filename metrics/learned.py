@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .boxes import Detections, Floats, clipped, objects_inside
+from .boxes import Detections, Floats, Picture, clipped, objects_inside
 from .coco_classes import class_number
 from .detector import Detector
 from .feature_file import FeatureFile, Kept
@@ -30,7 +30,7 @@ from .similarity_network import (
     joined,
     joined_regions,
 )
-from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
+from .task import Json, TaskMachine, detections_from_json, detections_to_json
 from .trained_weights import load_trained
 from .views import (
     LEARNED_TASKS,

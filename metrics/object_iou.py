@@ -103,24 +103,6 @@ def object_losses(reference: ReferenceObjects, distorted: Detections) -> Floats:
     return lost
 
 
-def delta_object_iou(
-    reference: Sequence[ReferenceObjects], distorted: Sequence[Detections]
-) -> ObjectScores:
-    """Returns what is lost of each reference object.
-
-    Args:
-        reference: One entry a frame.
-        distorted: Detections on the same frames after compression.
-
-    Raises:
-        NoObjectsError: No frame has a reference object.
-    """
-    require_objects(reference)
-    pairs = zip(reference, distorted, strict=True)
-    deltas = tuple(object_losses(frame, seen) for frame, seen in pairs)
-    return ObjectScores(weights=tuple(frame.objects.scores for frame in reference), deltas=deltas)
-
-
 def require_objects(reference: Sequence[Reference]) -> None:
     """Refuses a clip without anything to look for.
 

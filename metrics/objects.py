@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .boxes import Detections, Floats
+from .boxes import Detections, Floats, Picture
 from .detector import Detector
 from .object_iou import VERSION, ReferenceObjects, object_losses
-from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
+from .task import Json, TaskMachine, detections_from_json, detections_to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .boxes import Detections, Floats
+from .boxes import Detections, Floats, Picture
 from .detector import Detector, Finder
 from .plate_reader import PlateReader, Reading, normalized
-from .task import Json, Picture, TaskMachine, detections_from_json, detections_to_json
+from .task import Json, TaskMachine, detections_from_json, detections_to_json
 
 VERSION = "plate-jaro 2"
 # Width and height of a plate detector's boxes as a multiple of the plate's: those of a YOLOv8n. By

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms  # type: ignore[import-untyped]  # it ships no types
 
-from .boxes import Detections
-from .detector import Detector, Picture
+from .boxes import Detections, Picture
+from .detector import Detector
 from .learned import to_tensor
 from .libraries import library_versions
 from .one_thread import one_torch_thread

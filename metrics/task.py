@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from .boxes import Detections, Floats
+from .boxes import Detections, Floats, Picture
 from .object_iou import ObjectScores, require_objects
 
-Picture = npt.NDArray[np.uint8]
 # What is lost where, (rows, columns) in [0, 1], of an original and a distorted picture.
 HeatMapOf = Callable[[Picture, Picture], Floats]
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]

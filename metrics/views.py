@@ -9,9 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from .boxes import Floats
+from .boxes import Floats, Picture
 from .face_detector import MIN_SIDE_PIXELS
-from .task import Picture
 
 LearnedTask = Literal["objects", "faces", "plates", "general"]
 LEARNED_TASKS: tuple[LearnedTask, ...] = get_args(LearnedTask)

@@ -17,8 +17,8 @@ from ..codecs.shots import ShotCrf
 from ..codecs.source import to_bgr
 from ..codecs.table import ENCODERS
 from ..codecs.transcode import Transcoded, check_target, transcode
-from ..metrics.boxes import Detections
-from ..metrics.detector import Detector, Picture
+from ..metrics.boxes import Detections, Picture
+from ..metrics.detector import Detector
 from ..metrics.errors import WeightsError
 from .measuring.machine_table import task_of
 from .measuring.regions import RegionSource, own_regions, region_step, seen_regions, shape_regions

@@ -19,9 +19,9 @@ from ...codecs.scaling import FLAGS
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import Segment, Source
 from ...codecs.table import ENCODERS
-from ...metrics.boxes import Floats
+from ...metrics.boxes import Floats, Picture
 from ...metrics.object_iou import ObjectScores
-from ...metrics.task import Picture, Reference, TaskMachine, object_scores
+from ...metrics.task import Reference, TaskMachine, object_scores
 from ..errors import RequestError
 from .regions import RegionSource, shape_regions
 from .store import Json, key_sha256

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ...codecs.region import ClipRegions
-from ...metrics.boxes import Detections, Floats
-from ...metrics.detector import Detector, Finder, Picture
+from ...metrics.boxes import Detections, Floats, Picture
+from ...metrics.detector import Detector, Finder
 from ...metrics.learned import LearnedMetric, LearnedReference, load_learned_metric
 from ...metrics.task import TaskMachine
 from ...metrics.views import LearnedTask

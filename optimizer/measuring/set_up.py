@@ -12,9 +12,9 @@ from typing import Any, TypeVar, overload
 from ...codecs.region import read_regions
 from ...codecs.source import Segment, Source
 from ...metrics.annotations import Annotations
-from ...metrics.boxes import Detections
+from ...metrics.boxes import Detections, Picture
 from ...metrics.detection_counts import SAME_OBJECT_IOU
-from ...metrics.detector import Detector, Picture
+from ...metrics.detector import Detector
 from ...metrics.errors import NoObjectsError
 from ...metrics.object_iou import ReferenceObjects, object_ious, require_objects
 from ...metrics.plates import PlateMachine, PlateReference

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from ...codecs.encode import decode_bgr
-from ...metrics.boxes import Detections, Floats
+from ...metrics.boxes import Detections, Floats, Picture
 from ...metrics.detection_counts import SAME_OBJECT_IOU, frame_detections
 from ...metrics.object_iou import ReferenceObjects
 from ...metrics.objects import ObjectMachine
-from ...metrics.task import HeatMapOf, Picture
+from ...metrics.task import HeatMapOf
 from ..measuring.bench import Bench, Benches
 from ..search.examination import Looked
 from .close_look import CloseLook, LossMap, LossMaps, Moment, Sight, Track, Version, View

@@ -13,12 +13,11 @@ from ...codecs.encode import Encoding
 from ...codecs.encoder import nearest_crf
 from ...codecs.fidelity import fidelity
 from ...codecs.table import ENCODERS, Codec
-from ...metrics.boxes import Detections, Floats
+from ...metrics.boxes import Detections, Floats, Picture
 from ...metrics.coco_map import mean_average_precision
 from ...metrics.detection_counts import count_detections
 from ...metrics.object_iou import ReferenceObjects
 from ...metrics.objects import ObjectMachine
-from ...metrics.task import Picture
 from ..measuring.bench import Bench, Benches, Measurement
 from ..measuring.measure import Measurer
 from ..recommendation import Examined

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ratesight.metrics.boxes import Detections
+from ratesight.metrics.boxes import Detections, Picture
 from ratesight.metrics.detection_counts import DetectionCounts, count_detections
-from ratesight.metrics.detector import Picture, load_detector
+from ratesight.metrics.detector import load_detector
 
 Object = tuple[str, float, tuple[float, float, float, float]]
 

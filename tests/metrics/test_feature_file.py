@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 from ratesight.codecs.source import load_source
-from ratesight.metrics.boxes import Detections
-from ratesight.metrics.detector import Picture
+from ratesight.metrics.boxes import Detections, Picture
 from ratesight.metrics.errors import FeatureFileError
 from ratesight.metrics.feature_file import FeatureFile, open_feature_file
 from ratesight.metrics.learned import LearnedMetric

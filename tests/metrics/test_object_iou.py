@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from ratesight.metrics.boxes import Detections
 from ratesight.metrics.errors import NoObjectsError
 from ratesight.metrics.object_iou import (
+    ObjectScores,
     ReferenceObjects,
-    delta_object_iou,
     object_ious,
+    object_losses,
     pooled_quality,
 )
+from ratesight.metrics.task import object_scores
 
 Object = tuple[str, float, tuple[float, float, float, float]]
 
@@ -36,6 +38,13 @@ def reference(*objects: Object) -> ReferenceObjects:
     """What a detector that is its own reference sees on the original."""
     (found,) = as_reference([seen(*objects)])
     return found
+
+
+def delta_object_iou(
+    frames: Sequence[ReferenceObjects], distorted: Sequence[Detections]
+) -> ObjectScores:
+    losses = [object_losses(one, seen) for one, seen in zip(frames, distorted, strict=True)]
+    return object_scores(frames, losses)
 
 
 def quality(frames: Sequence[ReferenceObjects], distorted: Sequence[Detections]) -> float:
@@ -175,8 +184,3 @@ def test_nothing_on_the_original_is_an_error(frames_: list[ReferenceObjects]) ->
 
     with pytest.raises(NoObjectsError, match=rule):
         delta_object_iou(frames_, [NOTHING] * len(frames_))
-
-
-def test_frames_must_pair() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        delta_object_iou([reference(CAR)] * 2, [seen(CAR)])

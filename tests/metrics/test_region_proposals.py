@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from ratesight.codecs.source import load_source
-from ratesight.metrics.boxes import Detections, iou_matrix
-from ratesight.metrics.detector import Detector, Picture, load_detector
+from ratesight.metrics.boxes import Detections, Picture, iou_matrix
+from ratesight.metrics.detector import Detector, load_detector
 from ratesight.metrics.errors import WeightsError
 from ratesight.metrics.learned import WEIGHTS as NETWORK_WEIGHTS
 from ratesight.metrics.region_proposals import (

@@ -21,7 +21,7 @@ from ratesight.metrics.errors import NoObjectsError
 from ratesight.metrics.face_detector import load_yunet
 from ratesight.metrics.face_embedder import load_face_embedder
 from ratesight.metrics.faces import FaceMachine
-from ratesight.metrics.object_iou import ReferenceObjects
+from ratesight.metrics.object_iou import ReferenceObjects, object_losses
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.metrics.plate_reader import load_rapidocr
 from ratesight.metrics.plates import PlateMachine
@@ -258,8 +258,6 @@ def test_weights_are_the_scores_of_the_original(case: Case, references: list[Any
 
 
 def test_objects_are_those_of_delta_object_iou(data: Path) -> None:
-    from ratesight.metrics.object_iou import delta_object_iou
-
     case = load_objects(data)
     assert isinstance(case.machine, ObjectMachine)
     pictures = [jpeg(picture, 10) for picture in case.pictures]
@@ -267,7 +265,8 @@ def test_objects_are_those_of_delta_object_iou(data: Path) -> None:
 
     ours = object_scores(references, case.machine.losses(references, pictures))
 
-    direct = delta_object_iou(references, case.machine.detector.detect(pictures, 0.25))
+    seen = case.machine.detector.detect(pictures, 0.25)
+    direct = object_scores(references, list(map(object_losses, references, seen)))
     assert ours.quality == pytest.approx(direct.quality, abs=1e-9)
     assert 0.1 < ours.quality < 0.95
 

@@ -8,8 +8,8 @@ from typing import get_args
 import cv2
 import numpy as np
 import pytest
+from ratesight.metrics.boxes import Picture
 from ratesight.metrics.feature_file import open_feature_file
-from ratesight.metrics.task import Picture
 from ratesight.metrics.views import LEARNED_TASKS, VIEWS, LearnedTask
 from ratesight.optimizer.commands.options import MachineName
 from ratesight.optimizer.errors import RequestError
