@@ -29,7 +29,7 @@ from .curves.interval import block_frames, quality_interval
 from .errors import CurveError, RequestError
 from .measuring.bench import Bench, Measurement, sampled_frames
 from .measuring.machine_choice import MachineChoice
-from .measuring.machine_table import REAL_MACHINES
+from .measuring.machine_table import MACHINE_KINDS, REAL_MACHINES, MetricName, task_of
 from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
@@ -74,6 +74,21 @@ class CompareRequest:
                 f"compare needs two contestants of different names at least, got "
                 f"{', '.join(names) or 'none'}; give each by codec or settings"
             )
+        here = _finding(
+            self.machine.metric,
+            self.machine.finder,
+            self.machine.image_size,
+            self.machine.thresholds.match,
+        )
+        for one in self.contestants:
+            if (used := one.used) is None:
+                continue
+            there = _finding(used.metric, used.detector, used.image_size, used.match_score)
+            if there != here:
+                raise RequestError(
+                    f"regions must be found as in the search, {one.name} has those of {there}, got "
+                    f"{here}; give the same, or leave {one.name} out"
+                )
         check_clips(self.clips)
         check_above_0(frames_per_second=self.frames_per_second, max_seconds=self.max_seconds)
         check_not_negative(jobs=self.num_jobs)
@@ -82,6 +97,14 @@ class CompareRequest:
                 f"compare asks one machine only, and metric {self.machine.metric} none that is "
                 f"real; choose metric {self.machine.kind.real}, or leave face_embedder out"
             )
+
+
+def _finding(metric: MetricName, weights: str | None, image_size: int, match_score: float) -> str:
+    """Returns how regions are found, but for what is in the weights."""
+    kind = MACHINE_KINDS[task_of(metric)]
+    if weights is None:
+        return f"built-in proposals ({', '.join(kind.proposed)}), match_score {match_score:g}"
+    return f"a {kind.finder}, image_size {image_size}, match_score {match_score:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +161,9 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
     skipped and said.
 
     Raises:
-        WeightsError: There is nothing to measure quality with.
+        WeightsError: There is nothing to measure quality with, or regions of settings were found
+            with other weights.
+        CurveError: No clip could be measured.
         ScratchError, StoreError: There is no room.
     """
     skipped: list[ClipSkipped] = []
@@ -150,6 +175,9 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
         store = stack.enter_context(open_store(request.store))
         feature_file = stack.enter_context(open_feature_file())
         machines = load_machines(request.machine, feature_file, is_verified=False)
+        for one in request.contestants:
+            if one.used is not None:
+                one.used.require_weights(machines.finder.weights_sha256, request.machine.finder)
         measurer = stack.enter_context(open_measurer(store, num_jobs_here(request.num_jobs)))
         for clip in request.clips:
             try:

@@ -10,7 +10,7 @@ from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.table import ENCODERS, Codec
 from .curves.curve import RdPoint
 from .errors import RequestError
-from .recommendation import read_settings, read_shots
+from .recommendation import RegionsUsed, read_settings, read_shots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +19,12 @@ class Contestant:
 
     Attributes:
         name: Unique, as it stands in tables.
+        used: How regions are found, where the settings have any and a recommendation says it.
     """
 
     name: str
     settings: EncodeSettings
+    used: RegionsUsed | None = None
 
 
 def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Contestant, ...]:
@@ -60,7 +62,7 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
             )
         # ratesight tune names its folder after clip and codec, and its files all alike.
         name = file.parent.name if file.name == "recommendation.json" else file.stem
-        given.append(Contestant(name=name or file.stem, settings=settings))
+        given.append(Contestant(name=name or file.stem, settings=settings, used=used))
     return (*defaults, *given)
 
 
