@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..codecs.address import clip_name
 from ..codecs.errors import ClipError, EncodeError, SettingsError
 from ..codecs.limits import ClipLimits
 from ..codecs.source import load_source
@@ -187,16 +188,16 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                     all_measured = _measure(request, bench, measurer)
             except (ClipError, EncodeError, SettingsError, NoObjectsError) as error:
                 # Settings were checked; here they do not fit the clip, which has fewer lines.
-                skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
+                skipped.append(ClipSkipped.of(clip, error))
                 yield skipped[-1]
                 continue
-            notes += [f"{clip.stem}: {note}" for note in bench.source.notes]
-            contents.append((clip.stem, bench.source.content_sha256))
+            notes += [f"{clip_name(clip)}: {note}" for note in bench.source.notes]
+            contents.append((clip_name(clip), bench.source.content_sha256))
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
-                qualities[contestant.name][clip.stem] = frame_qualities(bench, measured)
+                qualities[contestant.name][clip_name(clip)] = frame_qualities(bench, measured)
                 curve = CurveMeasured(
-                    clip=clip.stem,
+                    clip=clip_name(clip),
                     contestant=contestant.name,
                     points=tuple(candidate.points),
                     intervals=tuple(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..codecs.address import clip_name, without_password
 from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.table import ENCODERS, Codec
 from .curves.curve import RdPoint
@@ -87,12 +88,12 @@ def check_clips(clips: Sequence[Path]) -> None:
         raise RequestError("there must be a clip, got none")
     by_name: dict[str, Path] = {}
     for clip in clips:
-        if clip.stem in by_name:
+        if clip_name(clip) in by_name:
             raise RequestError(
                 f"clips must differ in their names without folder and suffix, "
-                f"{by_name[clip.stem]} and {clip} do not; rename one, or make a link to it"
+                f"{by_name[clip_name(clip)]} and {clip} do not; rename one, or make a link to it"
             )
-        by_name[clip.stem] = clip
+        by_name[clip_name(clip)] = clip
 
 
 def same_frames_notes(contents: Iterable[tuple[str, str]]) -> list[str]:
@@ -133,3 +134,8 @@ class ClipSkipped:
 
     clip: str
     reason: str
+
+    @classmethod
+    def of(cls, clip: Path, error: Exception) -> ClipSkipped:
+        """Returns the clip that an error is about."""
+        return cls(clip=clip_name(clip), reason=without_password(str(error)))

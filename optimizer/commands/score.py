@@ -165,7 +165,7 @@ def _show(
     json_lines: bool,
 ) -> None:
     """Scores two clips, shows the progress, writes the files that were asked for."""
-    from ...codecs.address import clip_text
+    from ...codecs.address import shown_clip
     from ..reports.pictures import draw_heat_map
     from ..reports.score_files import score_rows, write_frames, write_regions
 
@@ -184,7 +184,7 @@ def _show(
     if heat_map is not None and found.heat_map is not None:
         draw_heat_map(found.heat_map, heat_map)
     if json_lines:
-        names = {"reference": clip_text(clips[0]), "distorted": clip_text(clips[1])}
+        names = {"reference": shown_clip(clips[0]), "distorted": shown_clip(clips[1])}
         print_json("score", {**names, **found.to_json()})
         return
     print_table(

@@ -271,6 +271,7 @@ def tune(
 ) -> None:
     """Search encoder settings that keep what a machine sees at the lowest rate."""
     with one_line_errors(debug, goes_on=True):
+        from ...codecs.address import clip_name
         from ...codecs.container import check_is_there
         from ...codecs.limits import parse_limits
         from ...codecs.settings import parse_options
@@ -337,7 +338,7 @@ def tune(
 
             if len(clips) > 1:
                 raise RequestError(f"aim pareto takes one clip, got {len(clips)}")
-            name = f"{clips[0].stem}-{codec.value}-pareto"
+            name = f"{clip_name(clips[0])}-{codec.value}-pareto"
             folder = out or own_folder(name, "pareto.json", clips[0])
             show_front(request, folder, json_lines=json_lines, verbose=verbose)
             return
@@ -351,7 +352,7 @@ def tune(
         else:
             from .tune_one import show_one
 
-            name = f"{clips[0].stem}-{codec.value}"
+            name = f"{clip_name(clips[0])}-{codec.value}"
             folder = out or own_folder(name, "recommendation.json", clips[0])
             is_verified = show_one(
                 request, folder, json_lines=json_lines, verbose=verbose

@@ -33,6 +33,7 @@ def show_one(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool
     """Runs a search, shows its progress, writes its results."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from ...codecs.address import shown_clip
     from ...codecs.region import write_regions
     from ..events import (
         ClipLoaded,
@@ -77,7 +78,7 @@ def show_one(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool
                     break
                 case ClipLoaded():
                     console.print(
-                        f"{request.clip.name}: {event.width}x{event.height}, "
+                        f"{Path(shown_clip(request.clip)).name}: {event.width}x{event.height}, "
                         f"{event.num_frames} frames at {event.frame_rate:.3f} fps; looking for "
                         f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
                     )

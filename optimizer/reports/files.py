@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...codecs.address import clip_text
+from ...codecs.address import shown_clip
 from ..compare import Compared, CompareRequest
 from ..events import (
     ClipLoaded,
@@ -79,7 +79,7 @@ def compare_record(request: CompareRequest, compared: Compared, *, name: str) ->
         quality_range=(request.low_quality, request.high_quality),
         compared=compared,
         provenance={
-            "clips": [clip_text(clip) for clip in request.clips],
+            "clips": [shown_clip(clip) for clip in request.clips],
             "max_seconds": request.max_seconds,
             "frames_per_second": request.frames_per_second,
             "metric": choice.metric,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ...codecs.address import clip_text
+from ...codecs.address import shown_clip
 from ...codecs.encoder import encoder_version
 from ...codecs.settings import EncodeSettings
 from ..contestants import Contestant
@@ -58,7 +58,7 @@ def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[s
     """Returns all that a run depended on, its bench being that of the verification."""
     choice = request.machine
     return {
-        "clip": clip_text(request.clip),
+        "clip": shown_clip(request.clip),
         "clip_content_sha256": bench.source.content_sha256,
         "num_frames": bench.source.num_frames,
         "frame_rate": None if request.frame_rate is None else str(request.frame_rate),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ...codecs.address import without_password
 from ..compare import Compared
 from ..errors import StoreError
 from ..events import ClipLoaded, PointMeasured, SearchFinished, TrialFinished
@@ -197,7 +198,12 @@ def keep(record: Record, request: object, store: Store) -> None:
     Raises:
         StoreError: The store cannot be written.
     """
-    key: Json = {"kind": "report", "version": VERSION, "of": record.kind, "request": repr(request)}
+    key: Json = {
+        "kind": "report",
+        "version": VERSION,
+        "of": record.kind,
+        "request": without_password(repr(request)),
+    }
     store.replace(key, record_json(record))
 
 

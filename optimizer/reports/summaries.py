@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import compress
 
-from ...codecs.address import clip_text
+from ...codecs.address import shown_clip
 from ..curves.bd_comparison import Comparison
 from ..curves.bd_rate import is_below_0, percent_text, saving_text
 from ..curves.interval import RateChange
@@ -239,7 +239,7 @@ def ladder_record(
         pictures=(picture,),
         notes=tuple(notes),
         provenance={
-            "clips": [clip_text(clip) for clip in request.clips],
+            "clips": [shown_clip(clip) for clip in request.clips],
             "max_seconds": request.max_seconds,
             "num_segments": request.num_segments,
             "segment_seconds": request.segment_seconds,

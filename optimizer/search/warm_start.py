@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...codecs.address import clip_name
 from ...codecs.planes import is_10_bit
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import Source
@@ -131,7 +132,7 @@ def remember_winner(
         "options": options,
     }
     value: Json = {
-        "clip": bench.source.path.stem,
+        "clip": clip_name(bench.source.path),
         "features": dataclasses.asdict(features),
         "options": options,
     }
