@@ -129,6 +129,7 @@ class Compared:
 
     Attributes:
         notes: What a reader should know of the clips; older records have none.
+        clips_content_sha256: Of the decoded frames of each clip that was measured; as the notes.
     """
 
     skipped: tuple[ClipSkipped, ...]
@@ -137,6 +138,7 @@ class Compared:
     num_encodes: int
     num_from_store: int
     notes: tuple[str, ...] = ()
+    clips_content_sha256: dict[str, str] = field(default_factory=dict)
 
     def comparison(self, anchor: str, test: str) -> Comparison | None:
         """Returns the BD-rate of a contestant against another; None where no clip has a number.
@@ -170,7 +172,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
     skipped: list[ClipSkipped] = []
     curves: list[CurveMeasured] = []
     notes: list[str] = []
-    contents: list[tuple[str, str]] = []
+    contents: dict[str, str] = {}
     qualities: dict[str, dict[str, FrameQualities]] = {one.name: {} for one in request.contestants}
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
@@ -192,7 +194,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                 yield skipped[-1]
                 continue
             notes += [f"{clip_name(clip)}: {note}" for note in bench.source.notes]
-            contents.append((clip_name(clip), bench.source.content_sha256))
+            contents[clip_name(clip)] = bench.source.content_sha256
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
                 qualities[contestant.name][clip_name(clip)] = frame_qualities(bench, measured)
@@ -214,7 +216,8 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
             pairs=tuple(_pairs(request, qualities)),
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
-            notes=(*notes, *same_frames_notes(contents)),
+            notes=(*notes, *same_frames_notes(contents.items())),
+            clips_content_sha256=contents,
         )
 
 

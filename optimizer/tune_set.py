@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..codecs.address import clip_name
+from ..codecs.address import clip_name, shown_clip
 from ..codecs.errors import ClipError, EncodeError
 from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, OptionValue
@@ -132,7 +132,17 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
             request, result, ready, verified, machines, measurer, skipped, started
         )
         others = (*warm_start_notes(winners), *unverified_notes(machines, machines.real))
-        found = replace(found, notes=(*found.notes, *others))
+        found = replace(
+            found,
+            notes=(*found.notes, *others),
+            provenance={
+                "clips": [shown_clip(clip) for clip in clips],
+                "clips_content_sha256": {
+                    one.name: one.bench.source.content_sha256 for one in ready
+                },
+                **found.provenance,
+            },
+        )
         if not found.keeps_defaults:
             for one, like in zip(ready, features, strict=True):
                 remember_winner(store, one.bench, like, result.best.settings)

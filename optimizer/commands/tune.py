@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -42,12 +42,7 @@ from .options import (
     parse_worker_paths,
     refuse_unused,
 )
-from .output import (
-    own_folder,
-)
-
-if TYPE_CHECKING:
-    pass
+from .output import own_folder
 
 
 def tune(
@@ -309,7 +304,7 @@ def tune(
                 thresholds=Thresholds.of_objects(reference_score, match_score),
             ),
             annotations=annotations,
-            num_trials=trials if trials is not None else 80 if aim is AimName.PARETO else 25,
+            num_trials=trials if trials is not None else 80 if is_pareto else 25,
             num_warm_starts=warm_starts,
             regions=parse_regions(regions),
             num_region_trials=region_trials,
@@ -333,19 +328,20 @@ def tune(
         )
         if len(clips) == 1:
             check_is_there(clips[0], request.limits)  # before libraries, which take seconds
-        if aim is AimName.PARETO:
+        if is_pareto:
             from .pareto import show_front
 
             if len(clips) > 1:
                 raise RequestError(f"aim pareto takes one clip, got {len(clips)}")
             name = f"{clip_name(clips[0])}-{codec.value}-pareto"
-            folder = out or own_folder(name, "pareto.json", clips[0])
+            folder = out or own_folder(name, "pareto.json", clips)
             show_front(request, folder, json_lines=json_lines, verbose=verbose)
             return
         if len(clips) > 1:
             from .tune_set import show_set
 
-            folder = out or Path("ratesight-out") / f"{len(clips)}-clips-{codec.value}"
+            name = f"{len(clips)}-clips-{codec.value}"
+            folder = out or own_folder(name, "recommendation.json", clips)
             is_verified = show_set(
                 request, clips, folder, json_lines=json_lines, verbose=verbose
             ).is_verified
@@ -353,7 +349,7 @@ def tune(
             from .tune_one import show_one
 
             name = f"{clip_name(clips[0])}-{codec.value}"
-            folder = out or own_folder(name, "recommendation.json", clips[0])
+            folder = out or own_folder(name, "recommendation.json", clips)
             is_verified = show_one(
                 request, folder, json_lines=json_lines, verbose=verbose
             ).is_verified

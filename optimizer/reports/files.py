@@ -43,6 +43,15 @@ from .record import (
 
 PAGE = "report.html"
 
+# What only some records of a kind have, as files.
+_NOT_ALWAYS = {
+    "tune": ("speed.png", "lost_sight.png", "importance-*.png", "slices-*.png"),
+    "compare": ("curves-*.png",),
+    "summary": (
+        "Clip_by_clip.csv", "The_CRF_of_each_clip.csv", "Against_one_setting_for_all.csv",
+    ),
+}  # fmt: skip
+
 
 def tune_record(events: Sequence[TuneEvent], *, name: str, encode_command: str) -> TuneRecord:
     """Returns the record of a run from everything that it said.
@@ -80,6 +89,7 @@ def compare_record(request: CompareRequest, compared: Compared, *, name: str) ->
         compared=compared,
         provenance={
             "clips": [shown_clip(clip) for clip in request.clips],
+            "clips_content_sha256": dict(compared.clips_content_sha256),
             "max_seconds": request.max_seconds,
             "frames_per_second": request.frames_per_second,
             "metric": choice.metric,
@@ -109,6 +119,7 @@ def write_report(record: Record, folder: Path) -> Path:
     """
     # As it is read from the store, so that it is made again to the last byte.
     record = read_record(record_json(record))
+    remove_earlier(folder, *_NOT_ALWAYS[record.kind])
     report = json.dumps(record_json(without_pictures(record)), allow_nan=False, indent=1) + "\n"
     match record:
         case TuneRecord():
@@ -127,7 +138,6 @@ def write_report(record: Record, folder: Path) -> Path:
             downloads = {"curves.csv": curves_csv(record.compared)}
             page = compare_html(record, {**downloads, "report.json": report})
             drawings = compare_drawings(record)
-            remove_earlier(folder, "curves-*.png")
             draw_comparison(record.compared, folder / "curves.png")
         case SummaryRecord():
             names = safe_names([one.title for one in record.tables])

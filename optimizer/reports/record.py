@@ -190,7 +190,7 @@ def without_pictures(record: Record) -> Record:
 
 
 def keep(record: Record, request: object, store: Store) -> None:
-    """Keeps a record in the store, in place of an older one of the same request.
+    """Keeps a record in the store, in place of an older one of the same request and frames.
 
     Args:
         request: Whose ``repr`` says what was asked for.
@@ -198,11 +198,14 @@ def keep(record: Record, request: object, store: Store) -> None:
     Raises:
         StoreError: The store cannot be written.
     """
+    told = record.recommendation if isinstance(record, TuneRecord) else record
+    contents = ("clip_content_sha256", "clips_content_sha256")
     key: Json = {
         "kind": "report",
         "version": VERSION,
         "of": record.kind,
         "request": without_password(repr(request)),
+        "contents": [told.provenance[name] for name in contents if name in told.provenance],
     }
     store.replace(key, record_json(record))
 

@@ -14,7 +14,6 @@ from ..pareto.front import ParetoFront
 from ..set_recommendation import SetRecommendation
 from ..titles.files import (
     FIXED_COLUMNS,
-    FIXED_TITLE,
     RUNG_COLUMNS,
     fixed_rows,
     rung_rows,
@@ -200,7 +199,7 @@ def ladder_record(
     if found.fixed:
         tables.append(
             Table(
-                title=FIXED_TITLE,
+                title="Against one setting for all",
                 columns=FIXED_COLUMNS,
                 rows=tuple(tuple(row) for row in fixed_rows(found)),
                 read="kept on all titles, or on the median one; change: of each title's rate, "
@@ -240,6 +239,7 @@ def ladder_record(
         notes=tuple(notes),
         provenance={
             "clips": [shown_clip(clip) for clip in request.clips],
+            "clips_content_sha256": {one.clip: one.clip_content_sha256 for one in found.titles},
             "max_seconds": request.max_seconds,
             "num_segments": request.num_segments,
             "segment_seconds": request.segment_seconds,

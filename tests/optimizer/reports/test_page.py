@@ -257,14 +257,38 @@ def test_a_report_is_made_again_from_the_store_alone(folder: Path, tmp_path: Pat
 
 
 def test_what_is_kept_again_takes_the_place_of_the_first(
-    records: list[Record], tmp_path: Path
+    records: list[Record], tuned: TuneRecord, tmp_path: Path
 ) -> None:
     with open_store(tmp_path / "other.sqlite") as store:
         for record in (*records, replace(records[0], name="again")):
             keep(record, record.kind, store)
         kept, _ = kept_records(store)
+        # The same words may be about other clips, in another folder.
+        provenance = {**records[1].provenance, "clips_content_sha256": {"clip": "0123"}}
+        keep(replace(records[1], provenance=provenance), records[1].kind, store)
+        found = replace(tuned.recommendation, provenance={"clip_content_sha256": "0123"})
+        keep(replace(tuned, recommendation=found), records[0].kind, store)
+        both, _ = kept_records(store)
 
     assert [one.name for one in kept] == [records[1].name, "again"]
+    assert len(both) == 4
+
+
+def test_figures_of_an_earlier_run_do_not_stay(tuned: TuneRecord, tmp_path: Path) -> None:
+    write_report(tuned, tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    less = replace(
+        tuned,
+        points=tuple(replace(one, encode_seconds=None) for one in tuned.points),
+        searches=(),
+        look=replace(tuned.look, loss_maps=None),
+    )
+
+    write_report(less, tmp_path)
+
+    assert before - {path.name for path in tmp_path.iterdir()} == {
+        "speed.png", "lost_sight.png", "importance-encoder.png", "slices-encoder.png",
+    }  # fmt: skip
 
 
 def opened(browser: Browser, page: Path, width: int, scheme: str) -> Iterator[Page]:
