@@ -23,6 +23,7 @@ from .contestants import (
     Contestant,
     CurveMeasured,
     check_clips,
+    check_names,
     same_frames_notes,
 )
 from .curves.bd_comparison import Comparison, FrameQualities, Rules, compare
@@ -69,12 +70,13 @@ class CompareRequest:
                 f"quality range must be low and high between 0 and 1, got {self.low_quality:g} "
                 f"and {self.high_quality:g}"
             )
-        names = [one.name for one in self.contestants]
-        if len(names) < 2 or len(set(names)) < len(names):
+        if len(self.contestants) < 2:
+            names = [one.name for one in self.contestants]
             raise RequestError(
-                f"compare needs two contestants of different names at least, got "
-                f"{', '.join(names) or 'none'}; give each by codec or settings"
+                f"compare needs two contestants at least, got {', '.join(names) or 'none'}; give "
+                f"each by codec or settings"
             )
+        check_names(self.contestants)
         here = _finding(
             self.machine.metric,
             self.machine.finder,

@@ -78,6 +78,20 @@ def check_codecs(codecs: Iterable[str]) -> None:
             raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {codec!r}")
 
 
+def check_names(contestants: Iterable[Contestant]) -> None:
+    """Refuses contestants that tables could not tell apart.
+
+    Raises:
+        RequestError: Two have one name.
+    """
+    names = [one.name for one in contestants]
+    if len(set(names)) < len(names):
+        raise RequestError(
+            f"encoders and settings must have different names, got {', '.join(names)}; settings "
+            f"have that of their file, or of its folder if it is recommendation.json: rename one"
+        )
+
+
 def check_clips(clips: Sequence[Path]) -> None:
     """Refuses clips that tables could not tell apart.
 
