@@ -132,6 +132,7 @@ class Compared:
     Attributes:
         notes: What a reader should know of the clips; older records have none.
         clips_content_sha256: Of the decoded frames of each clip that was measured; as the notes.
+        machine_version: Of what judged; as the notes.
     """
 
     skipped: tuple[ClipSkipped, ...]
@@ -141,6 +142,7 @@ class Compared:
     num_from_store: int
     notes: tuple[str, ...] = ()
     clips_content_sha256: dict[str, str] = field(default_factory=dict)
+    machine_version: str = ""
 
     def comparison(self, anchor: str, test: str) -> Comparison | None:
         """Returns the BD-rate of a contestant against another; None where no clip has a number.
@@ -220,6 +222,7 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
             num_from_store=measurer.spent.num_from_store,
             notes=(*notes, *same_frames_notes(contents.items())),
             clips_content_sha256=contents,
+            machine_version=machines.own.version,
         )
 
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...codecs.address import shown_clip
 from ..compare import Compared, CompareRequest
 from ..events import (
     ClipLoaded,
@@ -29,7 +28,7 @@ from .page import (
     tune_html,
 )
 from .pictures import draw_comparison, draw_curves
-from .provenance import encoder_versions, software
+from .provenance import looked_at
 from .record import (
     CompareRecord,
     Picture,
@@ -80,24 +79,13 @@ def compare_record(request: CompareRequest, compared: Compared, *, name: str) ->
     Args:
         name: Of its folder of results.
     """
-    choice = request.machine
     return CompareRecord(
         name=name,
         contestants=tuple(one.name for one in request.contestants),
         settings=tuple(settings_json(one.settings) for one in request.contestants),
         quality_range=(request.low_quality, request.high_quality),
         compared=compared,
-        provenance={
-            "clips": [shown_clip(clip) for clip in request.clips],
-            "clips_content_sha256": dict(compared.clips_content_sha256),
-            "max_seconds": request.max_seconds,
-            "frames_per_second": request.frames_per_second,
-            "metric": choice.metric,
-            "regions_by": choice.finder or "built-in proposals",
-            "image_size": choice.image_size,
-            "encoders": encoder_versions(request.contestants),
-            **software(),
-        },
+        provenance=looked_at(request, compared.clips_content_sha256, compared.machine_version),
     )
 
 

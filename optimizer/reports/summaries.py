@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import compress
 
-from ...codecs.address import shown_clip
 from ..curves.bd_comparison import Comparison
 from ..curves.bd_rate import is_below_0, percent_text, saving_text
 from ..curves.interval import RateChange
@@ -22,7 +21,7 @@ from ..titles.files import (
 from ..titles.ladder import PerTitle
 from ..titles.request import PerTitleRequest
 from .plain_text import counted
-from .provenance import encoder_versions, software
+from .provenance import looked_at
 from .record import Picture, SummaryRecord, Table
 
 
@@ -238,20 +237,17 @@ def ladder_record(
         pictures=(picture,),
         notes=tuple(notes),
         provenance={
-            "clips": [shown_clip(clip) for clip in request.clips],
-            "clips_content_sha256": {one.clip: one.clip_content_sha256 for one in found.titles},
-            "max_seconds": request.max_seconds,
+            **looked_at(
+                request,
+                {one.clip: one.clip_content_sha256 for one in found.titles},
+                found.machine_version,
+            ),
+            "real_machine": found.real_machine,
             "num_segments": request.num_segments,
             "segment_seconds": request.segment_seconds,
-            "frames_per_second": request.frames_per_second,
             "tolerance": request.tolerance,
-            "metric": request.machine.metric,
-            "regions_by": request.machine.finder or "built-in proposals",
-            "image_size": request.machine.image_size,
-            "encoders": encoder_versions(request.contestants),
             "num_encodes": found.num_encodes,
             "num_from_store": found.num_from_store,
-            **software(),
         },
         is_sure=is_sure,
     )

@@ -175,6 +175,8 @@ class PerTitle:
         not_fixed: Contestants that were far behind on most titles, and so were not asked for as
             the single setting.
         not_compared: Why the comparison with one setting for all failed, if it did.
+        machine_version, real_machine: Of the machine that chose, and of the real one beside it;
+            None where there is none.
     """
 
     titles: tuple[TitleLadder, ...]
@@ -183,6 +185,8 @@ class PerTitle:
     not_fixed: tuple[str, ...]
     not_compared: str | None
     tolerance: float
+    machine_version: str
+    real_machine: str | None
     num_encodes: int
     num_from_store: int
 

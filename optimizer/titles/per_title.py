@@ -109,6 +109,8 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
             not_fixed=not_fixed,
             not_compared=not_compared,
             tolerance=request.tolerance,
+            machine_version=machines.own.version,
+            real_machine=None if machines.real is None else machines.real.version,
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
         )

@@ -59,7 +59,7 @@ def folder(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
         shutil.copy(clips / "carphone_qcif.mp4", path)
     run(
         "tune", paths[0], "--preset", "veryfast", "--trials", NUM_TRIALS, "--target-quality", 0.85,
-        "--out", folder / "tune", *common,
+        "--min-fps", 1, "--out", folder / "tune", *common,
     )  # fmt: skip
     settings = folder / "tune" / "recommendation.json"
     if not json.loads(settings.read_text())["settings"]["options"]:
@@ -69,7 +69,7 @@ def folder(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
         settings.write_text(json.dumps(other))
     run(
         "compare", paths[1], "--codec", "x264", "--settings", settings, "--quality-range", 0.7, 0.9,
-        "--out", folder / "compare", *common,
+        "--match-score", 0.2, "--out", folder / "compare", *common,
     )  # fmt: skip
     for path in paths:
         path.unlink()
@@ -272,6 +272,22 @@ def test_what_is_kept_again_takes_the_place_of_the_first(
 
     assert [one.name for one in kept] == [records[1].name, "again"]
     assert len(both) == 4
+
+
+def test_a_report_says_what_it_depends_on(folder: Path, weights: Path) -> None:
+    tuned, compared = (
+        json.loads((folder / name / "report.json").read_text()) for name in ("tune", "compare")
+    )
+
+    alone, several = tuned["recommendation"]["provenance"], compared["provenance"]
+    assert (alone["min_fps"], alone["match_score"], several["match_score"]) == (1, 0.25, 0.2)
+    for told in (alone, several):
+        assert weights.name in told["detector"]
+        assert (told["reference_score"], told["image_size"]) == (0.4, 128)
+        assert (told["frame_rate"], told["face_levels"]) == (None, None)
+        assert told["machine_version"].endswith(f"reference 0.4 match {told['match_score']:g}")
+    content = alone["clip_content_sha256"]
+    assert several["clips_content_sha256"] == {Path(OTHER).stem: content}
 
 
 def test_figures_of_an_earlier_run_do_not_stay(tuned: TuneRecord, tmp_path: Path) -> None:

@@ -428,6 +428,10 @@ def test_the_python_call_finds_what_the_command_finds(
     assert found.num_encodes > 0
     assert (printed["num_encodes"], done.exit_code) == (0, 0 if found.is_verified else 3)
     assert printed["titles"] == found.to_json()["titles"]
+    told = json.loads((tmp_path / "out" / "report.json").read_text())["provenance"]
+    assert told["clips_content_sha256"] == {title.clip: title.clip_content_sha256}
+    assert (told["match_score"], told["machine_version"]) == (0.1, found.machine_version)
+    assert (told["frame_rate"], told["real_machine"], found.real_machine) == (None, None, None)
 
 
 def test_equal_settings_are_tried_once(asked: PerTitleRequest) -> None:
