@@ -182,7 +182,11 @@ def tune(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Same seed, same result.", rich_help_panel=SEARCH_PANEL)
+        int,
+        typer.Option(
+            help="Same seed, same result, unless a similar clip was tuned with this store since.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = 0,
     max_seconds: MaxSecondsOption = None,
     segments: SegmentsOption = None,

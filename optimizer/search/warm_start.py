@@ -149,8 +149,9 @@ def similar_winners(
     """Returns what won on other clips with the same encoder and preset, most similar clips first.
 
     Args:
-        clips: SHA-256 of the contents of those that are searched for. What won on them is left out:
-            a run that is started again must be the same run.
+        clips: SHA-256 of the contents of those that are searched for. What won on them is left out,
+            so that a run that is started again is the same run, unless a similar clip was tuned
+            since.
         features: Of the clip that others are to be like.
         count: At most so many.
     """

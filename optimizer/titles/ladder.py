@@ -132,7 +132,8 @@ class Fixed:
         contestant, crf, settings: It; its height is that of titles that are higher.
         titles: Those that reach the quality at all.
         median_percent, quartiles_percent: Of the change over titles; negative is saved.
-        interval_percent: 95 % bootstrap interval of the median over titles; None of fewer than six.
+        interval_percent: 95 % interval of the median over titles, as of ``median_interval``; None
+            of fewer than six.
         total_percent: Change of the sum of all rates.
         num_worse: Titles on which per-title costs more.
         num_short, num_own_short: Titles on which the single setting, and the own rung, are short
