@@ -117,7 +117,7 @@ def write_report(record: Record, folder: Path) -> Path:
                 "frames.csv": _frames_csv(record),
             }
             page = tune_html(record, {**downloads, "report.json": report})
-            draw_curves(record.recommendation, folder / "curves.png")
+            draw_curves(record.recommendation, folder / "curves.png", record.points)
             drawings = [
                 *(one for one in tune_drawings(record) if one.name != "curves"),
                 *picture_drawings(record),

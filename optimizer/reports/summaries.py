@@ -7,7 +7,6 @@ from itertools import compress
 
 from ..curves.bd_comparison import Comparison
 from ..curves.bd_rate import is_below_0, percent_text, saving_text
-from ..curves.interval import RateChange
 from ..pareto.files import member_row
 from ..pareto.front import ParetoFront
 from ..set_recommendation import SetRecommendation
@@ -23,6 +22,7 @@ from ..titles.request import PerTitleRequest
 from .plain_text import counted
 from .provenance import looked_at
 from .record import Picture, SummaryRecord, Table
+from .sentences import bd_rate_of
 
 
 def set_columns(found: SetRecommendation) -> tuple[str, ...]:
@@ -39,9 +39,9 @@ def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
             one.clip,
             f"{one.anchor_crf:g}, {one.crf:g}",
             saving_text(change.percent, (change.low_percent, change.high_percent)),
-            _bd_rate(change),
+            bd_rate_of(change, "-"),
         )
-        yield row if found.real_comparison is None else (*row, _bd_rate(one.real_change))
+        yield row if found.real_comparison is None else (*row, bd_rate_of(one.real_change, "-"))
 
 
 def counted_clips(comparison: Comparison) -> str:
@@ -49,12 +49,6 @@ def counted_clips(comparison: Comparison) -> str:
     num_without = comparison.num_not_available
     text = counted(len(comparison.clips) - num_without, "clip")
     return f"{text} ({num_without} without one)" if num_without else text
-
-
-def _bd_rate(change: RateChange | None) -> str:
-    if change is None or change.bd_rate is None:
-        return "-"
-    return saving_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
 def _clip_table(found: SetRecommendation) -> Table:
