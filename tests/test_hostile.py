@@ -193,7 +193,10 @@ def test_the_password_of_a_camera_is_written_nowhere(
         app, ["compare", camera, gone, "--codec", "x264", "--codec", "x265", *common]
     )
 
-    for done in (tuned, compared):
+    words = ["--metric", "psnr", "--json", "--max-seconds", "0.4", "--allow-network"]
+    scored = CliRunner().invoke(app, ["score", camera, camera, *words])
+
+    for done in (tuned, compared, scored):
         assert done.exit_code in (0, 3), done.output
         assert "se.cret" not in done.output
     told = host.address.replace("//", "//USER:PASSWORD@")
