@@ -50,7 +50,7 @@ def main() -> None:
     arguments = parse_arguments(__doc__, CLIPS)
     request = PerTitleRequest(
         clips=tuple(arguments.data / "clips" / clip for clip in arguments.clips),
-        contestants=ladder_contestants(",".join(arguments.codecs), []),
+        contestants=ladder_contestants(arguments.codecs, []),
         heights=_HEIGHTS,
         machine=MachineChoice(detector=str(arguments.data / "weights" / "yolov8n.pt")),
         max_seconds=_SECONDS,

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 _ADDRESS = re.compile(r"(https?|rtsp):/+(.+)", re.IGNORECASE | re.DOTALL)
+# Up to the last @ before the path, as FFmpeg reads it.
+_USER = re.compile(r"((?:https?|rtsp):/+)[^/?#\s]*@", re.IGNORECASE)
 
 
 def network_address(path: Path) -> str | None:
@@ -25,3 +27,23 @@ def network_address(path: Path) -> str | None:
 def clip_text(path: Path) -> str:
     """Returns a clip's path or address as a user writes it."""
     return network_address(path) or str(path)
+
+
+def shown_clip(path: Path) -> str:
+    """Returns a clip's path or address as it is written into files and commands."""
+    return without_password(clip_text(path))
+
+
+def clip_name(path: Path) -> str:
+    """Returns the name of a clip in tables and folders: without folder, suffix and password."""
+    return Path(_USER.sub(r"\1", str(path))).stem
+
+
+def without_password(text: str) -> str:
+    """Returns a text with a placeholder for user and password of each address in it.
+
+    Examples:
+        >>> without_password("rtsp://admin:secret@cam/stream does not answer")
+        'rtsp://USER:PASSWORD@cam/stream does not answer'
+    """
+    return _USER.sub(r"\1USER:PASSWORD@", text)

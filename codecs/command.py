@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from .address import network_address
+from .address import network_address, shown_clip
 from .container import picture_pattern
 from .encoder import ffmpeg_options
 from .frames import MATRIX_OF_CONVERTED_RGB
@@ -121,7 +121,6 @@ def _input(source: Source, name: str) -> list[str]:
 
 def _file(name: str) -> str:
     """Returns a name that ffmpeg takes neither for an option nor for a protocol."""
-    address = network_address(Path(name))
-    if address is not None:
-        return address
+    if network_address(Path(name)) is not None:
+        return shown_clip(Path(name))
     return f"file:{name}" if name.startswith("-") or ":" in name else name

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from ..codecs.limits import USUAL_LIMITS, ClipLimits
 from ..codecs.table import Codec
+from ..metrics.face_embedder import Levels
 from .aim import Aim, QualityRange, TargetQuality, TargetRate
 from .compare import Compared, CompareRequest, compare_events
-from .contestants import Contestant, contestants_of
+from .contestants import contestants_of
 from .curves import bd_comparison
 from .curves.bd_comparison import Comparison, FrameQualities, Rules
 from .curves.bd_rate import LEAST_OVERLAP, Method
@@ -27,7 +28,12 @@ from .recommendation import Recommendation
 from .request import DEFAULT_STORE, TuneRequest, exact_frame_rate
 from .titles.ladder import PerTitle
 from .titles.per_title import recommend_events
-from .titles.request import PerTitleRequest
+from .titles.request import (
+    DEFAULT_HEIGHTS,
+    DEFAULT_QUALITIES,
+    PerTitleRequest,
+    ladder_contestants,
+)
 from .tune import tune_events
 
 OutcomeT = TypeVar("OutcomeT")
@@ -44,6 +50,7 @@ def tune(
     detector: Path | str | None = None,
     face_detector: Path | str | None = None,
     face_embedder: Path | str | None = None,
+    face_levels: Levels | None = None,
     plate_detector: Path | str | None = None,
     annotations: Path | str | None = None,
     target_quality: float | None = None,
@@ -52,6 +59,7 @@ def tune(
     num_trials: int = 25,
     image_size: int = 640,
     reference_score: float = 0.4,
+    match_score: float | None = None,
     tolerance: float = 0.03,
     frame_rate: Fraction | float | None = None,
     max_seconds: float | None = None,
@@ -75,7 +83,10 @@ def tune(
         target_rate: Best quality within this rate in kbit/s.
         quality_range: Lowest BD-rate over these qualities.
         image_size: Longest side that detectors see.
+        face_levels: How the embedder wants its pictures.
         reference_score: A detection on the original is an object from this score on.
+        match_score: A detection on the encode may match from this score on; 0.25 or the reference
+            score, if that is lower, where None.
         tolerance: How far verified quality may fall below what was expected.
         frame_rate: Overrides the clip's.
         limits: What the clip may cost.
@@ -94,9 +105,11 @@ def tune(
             detector=detector,
             face_detector=face_detector,
             face_embedder=face_embedder,
+            face_levels=face_levels,
             plate_detector=plate_detector,
             image_size=image_size,
             reference_score=reference_score,
+            match_score=match_score,
         ),
         annotations=None if annotations is None else Path(annotations),
         num_trials=num_trials,
@@ -147,17 +160,19 @@ def aim_of(
 def recommend(
     clips: Iterable[Path | str] | Path | str,
     *,
-    qualities: Iterable[float] = (0.99, 0.97, 0.95, 0.90),
-    codecs: Iterable[Codec] | Codec = ("x264", "x265", "svtav1"),
+    qualities: Iterable[float] = DEFAULT_QUALITIES,
+    codecs: Iterable[Codec] | Codec | None = None,
     settings: Path | str | Iterable[Path | str] = (),
-    heights: Iterable[int | None] = (None, 720, 540),
+    heights: Iterable[int | None] = DEFAULT_HEIGHTS,
     metric: MetricName | None = None,
     detector: Path | str | None = None,
     face_detector: Path | str | None = None,
     face_embedder: Path | str | None = None,
+    face_levels: Levels | None = None,
     plate_detector: Path | str | None = None,
     image_size: int = 640,
     reference_score: float = 0.4,
+    match_score: float | None = None,
     tolerance: float = 0.03,
     frame_rate: Fraction | float | None = None,
     limits: ClipLimits = USUAL_LIMITS,
@@ -172,11 +187,12 @@ def recommend(
     Everything else that a run can be told is in PerTitleRequest, for ``recommend_events``.
 
     Args:
-        codecs: At their usual presets, with their defaults.
+        codecs: At their usual presets, with their defaults; where None all of them, but none where
+            there are settings.
         settings: Files of recommendations, which are tried too.
         heights: Frame heights, None for the clip's own.
-        metric, detector, face_detector, face_embedder, plate_detector, image_size,
-            reference_score, tolerance, frame_rate: As of ``tune``.
+        metric, detector, face_detector, face_embedder, face_levels, plate_detector, image_size,
+            reference_score, match_score, tolerance, frame_rate: As of ``tune``.
 
     Raises:
         RequestError, SettingsError: What is asked makes no sense.
@@ -185,7 +201,9 @@ def recommend(
     """
     request = PerTitleRequest(
         clips=_paths(clips),
-        contestants=_contestants(codecs, settings),
+        contestants=ladder_contestants(
+            None if codecs is None else _codecs(codecs), _paths(settings)
+        ),
         qualities=tuple(qualities),
         heights=tuple(heights),
         machine=machine_of(
@@ -193,9 +211,11 @@ def recommend(
             detector=detector,
             face_detector=face_detector,
             face_embedder=face_embedder,
+            face_levels=face_levels,
             plate_detector=plate_detector,
             image_size=image_size,
             reference_score=reference_score,
+            match_score=match_score,
         ),
         tolerance=tolerance,
         frame_rate=exact_frame_rate(frame_rate),
@@ -219,9 +239,11 @@ def compare(
     detector: Path | str | None = None,
     face_detector: Path | str | None = None,
     face_embedder: Path | str | None = None,
+    face_levels: Levels | None = None,
     plate_detector: Path | str | None = None,
     image_size: int = 640,
     reference_score: float = 0.4,
+    match_score: float | None = None,
     frame_rate: Fraction | float | None = None,
     max_seconds: float | None = None,
     frames_per_second: float = 5.0,
@@ -235,9 +257,9 @@ def compare(
         codecs: At their usual presets, with their defaults.
         settings: Files of recommendations. With the codecs they must be two at least.
         quality_range: Lowest and highest quality that curves and BD-rates cover.
-        metric, detector, face_detector, face_embedder, plate_detector, image_size,
-            reference_score, frame_rate, limits: As of ``ratesight.tune``; but no real machine is
-            asked beside a learned metric.
+        metric, detector, face_detector, face_embedder, face_levels, plate_detector, image_size,
+            reference_score, match_score, frame_rate, limits: As of ``ratesight.tune``; but no real
+            machine is asked beside a learned metric.
 
     Raises:
         RequestError, SettingsError: What is asked makes no sense.
@@ -247,7 +269,7 @@ def compare(
     """
     request = CompareRequest(
         clips=_paths(clips),
-        contestants=_contestants(codecs, settings),
+        contestants=contestants_of(_codecs(codecs), _paths(settings)),
         low_quality=quality_range[0],
         high_quality=quality_range[1],
         machine=machine_of(
@@ -255,9 +277,11 @@ def compare(
             detector=detector,
             face_detector=face_detector,
             face_embedder=face_embedder,
+            face_levels=face_levels,
             plate_detector=plate_detector,
             image_size=image_size,
             reference_score=reference_score,
+            match_score=match_score,
         ),
         frame_rate=exact_frame_rate(frame_rate),
         max_seconds=max_seconds,
@@ -334,11 +358,9 @@ def _outcome(events: Iterable[object], kind: type[OutcomeT]) -> OutcomeT:
     raise AssertionError("a run ends with its outcome or an error")
 
 
-def _contestants(
-    codecs: Iterable[Codec] | Codec, settings: Path | str | Iterable[Path | str]
-) -> tuple[Contestant, ...]:
-    """Returns one encoder with its defaults, or several, then the settings of files."""
-    return contestants_of([codecs] if isinstance(codecs, str) else list(codecs), _paths(settings))
+def _codecs(given: Iterable[Codec] | Codec) -> tuple[Codec, ...]:
+    """Returns one encoder, or several."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _paths(given: Iterable[Path | str] | Path | str) -> tuple[Path, ...]:

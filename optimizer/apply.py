@@ -19,7 +19,6 @@ from ..codecs.table import ENCODERS
 from ..codecs.transcode import Transcoded, check_target, transcode
 from ..metrics.boxes import Detections, Picture
 from ..metrics.detector import Detector
-from ..metrics.errors import WeightsError
 from .measuring.machine_table import task_of
 from .measuring.regions import RegionSource, own_regions, region_step, seen_regions, shape_regions
 from .recommendation import RegionsUsed
@@ -89,12 +88,7 @@ def _make_regions(
         reader = FrameReader(container, clip, frame_rate=frame_rate, limits=limits)
         if used.file is None:
             detector = load_finder(task_of(used.metric), used.detector, image_size=used.image_size)
-            if used.weights_sha256 not in (None, detector.weights_sha256):
-                raise WeightsError(
-                    f"weights must be those of the search, {used.weights_sha256}, to make its "
-                    f"regions; {used.detector or 'those of the built-in proposals'} are "
-                    f"{detector.weights_sha256}; tune with them"
-                )
+            used.require_weights(detector.weights_sha256, used.detector)
             source = _look(reader, detector, used.match_score, progress)
         else:
             source = own_regions(read_regions(Path(used.file)), reader.frame_rate)

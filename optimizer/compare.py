@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..codecs.address import clip_name
 from ..codecs.errors import ClipError, EncodeError, SettingsError
 from ..codecs.limits import ClipLimits
 from ..codecs.source import load_source
@@ -22,6 +23,7 @@ from .contestants import (
     Contestant,
     CurveMeasured,
     check_clips,
+    check_names,
     same_frames_notes,
 )
 from .curves.bd_comparison import Comparison, FrameQualities, Rules, compare
@@ -29,7 +31,7 @@ from .curves.interval import block_frames, quality_interval
 from .errors import CurveError, RequestError
 from .measuring.bench import Bench, Measurement, sampled_frames
 from .measuring.machine_choice import MachineChoice
-from .measuring.machine_table import REAL_MACHINES
+from .measuring.machine_table import MACHINE_KINDS, REAL_MACHINES, MetricName, task_of
 from .measuring.machines import Machines, load_machines
 from .measuring.measure import Measurer, open_measurer
 from .measuring.set_up import find_regions, set_up_bench
@@ -68,12 +70,28 @@ class CompareRequest:
                 f"quality range must be low and high between 0 and 1, got {self.low_quality:g} "
                 f"and {self.high_quality:g}"
             )
-        names = [one.name for one in self.contestants]
-        if len(names) < 2 or len(set(names)) < len(names):
+        if len(self.contestants) < 2:
+            names = [one.name for one in self.contestants]
             raise RequestError(
-                f"compare needs two contestants of different names at least, got "
-                f"{', '.join(names) or 'none'}; give each by codec or settings"
+                f"compare needs two contestants at least, got {', '.join(names) or 'none'}; give "
+                f"each by codec or settings"
             )
+        check_names(self.contestants)
+        here = _finding(
+            self.machine.metric,
+            self.machine.finder,
+            self.machine.image_size,
+            self.machine.thresholds.match,
+        )
+        for one in self.contestants:
+            if (used := one.used) is None:
+                continue
+            there = _finding(used.metric, used.detector, used.image_size, used.match_score)
+            if there != here:
+                raise RequestError(
+                    f"regions must be found as in the search, {one.name} has those of {there}, got "
+                    f"{here}; give the same, or leave {one.name} out"
+                )
         check_clips(self.clips)
         check_above_0(frames_per_second=self.frames_per_second, max_seconds=self.max_seconds)
         check_not_negative(jobs=self.num_jobs)
@@ -82,6 +100,14 @@ class CompareRequest:
                 f"compare asks one machine only, and metric {self.machine.metric} none that is "
                 f"real; choose metric {self.machine.kind.real}, or leave face_embedder out"
             )
+
+
+def _finding(metric: MetricName, weights: str | None, image_size: int, match_score: float) -> str:
+    """Returns how regions are found, but for what is in the weights."""
+    kind = MACHINE_KINDS[task_of(metric)]
+    if weights is None:
+        return f"built-in proposals ({', '.join(kind.proposed)}), match_score {match_score:g}"
+    return f"a {kind.finder}, image_size {image_size}, match_score {match_score:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +131,8 @@ class Compared:
 
     Attributes:
         notes: What a reader should know of the clips; older records have none.
+        clips_content_sha256: Of the decoded frames of each clip that was measured; as the notes.
+        machine_version: Of what judged; as the notes.
     """
 
     skipped: tuple[ClipSkipped, ...]
@@ -113,6 +141,8 @@ class Compared:
     num_encodes: int
     num_from_store: int
     notes: tuple[str, ...] = ()
+    clips_content_sha256: dict[str, str] = field(default_factory=dict)
+    machine_version: str = ""
 
     def comparison(self, anchor: str, test: str) -> Comparison | None:
         """Returns the BD-rate of a contestant against another; None where no clip has a number.
@@ -138,18 +168,23 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
     skipped and said.
 
     Raises:
-        WeightsError: There is nothing to measure quality with.
+        WeightsError: There is nothing to measure quality with, or regions of settings were found
+            with other weights.
+        CurveError: No clip could be measured.
         ScratchError, StoreError: There is no room.
     """
     skipped: list[ClipSkipped] = []
     curves: list[CurveMeasured] = []
     notes: list[str] = []
-    contents: list[tuple[str, str]] = []
+    contents: dict[str, str] = {}
     qualities: dict[str, dict[str, FrameQualities]] = {one.name: {} for one in request.contestants}
     with ExitStack() as stack:
         store = stack.enter_context(open_store(request.store))
         feature_file = stack.enter_context(open_feature_file())
         machines = load_machines(request.machine, feature_file, is_verified=False)
+        for one in request.contestants:
+            if one.used is not None:
+                one.used.require_weights(machines.finder.weights_sha256, request.machine.finder)
         measurer = stack.enter_context(open_measurer(store, num_jobs_here(request.num_jobs)))
         for clip in request.clips:
             try:
@@ -159,18 +194,18 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
                     all_measured = _measure(request, bench, measurer)
             except (ClipError, EncodeError, SettingsError, NoObjectsError) as error:
                 # Settings were checked; here they do not fit the clip, which has fewer lines.
-                skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
+                skipped.append(ClipSkipped.of(clip, error))
                 yield skipped[-1]
                 continue
-            notes += [f"{clip.stem}: {note}" for note in bench.source.notes]
-            contents.append((clip.stem, bench.source.content_sha256))
+            notes += [f"{clip_name(clip)}: {note}" for note in bench.source.notes]
+            contents[clip_name(clip)] = bench.source.content_sha256
             for contestant, measured in zip(request.contestants, all_measured, strict=True):
                 candidate = Candidate(settings=contestant.settings, measurements=measured)
-                qualities[contestant.name][clip.stem] = frame_qualities(
+                qualities[contestant.name][clip_name(clip)] = frame_qualities(
                     measured, block_frames=block_frames(bench)
                 )
                 curve = CurveMeasured(
-                    clip=clip.stem,
+                    clip=clip_name(clip),
                     contestant=contestant.name,
                     points=tuple(candidate.points),
                     intervals=tuple(
@@ -187,7 +222,9 @@ def compare_events(request: CompareRequest) -> Iterator[CurveMeasured | ClipSkip
             pairs=tuple(_pairs(request, qualities)),
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
-            notes=(*notes, *same_frames_notes(contents)),
+            notes=(*notes, *same_frames_notes(contents.items())),
+            clips_content_sha256=contents,
+            machine_version=machines.own.version,
         )
 
 

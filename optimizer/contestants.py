@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..codecs.address import clip_name, without_password
 from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.table import ENCODERS, Codec
 from .curves.curve import RdPoint
 from .errors import RequestError
-from .recommendation import read_settings, read_shots
+from .recommendation import RegionsUsed, read_settings, read_shots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +20,12 @@ class Contestant:
 
     Attributes:
         name: Unique, as it stands in tables.
+        used: How regions are found, where the settings have any and a recommendation says it.
     """
 
     name: str
     settings: EncodeSettings
+    used: RegionsUsed | None = None
 
 
 def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Contestant, ...]:
@@ -60,7 +63,7 @@ def contestants_of(codecs: Sequence[Codec], files: Sequence[Path]) -> tuple[Cont
             )
         # ratesight tune names its folder after clip and codec, and its files all alike.
         name = file.parent.name if file.name == "recommendation.json" else file.stem
-        given.append(Contestant(name=name or file.stem, settings=settings))
+        given.append(Contestant(name=name or file.stem, settings=settings, used=used))
     return (*defaults, *given)
 
 
@@ -75,6 +78,20 @@ def check_codecs(codecs: Iterable[str]) -> None:
             raise RequestError(f"codecs must be among {', '.join(ENCODERS)}, got {codec!r}")
 
 
+def check_names(contestants: Iterable[Contestant]) -> None:
+    """Refuses contestants that tables could not tell apart.
+
+    Raises:
+        RequestError: Two have one name.
+    """
+    names = [one.name for one in contestants]
+    if len(set(names)) < len(names):
+        raise RequestError(
+            f"encoders and settings must have different names, got {', '.join(names)}; settings "
+            f"have that of their file, or of its folder if it is recommendation.json: rename one"
+        )
+
+
 def check_clips(clips: Sequence[Path]) -> None:
     """Refuses clips that tables could not tell apart.
 
@@ -85,12 +102,12 @@ def check_clips(clips: Sequence[Path]) -> None:
         raise RequestError("there must be a clip, got none")
     by_name: dict[str, Path] = {}
     for clip in clips:
-        if clip.stem in by_name:
+        if clip_name(clip) in by_name:
             raise RequestError(
                 f"clips must differ in their names without folder and suffix, "
-                f"{by_name[clip.stem]} and {clip} do not; rename one, or make a link to it"
+                f"{by_name[clip_name(clip)]} and {clip} do not; rename one, or make a link to it"
             )
-        by_name[clip.stem] = clip
+        by_name[clip_name(clip)] = clip
 
 
 def same_frames_notes(contents: Iterable[tuple[str, str]]) -> list[str]:
@@ -131,3 +148,8 @@ class ClipSkipped:
 
     clip: str
     reason: str
+
+    @classmethod
+    def of(cls, clip: Path, error: Exception) -> ClipSkipped:
+        """Returns the clip that an error is about."""
+        return cls(clip=clip_name(clip), reason=without_password(str(error)))

@@ -13,6 +13,7 @@ from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
 from ..codecs.shots import ShotCrf
 from ..codecs.table import ENCODERS
+from ..metrics.errors import WeightsError
 from .curves.curve import RdPoint
 from .curves.interval import RateChange
 from .errors import RecommendationError
@@ -109,6 +110,22 @@ class RegionsUsed:
     def __post_init__(self) -> None:
         if self.metric not in get_args(MetricName):
             raise ValueError(f"unknown metric {self.metric!r}")
+
+    def require_weights(self, weights_sha256: str, name: str | None) -> None:
+        """Refuses weights that would find other regions than those of the search.
+
+        Args:
+            name: Of the weights; None for the built-in proposals.
+
+        Raises:
+            WeightsError: They are others.
+        """
+        if self.weights_sha256 not in (None, weights_sha256):
+            raise WeightsError(
+                f"weights must be those of the search, {self.weights_sha256}, to make its "
+                f"regions; {name or 'those of the built-in proposals'} are {weights_sha256}; tune "
+                f"with them"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from ..codecs.address import clip_name
 from ..codecs.encoder import encoder_version
 from ..codecs.region_encoder import can_offset_qp
 from ..codecs.settings import sorted_options
@@ -279,7 +280,7 @@ def _study_name(
         **({} if regions is None else {"regions": regions.key, "trials": request.num_trials}),
     }
     what = request.codec if part == "encoder" else f"{request.codec} regions"
-    return f"{printable(request.clip.stem)} {what} {key_sha256(search_key)[:12]}"
+    return f"{printable(clip_name(request.clip))} {what} {key_sha256(search_key)[:12]}"
 
 
 def _looks(

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..codecs.address import clip_name, shown_clip
 from ..codecs.errors import ClipError, EncodeError
 from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, OptionValue
@@ -90,7 +91,7 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
                     one = yield from _set_up(request, clip, machines, measurer, of_clip)
                     stack.push(of_clip.pop_all())
             except (ClipError, EncodeError, NoObjectsError, UnreachableError) as error:
-                skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
+                skipped.append(ClipSkipped.of(clip, error))
                 yield skipped[-1]
                 if len(skipped) == len(clips):
                     raise
@@ -131,7 +132,17 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
             request, result, ready, verified, machines, measurer, skipped, started
         )
         others = (*warm_start_notes(winners), *unverified_notes(machines, machines.real))
-        found = replace(found, notes=(*found.notes, *others))
+        found = replace(
+            found,
+            notes=(*found.notes, *others),
+            provenance={
+                "clips": [shown_clip(clip) for clip in clips],
+                "clips_content_sha256": {
+                    one.name: one.bench.source.content_sha256 for one in ready
+                },
+                **found.provenance,
+            },
+        )
         if not found.keeps_defaults:
             for one, like in zip(ready, features, strict=True):
                 remember_winner(store, one.bench, like, result.best.settings)
@@ -162,7 +173,7 @@ def _set_up(
     to_verify = set_up.to_verify(to_search)
     searched = yield from measure_anchor(request, to_search, measurer)
     return ReadyClip(
-        name=clip.stem,
+        name=clip_name(clip),
         searched=searched,
         benches=to_verify,
         notes=(*source.notes, *set_up.notes),

@@ -251,7 +251,7 @@ def test_clips_of_one_name_have_folders_of_their_own(
     first, second = (tmp_path / name / "cam.mp4" for name in ("gate", "yard"))
 
     def folder_of(clip: Path) -> Path:
-        return own_folder("cam-x264", "recommendation.json", clip)
+        return own_folder("cam-x264", "recommendation.json", [clip])
 
     def write(folder: Path, clip: str) -> None:
         folder.mkdir(parents=True)
@@ -265,6 +265,8 @@ def test_clips_of_one_name_have_folders_of_their_own(
     write(folder_of(second), str(second))
     assert folder_of(second) == Path("ratesight-out/cam-x264-2")
     assert folder_of(tmp_path / "cam.mp4") == Path("ratesight-out/cam-x264-3")
+    (tmp_path / "ratesight-out/cam-x264/recommendation.json").write_text("{")
+    assert folder_of(first) == Path("ratesight-out/cam-x264-3")
 
 
 def test_store_that_is_no_store_is_kept(blank: Path, weights: Path, tmp_path: Path) -> None:

@@ -175,6 +175,38 @@ def test_with_leave_it_is_the_same_clip(folder: Path, host: Host) -> None:
     assert f"-i '{address}'" in command
 
 
+def test_the_password_of_a_camera_is_written_nowhere(
+    host: Host, folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    camera = host.address.replace("//", "//admin:se.cret@") + "/clip.mp4"
+    gone = camera.replace("clip", "gone")
+    common = [
+        "--allow-network", "--detector", str(weights), "--image-size", "128", "--max-seconds",
+        "0.4",
+    ]  # fmt: skip
+
+    tuned = CliRunner().invoke(
+        app, ["tune", camera, "--trials", "1", "--target-quality", "0.8", *common]
+    )
+    compared = CliRunner().invoke(
+        app, ["compare", camera, gone, "--codec", "x264", "--codec", "x265", *common]
+    )
+
+    words = ["--metric", "psnr", "--json", "--max-seconds", "0.4", "--allow-network"]
+    scored = CliRunner().invoke(app, ["score", camera, camera, *words])
+
+    for done in (tuned, compared, scored):
+        assert done.exit_code in (0, 3), done.output
+        assert "se.cret" not in done.output
+    told = host.address.replace("//", "//USER:PASSWORD@")
+    assert f"{told}/clip.mp4" in tuned.stdout
+    assert "gone skipped: clip must be" in compared.stderr
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"se.cret" not in path.read_bytes(), path
+    assert f"{told}/clip.mp4" in (tmp_path / "ratesight-out/compare/report.json").read_text()
+
+
 @pytest.mark.parametrize("name", ["list.m3u8", "list.ffconcat", "elsewhere.mp4", "missing.mp4"])
 def test_a_host_names_no_file_of_ours_and_no_other_host(
     name: str, folder: Path, host: Host

@@ -15,23 +15,25 @@ from .options import (
     AllowNetworkOption,
     CodecName,
     DebugOption,
-    DetectorOption,
     FaceDetectorOption,
-    FaceEmbedderOption,
     FaceLevelsOption,
     FrameRateOption,
     FramesPerSecondOption,
     ImageSizeOption,
     JobsOption,
     JsonOption,
+    JudgingDetectorOption,
+    JudgingEmbedderOption,
     LimitOption,
+    MatchScoreOption,
     MaxSecondsOption,
     MetricOption,
     OutOption,
     PlateDetectorOption,
+    ReferenceScoreOption,
     StoreOption,
-    machine_choice,
     parse_frame_rate,
+    refuse_unused_of_detectors,
 )
 from .output import event_type, make_folder, open_console, print_json, print_table, say
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    ctx: typer.Context,
     clips: Annotated[
         list[Path], typer.Argument(help="Video files or folders of numbered pictures.")
     ],
@@ -67,12 +70,14 @@ def compare(
         ),
     ] = (0.8, 0.97),
     metric: MetricOption = None,
-    detector: DetectorOption = None,
+    detector: JudgingDetectorOption = None,
     face_detector: FaceDetectorOption = None,
-    face_embedder: FaceEmbedderOption = None,
+    face_embedder: JudgingEmbedderOption = None,
     face_levels: FaceLevelsOption = None,
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
+    reference_score: ReferenceScoreOption = 0.4,
+    match_score: MatchScoreOption = None,
     max_seconds: MaxSecondsOption = None,
     frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
@@ -89,20 +94,24 @@ def compare(
         from ...codecs.limits import parse_limits
         from ..compare import CompareRequest
         from ..contestants import contestants_of
+        from ..measuring.machine_choice import machine_of
 
+        refuse_unused_of_detectors(ctx, detector, plate_detector)
         request = CompareRequest(
             clips=tuple(clips),
             contestants=contestants_of([one.value for one in codec or []], settings or []),
             low_quality=quality_range[0],
             high_quality=quality_range[1],
-            machine=machine_choice(
-                metric=metric,
+            machine=machine_of(
+                metric=None if metric is None else metric.value,
                 detector=detector,
                 face_detector=face_detector,
                 face_embedder=face_embedder,
-                face_levels=face_levels,
+                face_levels=None if face_levels is None else face_levels.value,
                 plate_detector=plate_detector,
                 image_size=image_size,
+                reference_score=reference_score,
+                match_score=match_score,
             ),
             frame_rate=parse_frame_rate(frame_rate),
             limits=parse_limits(limit or [], allow_network=allow_network),

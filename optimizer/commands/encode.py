@@ -34,7 +34,11 @@ def encode(
         Path, typer.Argument(metavar="OUT", help="File to write: .mp4, .mkv or .mov.")
     ],
     detector: Annotated[
-        str | None, typer.Option(help="Finds the regions; by default the recommendation's.")
+        str | None,
+        typer.Option(
+            help="Finds the regions; by default the recommendation's. Other weights than the "
+            "search's are refused, unless its regions came from a file."
+        ),
     ] = None,
     regions: Annotated[
         str | None, typer.Option(metavar="FILE", help="Regions of this clip as JSON.")

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from ...codecs.address import without_password
 from ..interruption import Terminated, interruptible
 from ..reports.plain_text import printable
 
@@ -54,5 +55,6 @@ def one_line_errors(debug: bool, *, goes_on: bool = False) -> Iterator[None]:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"ratesight: {printable(' '.join(message.split()))}", file=sys.stderr)
+    shown = printable(without_password(" ".join(message.split())))
+    print(f"ratesight: {shown}", file=sys.stderr)
     raise typer.Exit(code)

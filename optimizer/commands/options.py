@@ -12,8 +12,6 @@ import typer
 
 if TYPE_CHECKING:
     from ..aim import Aim
-    from ..measuring.bench import Thresholds
-    from ..measuring.machine_choice import MachineChoice
 
 
 class CodecName(StrEnum):
@@ -112,8 +110,27 @@ DetectorOption = Annotated[
     str | None,
     typer.Option(
         help="Weights file, or a model name that ultralytics downloads. With --metric objects or "
-        "general it finds the regions and verifies the winner; without it a built-in network finds "
-        "them.",
+        "general it finds the regions and verifies what is recommended; without it a built-in "
+        "network finds them.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+# Of commands that ask one machine only, and verify nothing.
+JudgingDetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        help="Weights file, or a model name that ultralytics downloads: the real machine, or what "
+        "finds the regions of objects and general; without it a built-in network finds them.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+JudgingEmbedderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--face-embedder",
+        metavar="FILE",
+        help="Recognises faces, for --metric face-embedder; needs --face-detector.",
         rich_help_panel=MACHINE_PANEL,
     ),
 ]
@@ -145,6 +162,30 @@ ImageSizeOption = Annotated[
     int,
     typer.Option(
         help="Longest side of what the detector sees, in pixels.", rich_help_panel=MACHINE_PANEL
+    ),
+]
+ReferenceScoreOption = Annotated[
+    float,
+    typer.Option(
+        help="Lowest score of a detection on the original that counts as an object.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+MatchScoreOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Lowest score of a detection on the encode that may match. By default 0.25, or the "
+        "reference score if that is lower.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+SegmentsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N[xS]",
+        help="Search on N pieces of S (by default 2) seconds spread over the clip; verify on all "
+        "of it.",
+        rich_help_panel=CLIP_PANEL,
     ),
 ]
 FramesPerSecondOption = Annotated[
@@ -191,37 +232,6 @@ MaxSecondsOption = Annotated[
     typer.Option(help="Look at the first seconds of a clip only.", rich_help_panel=CLIP_PANEL),
 ]
 OutOption = Annotated[Path, typer.Option(help="Folder of results.", rich_help_panel=RUN_PANEL)]
-
-
-def machine_choice(
-    *,
-    metric: MachineName | None,
-    detector: str | None,
-    face_detector: str | None,
-    face_embedder: Path | None,
-    face_levels: LevelsName | None,
-    plate_detector: str | None,
-    image_size: int,
-    thresholds: Thresholds | None = None,
-) -> MachineChoice:
-    """Returns the machine that options choose.
-
-    Raises:
-        RequestError: They do not go together.
-    """
-    from ..measuring.bench import Thresholds
-    from ..measuring.machine_choice import MachineChoice
-
-    return MachineChoice(
-        asked_metric=None if metric is None else metric.value,
-        detector=detector,
-        face_detector=face_detector,
-        face_embedder=face_embedder,
-        face_levels=None if face_levels is None else face_levels.value,
-        plate_detector=plate_detector,
-        image_size=image_size,
-        thresholds=thresholds or Thresholds(),
-    )
 
 
 def parse_aim(
@@ -327,3 +337,19 @@ def refuse_unused(ctx: typer.Context, *rules: tuple[str, bool, str]) -> None:
         source = ctx.get_parameter_source(name)
         if not is_used and source is not None and source.name == "COMMANDLINE":
             raise RequestError(f"--{name.replace('_', '-')} {why}; leave it out")
+
+
+def refuse_unused_of_detectors(
+    ctx: typer.Context, detector: object, plate_detector: object
+) -> None:
+    """Refuses options of detectors where there is none.
+
+    Raises:
+        RequestError: One was given in vain.
+    """
+    is_there = detector is not None
+    refuse_unused(
+        ctx,
+        ("image_size", is_there or plate_detector is not None, "is what a detector sees"),
+        ("match_score", is_there, "is a detector's"),
+    )

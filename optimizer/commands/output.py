@@ -31,20 +31,27 @@ def make_folder(out: Path) -> None:
         raise OutputError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def own_folder(name: str, file: str, clip: Path) -> Path:
-    """Returns where results of a clip go by themselves: not where those of a namesake are.
+def own_folder(name: str, file: str, clips: Sequence[Path]) -> Path:
+    """Returns where results of clips go by themselves: not where those of others are.
 
     Args:
-        name: Of the folder; a number is added where another clip's results are in it.
-        file: JSON of a run, whose provenance says of which clip it is.
+        name: Of the folder; a number is added where results of other clips are in it.
+        file: JSON of a run, whose provenance says of which clips it is.
     """
+    from ...codecs.address import shown_clip
+
+    asked = [Path(shown_clip(clip)).absolute() for clip in clips]
     for number in itertools.count(1):
         folder = Path("ratesight-out") / (name if number == 1 else f"{name}-{number}")
         try:
-            there = json.loads((folder / file).read_text())["provenance"]["clip"]
-        except (OSError, ValueError, KeyError, TypeError):
+            told = json.loads((folder / file).read_text())["provenance"]
+            there = told["clips"] if "clips" in told else [told["clip"]]
+            is_own = [Path(clip).absolute() for clip in there] == asked
+        except OSError:
             return folder
-        if Path(there).absolute() == clip.absolute():
+        except (ValueError, KeyError, TypeError):
+            continue  # whose results they are is not known
+        if is_own:
             return folder
     raise AssertionError("there is always another number")
 

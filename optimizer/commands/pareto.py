@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool) -> None:
     """Runs the search, shows its progress, writes its results."""
+    from ...codecs.address import shown_clip
     from ...codecs.shell import shell_join
     from ..events import ClipLoaded
     from ..measuring.bench import settings_json
@@ -34,6 +35,7 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
     from ..reports.summaries import front_record
 
     make_folder(out)
+    name = Path(shown_clip(request.clip)).name
     console = open_console(stderr=True)
     front: ParetoFront | None = None
     with console.status("loading") as status:
@@ -44,7 +46,7 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
                     break
                 case ClipLoaded():
                     console.print(
-                        f"{request.clip.name}: {event.num_frames} frames, looking for "
+                        f"{name}: {event.num_frames} frames, looking for "
                         f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
                     )
                     for note in event.notes:
@@ -82,7 +84,7 @@ def show_front(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bo
     record = front_record(
         front,
         name=out.name,
-        title=f"{request.clip.name}, {front.codec}",
+        title=f"{name}, {front.codec}",
         encode_command=command,
         pictures=[picture],
     )

@@ -28,13 +28,13 @@ def probe(
 ) -> None:
     """Show what a clip is, by decoding it."""
     with one_line_errors(debug):
-        from ...codecs.address import clip_text
+        from ...codecs.address import shown_clip
         from ...codecs.clip import probe as probe_clip
         from ...codecs.limits import parse_limits
 
         limits = parse_limits(limit or [], allow_network=allow_network)
         facts = dataclasses.asdict(probe_clip(clip, parse_frame_rate(frame_rate), limits))
-        facts["path"] = clip_text(clip)
+        facts["path"] = shown_clip(clip)
         facts = {
             name: str(value) if isinstance(value, Fraction) else value
             for name, value in facts.items()

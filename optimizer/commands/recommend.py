@@ -10,7 +10,6 @@ import typer
 
 from .errors import NOT_VERIFIED, one_line_errors
 from .options import (
-    CLIP_PANEL,
     ENCODER_PANEL,
     GOAL_PANEL,
     AllowNetworkOption,
@@ -25,14 +24,17 @@ from .options import (
     JobsOption,
     JsonOption,
     LimitOption,
+    MatchScoreOption,
     MaxSecondsOption,
     MetricOption,
     OutOption,
     PlateDetectorOption,
+    ReferenceScoreOption,
+    SegmentsOption,
     StoreOption,
-    machine_choice,
     parse_frame_rate,
     parse_segments,
+    refuse_unused_of_detectors,
 )
 from .output import event_type, make_folder, open_console, print_json, print_table, say
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 
 def recommend(
+    ctx: typer.Context,
     clips: Annotated[
         list[Path], typer.Argument(help="Video files or folders of numbered pictures.")
     ],
@@ -81,15 +84,10 @@ def recommend(
     face_levels: FaceLevelsOption = None,
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
+    reference_score: ReferenceScoreOption = 0.4,
+    match_score: MatchScoreOption = None,
     max_seconds: MaxSecondsOption = None,
-    segments: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NxS",
-            help="Choose on N pieces of S seconds; verify on the whole clip.",
-            rich_help_panel=CLIP_PANEL,
-        ),
-    ] = None,
+    segments: SegmentsOption = None,
     frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
     limit: LimitOption = None,
@@ -111,27 +109,32 @@ def recommend(
     """Recommend for each title a ladder: encoder, settings, frame height and CRF a quality."""
     with one_line_errors(debug, goes_on=True):
         from ...codecs.limits import parse_limits
+        from ..measuring.machine_choice import machine_of
         from ..titles.request import (
             PerTitleRequest,
             ladder_contestants,
+            parse_codecs,
             parse_heights,
             parse_qualities,
         )
 
+        refuse_unused_of_detectors(ctx, detector, plate_detector)
         num_segments, segment_seconds = parse_segments(segments)
         request = PerTitleRequest(
             clips=tuple(clips),
-            contestants=ladder_contestants(codecs, settings or []),
+            contestants=ladder_contestants(parse_codecs(codecs), settings or []),
             qualities=parse_qualities(qualities),
             heights=parse_heights(heights),
-            machine=machine_choice(
-                metric=metric,
+            machine=machine_of(
+                metric=None if metric is None else metric.value,
                 detector=detector,
                 face_detector=face_detector,
                 face_embedder=face_embedder,
-                face_levels=face_levels,
+                face_levels=None if face_levels is None else face_levels.value,
                 plate_detector=plate_detector,
                 image_size=image_size,
+                reference_score=reference_score,
+                match_score=match_score,
             ),
             frame_rate=parse_frame_rate(frame_rate),
             limits=parse_limits(limit or [], allow_network=allow_network),

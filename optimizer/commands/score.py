@@ -15,12 +15,13 @@ from .options import (
     ClipArgument,
     DebugOption,
     FaceDetectorOption,
-    FaceEmbedderOption,
     FaceLevelsOption,
     FrameRateOption,
     FramesPerSecondOption,
     ImageSizeOption,
     JsonOption,
+    JudgingDetectorOption,
+    JudgingEmbedderOption,
     LimitOption,
     MaxSecondsOption,
     PlateDetectorOption,
@@ -47,16 +48,9 @@ def score(
             rich_help_panel=MACHINE_PANEL,
         ),
     ] = "general,psnr,ssim,xpsnr",
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights file, or a model name that ultralytics downloads: the real machine, or "
-            "what finds the regions of objects and general.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
-    ] = None,
+    detector: JudgingDetectorOption = None,
     face_detector: FaceDetectorOption = None,
-    face_embedder: FaceEmbedderOption = None,
+    face_embedder: JudgingEmbedderOption = None,
     face_levels: FaceLevelsOption = None,
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
@@ -165,7 +159,7 @@ def _show(
     json_lines: bool,
 ) -> None:
     """Scores two clips, shows the progress, writes the files that were asked for."""
-    from ...codecs.address import clip_text
+    from ...codecs.address import shown_clip
     from ..reports.pictures import draw_heat_map
     from ..reports.score_files import score_rows, write_frames, write_regions
 
@@ -184,7 +178,7 @@ def _show(
     if heat_map is not None and found.heat_map is not None:
         draw_heat_map(found.heat_map, heat_map)
     if json_lines:
-        names = {"reference": clip_text(clips[0]), "distorted": clip_text(clips[1])}
+        names = {"reference": shown_clip(clips[0]), "distorted": shown_clip(clips[1])}
         print_json("score", {**names, **found.to_json()})
         return
     print_table(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .errors import NOT_VERIFIED, one_line_errors
 from .options import (
-    CLIP_PANEL,
     ENCODER_PANEL,
     GOAL_PANEL,
     MACHINE_PANEL,
@@ -29,25 +28,23 @@ from .options import (
     JobsOption,
     JsonOption,
     LimitOption,
+    MatchScoreOption,
     MaxSecondsOption,
     MetricOption,
     PlateDetectorOption,
+    ReferenceScoreOption,
     SamplerName,
+    SegmentsOption,
     StoreOption,
-    machine_choice,
     parse_aim,
     parse_frame_rate,
     parse_regions,
     parse_segments,
     parse_worker_paths,
     refuse_unused,
+    refuse_unused_of_detectors,
 )
-from .output import (
-    own_folder,
-)
-
-if TYPE_CHECKING:
-    pass
+from .output import own_folder
 
 
 def tune(
@@ -84,21 +81,8 @@ def tune(
     face_levels: FaceLevelsOption = None,
     plate_detector: PlateDetectorOption = None,
     image_size: ImageSizeOption = 640,
-    reference_score: Annotated[
-        float,
-        typer.Option(
-            help="Lowest score of a detection on the original that counts as an object.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
-    ] = 0.4,
-    match_score: Annotated[
-        float | None,
-        typer.Option(
-            help="Lowest score of a detection on the encode that may match. By default 0.25, or "
-            "the reference score if that is lower.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
-    ] = None,
+    reference_score: ReferenceScoreOption = 0.4,
+    match_score: MatchScoreOption = None,
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -198,18 +182,14 @@ def tune(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Same seed, same result.", rich_help_panel=SEARCH_PANEL)
+        int,
+        typer.Option(
+            help="Same seed, same result, unless a similar clip was tuned with this store since.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = 0,
     max_seconds: MaxSecondsOption = None,
-    segments: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N[xS]",
-            help="Search on N pieces of S (by default 2) seconds spread over the clip; verify on "
-            "all of it.",
-            rich_help_panel=CLIP_PANEL,
-        ),
-    ] = None,
+    segments: SegmentsOption = None,
     frames_per_second: FramesPerSecondOption = 5.0,
     frame_rate: FrameRateOption = None,
     limit: LimitOption = None,
@@ -259,7 +239,8 @@ def tune(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of results; by default ratesight-out/CLIP-CODEC.",
+            help="Folder of results; by default ratesight-out/CLIP-CODEC, CLIP-CODEC-pareto or "
+            "N-clips-CODEC, numbered where other clips have it.",
             rich_help_panel=RUN_PANEL,
         ),
     ] = None,
@@ -271,24 +252,23 @@ def tune(
 ) -> None:
     """Search encoder settings that keep what a machine sees at the lowest rate."""
     with one_line_errors(debug, goes_on=True):
+        from ...codecs.address import clip_name
         from ...codecs.container import check_is_there
         from ...codecs.limits import parse_limits
         from ...codecs.settings import parse_options
         from ...codecs.table import ENCODERS
         from ..errors import RequestError
-        from ..measuring.bench import Thresholds
+        from ..measuring.machine_choice import machine_of
         from ..request import TuneRequest
 
         is_pareto = aim is AimName.PARETO
-        sees = detector is not None or second_detector is not None
         refuse_unused(
             ctx,
             ("warm_starts", not is_pareto, "does not go with aim pareto"),
             ("tolerance", not is_pareto, "does not go with aim pareto"),
             ("region_trials", regions is not None, "goes with --regions only"),
-            ("image_size", sees or plate_detector is not None, "is what a detector sees"),
-            ("match_score", sees, "is a detector's"),
         )
+        refuse_unused_of_detectors(ctx, detector or second_detector, plate_detector)
         num_segments, segment_seconds = parse_segments(segments)
         request = TuneRequest(
             clip=clips[0],
@@ -297,18 +277,19 @@ def tune(
             fixed_options=parse_options(ENCODERS[codec.value], set_option or []),
             aim=parse_aim(aim, target_quality, target_rate, quality_range),
             min_fps=min_fps,
-            machine=machine_choice(
-                metric=metric,
+            machine=machine_of(
+                metric=None if metric is None else metric.value,
                 detector=detector,
                 face_detector=face_detector,
                 face_embedder=face_embedder,
-                face_levels=face_levels,
+                face_levels=None if face_levels is None else face_levels.value,
                 plate_detector=plate_detector,
                 image_size=image_size,
-                thresholds=Thresholds.of_objects(reference_score, match_score),
+                reference_score=reference_score,
+                match_score=match_score,
             ),
             annotations=annotations,
-            num_trials=trials if trials is not None else 80 if aim is AimName.PARETO else 25,
+            num_trials=trials if trials is not None else 80 if is_pareto else 25,
             num_warm_starts=warm_starts,
             regions=parse_regions(regions),
             num_region_trials=region_trials,
@@ -332,27 +313,28 @@ def tune(
         )
         if len(clips) == 1:
             check_is_there(clips[0], request.limits)  # before libraries, which take seconds
-        if aim is AimName.PARETO:
+        if is_pareto:
             from .pareto import show_front
 
             if len(clips) > 1:
                 raise RequestError(f"aim pareto takes one clip, got {len(clips)}")
-            name = f"{clips[0].stem}-{codec.value}-pareto"
-            folder = out or own_folder(name, "pareto.json", clips[0])
+            name = f"{clip_name(clips[0])}-{codec.value}-pareto"
+            folder = out or own_folder(name, "pareto.json", clips)
             show_front(request, folder, json_lines=json_lines, verbose=verbose)
             return
         if len(clips) > 1:
             from .tune_set import show_set
 
-            folder = out or Path("ratesight-out") / f"{len(clips)}-clips-{codec.value}"
+            name = f"{len(clips)}-clips-{codec.value}"
+            folder = out or own_folder(name, "recommendation.json", clips)
             is_verified = show_set(
                 request, clips, folder, json_lines=json_lines, verbose=verbose
             ).is_verified
         else:
             from .tune_one import show_one
 
-            name = f"{clips[0].stem}-{codec.value}"
-            folder = out or own_folder(name, "recommendation.json", clips[0])
+            name = f"{clip_name(clips[0])}-{codec.value}"
+            folder = out or own_folder(name, "recommendation.json", clips)
             is_verified = show_one(
                 request, folder, json_lines=json_lines, verbose=verbose
             ).is_verified

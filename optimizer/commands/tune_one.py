@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ from .output import (
 )
 
 if TYPE_CHECKING:
-    from ...codecs.region import ClipRegions
-    from ..events import TuneEvent
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ..events import ClipLoaded, Recommended, TargetMoved, TrialFinished, TuneEvent
     from ..recommendation import Recommendation
     from ..request import TuneRequest
 
@@ -33,28 +36,10 @@ def show_one(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool
     """Runs a search, shows its progress, writes its results."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from ...codecs.region import write_regions
-    from ..events import (
-        ClipLoaded,
-        PointMeasured,
-        Recommended,
-        RegionsSkipped,
-        ShotsFound,
-        TargetMoved,
-        TrialFinished,
-        VerificationStarted,
-    )
-    from ..measuring.store import open_store
-    from ..recommendation import write_json
-    from ..reports.files import tune_record, write_report
-    from ..reports.output import remove_earlier
-    from ..reports.record import keep
-    from ..reports.sentences import moved_target_text
+    from ..events import Recommended
     from ..tune import tune_events
-    from .shots import write_commands
 
     make_folder(out)
-    best = ""
     console = open_console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
@@ -65,97 +50,153 @@ def show_one(request: TuneRequest, out: Path, *, json_lines: bool, verbose: bool
         console=console,
         transient=True,
     )
-    recommendation: Recommendation | None = None
     events: list[TuneEvent] = []
-    clip_regions: ClipRegions | None = None
     with progress:
-        task = progress.add_task("loading", total=request.num_all_trials, unit="trials", best="")
+        printer = _Printer(request=request, verbose=verbose, console=console, progress=progress)
         for event in tune_events(request):
             events.append(event)
-            match event:
-                case Recommended(recommendation=recommendation, regions=clip_regions):
-                    break
-                case ClipLoaded():
-                    console.print(
-                        f"{request.clip.name}: {event.width}x{event.height}, "
-                        f"{event.num_frames} frames at {event.frame_rate:.3f} fps; looking for "
-                        f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
-                    )
-                    for note in event.notes:
-                        console.print(f"note: {note}")
-                    progress.update(task, description="measuring the defaults")
-                case RegionsSkipped():
-                    progress.update(task, total=request.num_trials)
-                    console.print(
-                        f"regions would cover {event.region_share * 100:.0f} % of the picture: "
-                        f"only options are searched"
-                    )
-                case TargetMoved(quality=quality, metric_quality=metric_quality):
-                    if quality != event.asked_quality:
-                        console.print(
-                            f"quality {event.asked_quality:g} is out of reach here: searching at "
-                            f"{quality:g}"
-                        )
-                    if metric_quality is not None:
-                        console.print(moved_target_text(quality, metric_quality))
-                case PointMeasured():
-                    if event.role in ("anchor", "options", "regions"):
-                        progress.advance(task)
-                    if verbose:
-                        console.print(
-                            f"  {event.role} {'' if event.trial is None else event.trial} "
-                            f"crf {event.crf:g}: {event.rate_kbps:.1f} kbit/s, quality "
-                            f"{event.quality:.4f}{' (stored)' if event.is_from_store else ''}"
-                        )
-                case TrialFinished():
-                    done = event.trial + 1
-                    best = told = f"best {event.best_cost_percent:+.1f} %"
-                    if done > _TRIALS_BEFORE_A_GUESS:
-                        left = event.elapsed_seconds / done * (event.num_trials - done)
-                        told += f", about {left:.0f} s of search left"
-                    description = f"tuning {request.codec}"
-                    progress.update(task, description=description, completed=done, best=told)
-                    if event.failure:
-                        console.print(f"trial {event.trial} failed: {event.failure}")
-                    elif verbose:
-                        console.print(
-                            f"trial {event.trial}: {event.cost_percent:+.1f} %, "
-                            f"{event.num_points} encodes, {event.options}"
-                        )
-                    elif not console.is_terminal:
-                        console.print(f"trial {done} of {event.num_trials}, {best}")
-                case VerificationStarted():
-                    progress.reset(
-                        task,
-                        description="verifying",
-                        total=event.num_encodes,
-                        unit="encodes",
-                        best=best,
-                    )
-                    if not console.is_terminal:
-                        console.print("verifying")
-                case ShotsFound():
-                    progress.update(task, description=f"sharing bits over {event.num_shots} shots")
+            if isinstance(event, Recommended):
+                break
+            printer.show(event)
             if json_lines:
                 print_json(event_type(event), dataclasses.asdict(event))
-    assert recommendation is not None
+    assert isinstance(event, Recommended)
     with console.status("writing the report"):
-        write_json(recommendation, out / "recommendation.json")
-        command = _encode_command(recommendation, out)
-        record = tune_record(events, name=out.name, encode_command=command)
-        with open_store(request.store) as store:
-            keep(record, request.asked, store)
-        write_report(record, out)
+        _write(request, events, event, out)
+    if json_lines:
+        print_json("recommendation", event.recommendation.to_json())
+    else:
+        _print_recommendation(event.recommendation, out)
+    return event.recommendation
+
+
+class _Printer:
+    """Shows what happens: on a bar, and in lines."""
+
+    def __init__(
+        self, *, request: TuneRequest, verbose: bool, console: Console, progress: Progress
+    ) -> None:
+        self.request = request
+        self.verbose = verbose
+        self.console = console
+        self.progress = progress
+        self.best = ""
+        self.task = progress.add_task(
+            "loading", total=request.num_all_trials, unit="trials", best=""
+        )
+
+    def show(self, event: TuneEvent) -> None:
+        """Shows one event."""
+        from ..events import (
+            ClipLoaded,
+            PointMeasured,
+            RegionsSkipped,
+            ShotsFound,
+            TargetMoved,
+            TrialFinished,
+            VerificationStarted,
+        )
+
+        match event:
+            case ClipLoaded():
+                self._clip(event)
+            case RegionsSkipped():
+                self.progress.update(self.task, total=self.request.num_trials)
+                self.console.print(
+                    f"regions would cover {event.region_share * 100:.0f} % of the picture: "
+                    f"only options are searched"
+                )
+            case TargetMoved():
+                self._target(event)
+            case PointMeasured():
+                if event.role in ("anchor", "options", "regions"):
+                    self.progress.advance(self.task)
+                if self.verbose:
+                    self.console.print(
+                        f"  {event.role} {'' if event.trial is None else event.trial} "
+                        f"crf {event.crf:g}: {event.rate_kbps:.1f} kbit/s, quality "
+                        f"{event.quality:.4f}{' (stored)' if event.is_from_store else ''}"
+                    )
+            case TrialFinished():
+                self._trial(event)
+            case VerificationStarted():
+                self.progress.reset(
+                    self.task,
+                    description="verifying",
+                    total=event.num_encodes,
+                    unit="encodes",
+                    best=self.best,
+                )
+                if not self.console.is_terminal:
+                    self.console.print("verifying")
+            case ShotsFound():
+                description = f"sharing bits over {event.num_shots} shots"
+                self.progress.update(self.task, description=description)
+
+    def _clip(self, event: ClipLoaded) -> None:
+        from ...codecs.address import shown_clip
+
+        self.console.print(
+            f"{Path(shown_clip(self.request.clip)).name}: {event.width}x{event.height}, "
+            f"{event.num_frames} frames at {event.frame_rate:.3f} fps; looking for "
+            f"{event.num_objects} objects on {event.num_frames_looked_at} frames"
+        )
+        for note in event.notes:
+            self.console.print(f"note: {note}")
+        self.progress.update(self.task, description="measuring the defaults")
+
+    def _target(self, event: TargetMoved) -> None:
+        from ..reports.sentences import moved_target_text
+
+        if event.quality != event.asked_quality:
+            self.console.print(
+                f"quality {event.asked_quality:g} is out of reach here: searching at "
+                f"{event.quality:g}"
+            )
+        if event.metric_quality is not None:
+            self.console.print(moved_target_text(event.quality, event.metric_quality))
+
+    def _trial(self, event: TrialFinished) -> None:
+        done = event.trial + 1
+        self.best = told = f"best {event.best_cost_percent:+.1f} %"
+        if done > _TRIALS_BEFORE_A_GUESS:
+            left = event.elapsed_seconds / done * (event.num_trials - done)
+            told += f", about {left:.0f} s of search left"
+        description = f"tuning {self.request.codec}"
+        self.progress.update(self.task, description=description, completed=done, best=told)
+        if event.failure:
+            self.console.print(f"trial {event.trial} failed: {event.failure}")
+        elif self.verbose:
+            self.console.print(
+                f"trial {event.trial}: {event.cost_percent:+.1f} %, "
+                f"{event.num_points} encodes, {event.options}"
+            )
+        elif not self.console.is_terminal:
+            self.console.print(f"trial {done} of {event.num_trials}, {self.best}")
+
+
+def _write(request: TuneRequest, events: Sequence[TuneEvent], last: Recommended, out: Path) -> None:
+    """Writes all results into a folder, and the record into the store."""
+    from ...codecs.region import write_regions
+    from ..measuring.store import open_store
+    from ..recommendation import write_json
+    from ..reports.files import tune_record, write_report
+    from ..reports.output import remove_earlier
+    from ..reports.record import keep
+    from .shots import write_commands
+
+    recommendation = last.recommendation
+    write_json(recommendation, out / "recommendation.json")
+    command = _encode_command(recommendation, out)
+    record = tune_record(events, name=out.name, encode_command=command)
+    with open_store(request.store) as store:
+        keep(record, request.asked, store)
+    write_report(record, out)
     remove_earlier(out, "shots.sh", "regions.json")
     if recommendation.shots is not None and recommendation.per_shot is not None:
         write_commands(recommendation.per_shot, out)
-    if clip_regions is not None:
-        write_regions(clip_regions, out / "regions.json")
-    if json_lines:
-        print_json("recommendation", recommendation.to_json())
-    else:
-        _print_recommendation(recommendation, out)
-    return recommendation
+    if last.regions is not None:
+        write_regions(last.regions, out / "regions.json")
 
 
 def _print_recommendation(recommendation: Recommendation, out: Path) -> None:

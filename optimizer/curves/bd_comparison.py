@@ -86,8 +86,8 @@ class Comparison:
 
     Attributes:
         bd_rate_percent: The median over the clips that have a number.
-        interval_percent: Its 95 % bootstrap interval over clips, of six or more; over frames for a
-            single clip that has them; else None.
+        interval_percent: Its 95 % interval over clips, of six or more, as of ``median_interval``; a
+            bootstrap's over frames for a single clip that has them; else None.
         quartiles_percent: First and third over clips, None for a single one.
         overlap: Median over clips of the shared share of the anchor's quality range.
         num_not_available: Clips without a number.

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...codecs.address import clip_text
+from ...codecs.address import shown_clip
 from ...codecs.errors import ClipError
 from ...codecs.limits import USUAL_LIMITS, ClipLimits
 from ...codecs.pictures import Pictures
@@ -89,10 +89,11 @@ def open_pair(
     second = cleanup.enter_context(
         load_source(distorted, max_frames=max_frames, frame_rate=frame_rate, limits=limits)
     )
-    notes = [f"{one.path.name}: {note}" for one in (first, second) for note in one.notes]
+    both = (first, second)
+    notes = [f"{Path(shown_clip(one.path)).name}: {note}" for one in both for note in one.notes]
     # The mean rate of uneven frames is what a container makes of it: 25 here and 24.9 there.
     is_told = first.is_shortened or not (first.is_uneven or second.is_uneven)
-    names = (clip_text(Path(reference)), clip_text(Path(distorted)))
+    names = (shown_clip(Path(reference)), shown_clip(Path(distorted)))
     _check_pair(first, names[0], second, names[1], is_rate_told=is_told)
     return first, replace(second, color_space=first.color_space), tuple(notes)
 

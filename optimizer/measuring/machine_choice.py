@@ -105,11 +105,16 @@ def machine_of(
     detector: Path | str | None,
     face_detector: Path | str | None,
     face_embedder: Path | str | None,
+    face_levels: Levels | None,
     plate_detector: Path | str | None,
     image_size: int,
     reference_score: float,
+    match_score: float | None,
 ) -> MachineChoice:
-    """Returns the machine that the arguments of a Python call choose.
+    """Returns the machine that the arguments of a call, or options, choose.
+
+    Args:
+        match_score: The usual one where None.
 
     Raises:
         RequestError: They do not go together.
@@ -119,9 +124,10 @@ def machine_of(
         detector=None if detector is None else str(detector),
         face_detector=None if face_detector is None else str(face_detector),
         face_embedder=None if face_embedder is None else Path(face_embedder),
+        face_levels=face_levels,
         plate_detector=None if plate_detector is None else str(plate_detector),
         image_size=image_size,
-        thresholds=Thresholds.of_objects(reference_score),
+        thresholds=Thresholds.of_objects(reference_score, match_score),
     )
 
 

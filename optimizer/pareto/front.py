@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ...codecs.address import clip_name
 from ...codecs.command import command_notes
 from ...codecs.errors import EncodeError
 from ...codecs.settings import EncodeSettings
@@ -228,7 +229,8 @@ def _study_name(request: TuneRequest, bench: Bench, low_quality: float) -> str:
         "under_way": request.num_under_way,
         "min_fps": request.min_fps,
     }
-    return f"{printable(request.clip.stem)} {request.codec} pareto {key_sha256(search_key)[:12]}"
+    clip = printable(clip_name(request.clip))
+    return f"{clip} {request.codec} pareto {key_sha256(search_key)[:12]}"
 
 
 def _run_trials(

@@ -45,7 +45,8 @@ def matrix_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]
 def clip_rows(compared: Compared, names: Sequence[str]) -> Iterator[list[str]]:
     """Yields a row a clip: its name, then each test against the first contestant."""
     for clip in dict.fromkeys(curve.clip for curve in compared.curves):
-        yield [clip, *(_of_clip(compared.comparison(names[0], test), clip) for test in names[1:])]
+        found = [compared.comparison(names[0], test) for test in names[1:]]
+        yield [clip, *(clip_cell(one, clip)[0] for one in found)]
 
 
 def comparison_notes(compared: Compared) -> Iterator[str]:
@@ -92,8 +93,10 @@ def _median(comparison: Comparison | None) -> str:
     return saving_text(comparison.bd_rate_percent, comparison.interval_percent)
 
 
-def _of_clip(comparison: Comparison | None, clip: str) -> str:
+def clip_cell(comparison: Comparison | None, clip: str) -> tuple[str, str]:
+    """Returns the BD-rate of a clip as text, and as what it is sorted by."""
     for one in comparison.clips if comparison else ():
         if one.clip == clip and one.result is not None:
-            return saving_text(one.result.percent, one.interval_percent)
-    return "n/a"
+            percent = one.result.percent
+            return saving_text(percent, one.interval_percent), f"{percent:.4f}"
+    return "n/a", ""

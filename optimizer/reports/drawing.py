@@ -21,7 +21,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from .output import write_whole
-from .pictures import ANCHOR_COLOR, WINNER_COLOR, lay_out
+from .pictures import ANCHOR_COLOR, INK, WINNER_COLOR, lay_out
 from .plain_text import picture_text
 
 # Inches: a desk's column, and a phone of 360 pixels.
@@ -29,7 +29,6 @@ WIDE, NARROW = 7.4, 3.5
 # An SVG's units are points, whatever is asked for.
 _SVG_DPI, _PNG_DPI = 72, 150
 # What stands for the page's own colours in an SVG, and what they are there.
-INK = "#111111"
 _PAGE_COLORS = {
     INK: "currentColor",
     ANCHOR_COLOR: "var(--anchor)",

@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..curves.curve import RdPoint
+from ..contestants import CurveMeasured
 from ..events import PointMeasured, SearchFinished, TrialFinished
 from ..recommendation import Recommendation
-from .drawing import INK, WIDE, Draw, empty_axes
+from .drawing import WIDE, Draw, empty_axes
 from .pictures import (
     ANCHOR_COLOR,
     COLORS,
-    SHOTS_COLOR,
+    INK,
     WINNER_COLOR,
-    color_and_marker,
-    draw_curve,
+    plot_contestants,
+    plot_recommendation,
     rate_axis,
 )
 
@@ -32,67 +32,22 @@ def curves(recommendation: Recommendation, points: Sequence[PointMeasured]) -> D
 
     def draw(width: float) -> Figure:
         figure, axes = empty_axes(width, 0.62)
-        lines = [("anchor", recommendation.anchor_curve, ANCHOR_COLOR, "o", "defaults")]
-        if not recommendation.keeps_defaults:
-            role = _winner_role(recommendation)
-            lines.append((role, recommendation.winner_curve, WINNER_COLOR, "s", "tuned"))
-        for role, curve, color, marker, label in lines:
-            _intervals(axes, [one for one in points if one.role == role], color)
-            draw_curve(axes, curve, color, marker, label, names_crf=width >= WIDE)
-        if (per_shot := recommendation.per_shot) is not None:
-            label, named = "a CRF for each shot (mean)", width >= WIDE
-            draw_curve(axes, per_shot.curve, SHOTS_COLOR, "^", label, names_crf=named)
-        if (quality := recommendation.steered_quality) is not None:
-            axes.axhline(quality, color=INK, linewidth=0.8, linestyle=":")
-            if not recommendation.keeps_defaults:
-                axes.annotate(
-                    "",
-                    (recommendation.rate_kbps, quality),
-                    (recommendation.anchor_rate_kbps, quality),
-                    arrowprops={"arrowstyle": "->", "color": WINNER_COLOR, "linewidth": 1.8},
-                )
-        if (rate := recommendation.target_rate_kbps) is not None:
-            axes.axvline(rate, color=INK, linewidth=0.8, linestyle=":")
-        rate_axis(axes)
-        axes.set_ylabel("task quality")
-        axes.legend(loc="lower right", frameon=False)
+        plot_recommendation(axes, recommendation, points, names_crf=width >= WIDE)
         return figure
 
     return draw
 
 
-def _winner_role(recommendation: Recommendation) -> str:
-    """Returns under which role the recommended settings were verified."""
-    for one in recommendation.contenders:
-        if one.curve == recommendation.winner_curve:
-            return one.role
-    return "options"
+def contestants(found: Sequence[CurveMeasured], names: Sequence[str]) -> Draw:
+    """Returns the curves of one clip.
 
-
-def _intervals(axes: Axes, points: Sequence[PointMeasured], color: str) -> None:
-    for one in points:
-        if one.quality_interval is not None:
-            axes.plot(
-                [one.rate_kbps] * 2, one.quality_interval, color=color, alpha=0.45, linewidth=1.2
-            )
-
-
-def contestants(
-    lines: Sequence[tuple[str, int, Sequence[RdPoint], Sequence[tuple[float, float] | None]]],
-) -> Draw:
-    """Returns the curves of one clip: name, number of the colour, points, and their intervals."""
+    Args:
+        names: Of all contestants.
+    """
 
     def draw(width: float) -> Figure:
         figure, axes = empty_axes(width, 0.62)
-        for name, number, points, intervals in lines:
-            color, marker = color_and_marker(number)
-            for point, interval in zip(points, intervals, strict=False):
-                if interval is not None:
-                    axes.plot([point.rate_kbps] * 2, interval, color=color, alpha=0.45)
-            draw_curve(axes, points, color, marker, name, names_crf=width >= WIDE)
-        rate_axis(axes)
-        axes.set_ylabel("task quality")
-        axes.legend(loc="lower right", frameon=False)
+        plot_contestants(axes, found, names, names_crf=width >= WIDE)
         return figure
 
     return draw

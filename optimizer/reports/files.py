@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...codecs.address import clip_text
 from ..compare import Compared, CompareRequest
 from ..events import (
     ClipLoaded,
@@ -29,7 +28,7 @@ from .page import (
     tune_html,
 )
 from .pictures import draw_comparison, draw_curves
-from .provenance import encoder_versions, software
+from .provenance import looked_at
 from .record import (
     CompareRecord,
     Picture,
@@ -42,6 +41,15 @@ from .record import (
 )
 
 PAGE = "report.html"
+
+# What only some records of a kind have, as files.
+_NOT_ALWAYS = {
+    "tune": ("speed.png", "lost_sight.png", "importance-*.png", "slices-*.png"),
+    "compare": ("curves-*.png",),
+    "summary": (
+        "Clip_by_clip.csv", "The_CRF_of_each_clip.csv", "Against_one_setting_for_all.csv",
+    ),
+}  # fmt: skip
 
 
 def tune_record(events: Sequence[TuneEvent], *, name: str, encode_command: str) -> TuneRecord:
@@ -71,23 +79,13 @@ def compare_record(request: CompareRequest, compared: Compared, *, name: str) ->
     Args:
         name: Of its folder of results.
     """
-    choice = request.machine
     return CompareRecord(
         name=name,
         contestants=tuple(one.name for one in request.contestants),
         settings=tuple(settings_json(one.settings) for one in request.contestants),
         quality_range=(request.low_quality, request.high_quality),
         compared=compared,
-        provenance={
-            "clips": [clip_text(clip) for clip in request.clips],
-            "max_seconds": request.max_seconds,
-            "frames_per_second": request.frames_per_second,
-            "metric": choice.metric,
-            "regions_by": choice.finder or "built-in proposals",
-            "image_size": choice.image_size,
-            "encoders": encoder_versions(request.contestants),
-            **software(),
-        },
+        provenance=looked_at(request, compared.clips_content_sha256, compared.machine_version),
     )
 
 
@@ -109,6 +107,7 @@ def write_report(record: Record, folder: Path) -> Path:
     """
     # As it is read from the store, so that it is made again to the last byte.
     record = read_record(record_json(record))
+    remove_earlier(folder, *_NOT_ALWAYS[record.kind])
     report = json.dumps(record_json(without_pictures(record)), allow_nan=False, indent=1) + "\n"
     match record:
         case TuneRecord():
@@ -118,7 +117,7 @@ def write_report(record: Record, folder: Path) -> Path:
                 "frames.csv": _frames_csv(record),
             }
             page = tune_html(record, {**downloads, "report.json": report})
-            draw_curves(record.recommendation, folder / "curves.png")
+            draw_curves(record.recommendation, folder / "curves.png", record.points)
             drawings = [
                 *(one for one in tune_drawings(record) if one.name != "curves"),
                 *picture_drawings(record),
@@ -127,7 +126,6 @@ def write_report(record: Record, folder: Path) -> Path:
             downloads = {"curves.csv": curves_csv(record.compared)}
             page = compare_html(record, {**downloads, "report.json": report})
             drawings = compare_drawings(record)
-            remove_earlier(folder, "curves-*.png")
             draw_comparison(record.compared, folder / "curves.png")
         case SummaryRecord():
             names = safe_names([one.title for one in record.tables])

@@ -22,7 +22,7 @@ from ..recommendation import Recommendation
 from ..search.clip_benches import SAME_FRAMES
 from . import close_figures, figures
 from .close_look import LossMap, Moment
-from .comparison_files import comparison_notes, matrix_rows
+from .comparison_files import clip_cell, comparison_notes, matrix_rows
 from .drawing import NARROW, WIDE, Drawing
 from .pictures import LOSS_COLORS
 from .record import CompareRecord, SummaryRecord, TuneRecord
@@ -177,7 +177,10 @@ def compare_html(record: CompareRecord, downloads: Mapping[str, str]) -> str:
         best=_best(record),
         skipped=compared.skipped,
         matrix=list(_matrix(record)),
-        clip_rows=[(clip, [_of_clip(record, clip, name) for name in names[1:]]) for clip in clips],
+        clip_rows=[
+            (clip, [clip_cell(compared.comparison(names[0], one), clip) for one in names[1:]])
+            for clip in clips
+        ],
         drawings=[_figure(one) for one in compare_drawings(record)],
         settings=list(zip(names, record.settings, strict=True)),
         notes=list(comparison_notes(compared)),
@@ -205,16 +208,7 @@ def compare_drawings(record: CompareRecord) -> list[Drawing]:
             name=f"curves-{number}",
             title=clip,
             draw=figures.contestants(
-                [
-                    (
-                        curve.contestant,
-                        record.contestants.index(curve.contestant),
-                        curve.points,
-                        curve.intervals,
-                    )
-                    for curve in compared.curves
-                    if curve.clip == clip
-                ]
+                [one for one in compared.curves if one.clip == clip], record.contestants
             ),
         )
         for number, clip in enumerate(clips)
@@ -413,16 +407,6 @@ def _matrix(record: CompareRecord) -> Iterator[list[dict[str, str]]]:
                 tone = "bad"
             cells.append({"text": text, "tone": tone})
         yield cells
-
-
-def _of_clip(record: CompareRecord, clip: str, test: str) -> tuple[str, str]:
-    """Returns a cell as text, and as what it is sorted by."""
-    comparison = record.compared.comparison(record.contestants[0], test)
-    for one in () if comparison is None else comparison.clips:
-        if one.clip == clip and one.result is not None:
-            text = saving_text(one.result.percent, one.interval_percent)
-            return text, f"{one.result.percent:.4f}"
-    return "n/a", ""
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

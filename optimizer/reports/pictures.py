@@ -18,7 +18,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ..compare import Compared
+from ..contestants import CurveMeasured
 from ..curves.curve import RdPoint, fit_curve
+from ..events import PointMeasured
 from ..recommendation import Recommendation
 from .output import write_whole
 from .plain_text import picture_text
@@ -27,6 +29,8 @@ from .sentences import headline
 if TYPE_CHECKING:
     from ..clip_score import HeatMap
 
+# Of lines and letters; a page has its own in its place.
+INK = "#111111"
 # Okabe and Ito's colours, told apart by colour-blind readers.
 ANCHOR_COLOR, WINNER_COLOR, SHOTS_COLOR = "#666666", "#0072B2", "#D55E00"
 COLORS = ("#666666", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -42,29 +46,58 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _WIDE_RATES = 8
 
 
-def draw_curves(recommendation: Recommendation, path: Path) -> None:
+def draw_curves(
+    recommendation: Recommendation, path: Path, points: Sequence[PointMeasured] = ()
+) -> None:
     """Writes a PNG of the verified curves of anchor and winner, with the target marked.
+
+    Args:
+        points: Of the verification, for their intervals.
 
     Raises:
         OutputError: The file cannot be written.
     """
     figure = Figure(figsize=(7, 4.6), dpi=150, layout="constrained")
     axes = figure.subplots()
-    is_default = recommendation.keeps_defaults
-    preset = f"{recommendation.codec} {recommendation.preset}"
-    draw_curve(axes, recommendation.anchor_curve, ANCHOR_COLOR, "o", f"{preset}, defaults")
-    if not is_default:
-        draw_curve(axes, recommendation.winner_curve, WINNER_COLOR, "s", f"{preset}, tuned")
-    if (real := recommendation.real) is not None:
-        what = f"by the real machine, {preset}"
-        draw_curve(axes, real.anchor_curve, ANCHOR_COLOR, "o", f"{what}, defaults", style="--")
-        if not is_default:
-            draw_curve(axes, real.winner_curve, WINNER_COLOR, "s", f"{what}, tuned", style="--")
+    plot_recommendation(axes, recommendation, points)
+    title = f"{recommendation.codec} {recommendation.preset}: {headline(recommendation)}"
+    axes.set_title(title, fontsize=10, loc="left")
+    save_figure(figure, path)
+
+
+def plot_recommendation(
+    axes: Axes,
+    recommendation: Recommendation,
+    points: Sequence[PointMeasured],
+    *,
+    names_crf: bool = True,
+) -> None:
+    """Draws the verified curves of anchor and winner, by the real machine too, and the target."""
+    is_default, real = recommendation.keeps_defaults, recommendation.real
+    for role, color, marker, label, curve, real_curve in (
+        (
+            "anchor", ANCHOR_COLOR, "o", "defaults", recommendation.anchor_curve,
+            () if real is None else real.anchor_curve,
+        ),
+        (
+            _winner_role(recommendation), WINNER_COLOR, "s", "tuned",
+            () if is_default else recommendation.winner_curve,
+            () if is_default or real is None else real.winner_curve,
+        ),
+    ):  # fmt: skip
+        if curve:
+            for one in points:
+                if one.role == role:
+                    _plot_interval(axes, one.rate_kbps, one.quality_interval, color)
+            draw_curve(axes, curve, color, marker, label, names_crf=names_crf)
+        if real_curve:
+            of_real = f"{label}, real machine"
+            draw_curve(axes, real_curve, color, marker, of_real, style="--", names_crf=names_crf)
     if (per_shot := recommendation.per_shot) is not None:
-        draw_curve(axes, per_shot.curve, SHOTS_COLOR, "^", "the same, a CRF for each shot (mean)")
-    rates = (recommendation.anchor_rate_kbps, recommendation.rate_kbps)
+        label = "a CRF for each shot (mean)"
+        draw_curve(axes, per_shot.curve, SHOTS_COLOR, "^", label, names_crf=names_crf)
     if (quality := recommendation.steered_quality) is not None:
-        axes.axhline(quality, color="black", linewidth=0.8, linestyle=":")
+        axes.axhline(quality, color=INK, linewidth=0.8, linestyle=":")
         whose = "" if recommendation.metric_target_quality is None else " of the real machine"
         axes.annotate(
             f"target {recommendation.target_quality:g}{whose}",
@@ -78,17 +111,34 @@ def draw_curves(recommendation: Recommendation, path: Path) -> None:
         if not is_default:
             axes.annotate(
                 "",
-                (rates[1], quality),
-                (rates[0], quality),
-                arrowprops={"arrowstyle": "->", "color": WINNER_COLOR, "linewidth": 1.6},
+                (recommendation.rate_kbps, quality),
+                (recommendation.anchor_rate_kbps, quality),
+                arrowprops={"arrowstyle": "->", "color": WINNER_COLOR, "linewidth": 1.8},
             )
     elif recommendation.target_rate_kbps is not None:
-        axes.axvline(recommendation.target_rate_kbps, color="black", linewidth=0.8, linestyle=":")
+        axes.axvline(recommendation.target_rate_kbps, color=INK, linewidth=0.8, linestyle=":")
+    _finish(axes)
+
+
+def _winner_role(recommendation: Recommendation) -> str:
+    """Returns under which role the recommended settings were verified."""
+    for one in recommendation.contenders:
+        if one.curve == recommendation.winner_curve:
+            return one.role
+    return "options"
+
+
+def _plot_interval(
+    axes: Axes, rate_kbps: float, interval: tuple[float, float] | None, color: str
+) -> None:
+    if interval is not None:
+        axes.plot([rate_kbps] * 2, interval, color=color, alpha=0.45, linewidth=1.2)
+
+
+def _finish(axes: Axes) -> None:
     rate_axis(axes)
-    axes.set_ylabel("task quality (1 = sees what it saw on the original)")
-    axes.set_title(headline(recommendation), fontsize=10, loc="left")
+    axes.set_ylabel("task quality")
     axes.legend(loc="lower right", frameon=False, fontsize=8)
-    save_figure(figure, path)
 
 
 def color_and_marker(number: int) -> tuple[str, str]:
@@ -110,17 +160,27 @@ def draw_comparison(compared: Compared, path: Path) -> None:
     figure = Figure(figsize=(4.6 * columns, 3.6 * rows), dpi=130, layout="constrained")
     fields = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, clip in zip(fields, clips, strict=False):
-        for curve in compared.curves:
-            if curve.clip == clip:
-                color, marker = color_and_marker(names.index(curve.contestant))
-                draw_curve(axes, curve.points, color, marker, curve.contestant)
-        rate_axis(axes)
+        plot_contestants(axes, [one for one in compared.curves if one.clip == clip], names)
         axes.set_title(picture_text(clip), fontsize=9, loc="left")
-        axes.set_ylabel("task quality")
-    fields[0].legend(loc="lower right", frameon=False, fontsize=8)
     for axes in fields[len(clips) :]:
         axes.set_axis_off()
     save_figure(figure, path)
+
+
+def plot_contestants(
+    axes: Axes, curves: Sequence[CurveMeasured], names: Sequence[str], *, names_crf: bool = True
+) -> None:
+    """Draws the curves of one clip, each point with its interval.
+
+    Args:
+        names: Of all contestants, whose order gives their colours.
+    """
+    for curve in curves:
+        color, marker = color_and_marker(names.index(curve.contestant))
+        for point, interval in zip(curve.points, curve.intervals, strict=True):
+            _plot_interval(axes, point.rate_kbps, interval, color)
+        draw_curve(axes, curve.points, color, marker, curve.contestant, names_crf=names_crf)
+    _finish(axes)
 
 
 def draw_heat_map(heat_map: HeatMap, path: Path) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ...codecs.address import clip_text
+from ...codecs.address import shown_clip
 from ...codecs.encoder import encoder_version
 from ...codecs.settings import EncodeSettings
-from ..contestants import Contestant
 from ..measuring.bench import Bench, Benches
+from ..measuring.machine_choice import MachineChoice
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer
 from ..measuring.store import Json
 from ..recommendation import MachinesUsed, RegionsUsed
 from ..request import TuneRequest, num_jobs_here
+
+if TYPE_CHECKING:
+    from ..compare import CompareRequest
+    from ..titles.request import PerTitleRequest
 
 _DISTRIBUTIONS = (
     "ratesight", "av", "torch", "torchvision", "ultralytics", "optuna", "numpy", "scipy",
@@ -56,34 +61,22 @@ def regions_used(
 
 def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[str, Json]:
     """Returns all that a run depended on, its bench being that of the verification."""
-    choice = request.machine
     return {
-        "clip": clip_text(request.clip),
+        "clip": shown_clip(request.clip),
         "clip_content_sha256": bench.source.content_sha256,
         "num_frames": bench.source.num_frames,
-        "frame_rate": None if request.frame_rate is None else str(request.frame_rate),
-        "max_seconds": request.max_seconds,
+        **_frames_asked(request),
         "is_shortened": bench.source.is_shortened,
         "num_segments": request.num_segments,
         "segment_seconds": request.segment_seconds,
-        "frames_per_second": request.frames_per_second,
         "verified_frames": list(bench.frames),
         "second_detector": request.second_detector,
         "num_objects": bench.num_objects,
         "encoder": encoder_version(request.codec),
-        "metric": choice.metric,
+        **_machine_asked(request.machine),
         "machine_version": bench.machine.version,
-        "detector": request.machine.detector,
-        "face_detector": request.machine.face_detector,
-        "face_embedder": str(request.machine.face_embedder)
-        if request.machine.face_embedder
-        else None,
-        "face_levels": request.machine.face_levels,
-        "plate_detector": request.machine.plate_detector,
-        "image_size": request.machine.image_size,
-        "reference_score": request.machine.thresholds.reference,
-        "match_score": request.machine.thresholds.match,
         "annotations": str(request.annotations) if request.annotations else None,
+        "min_fps": request.min_fps,
         "num_region_trials": 0 if request.regions is None else request.num_region_trials,
         "sampler": request.search_sampler,
         "seed": request.seed,
@@ -94,10 +87,48 @@ def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[s
     }
 
 
-def encoder_versions(contestants: Sequence[Contestant]) -> list[Json]:
-    """Returns the version of each encoder among contestants, once."""
-    codecs = dict.fromkeys(one.settings.codec for one in contestants)
-    return [encoder_version(codec) for codec in codecs]
+def looked_at(
+    request: CompareRequest | PerTitleRequest, contents: Mapping[str, str], machine_version: str
+) -> dict[str, Json]:
+    """Returns what a run over several clips depended on, but for what is its own.
+
+    Args:
+        contents: SHA-256 of the decoded frames of each clip.
+        machine_version: Of what judged, as the store has it.
+    """
+    codecs = dict.fromkeys(one.settings.codec for one in request.contestants)
+    return {
+        "clips": [shown_clip(clip) for clip in request.clips],
+        "clips_content_sha256": dict(contents),
+        **_frames_asked(request),
+        **_machine_asked(request.machine),
+        "regions_by": request.machine.finder or "built-in proposals",
+        "machine_version": machine_version,
+        "encoders": [encoder_version(codec) for codec in codecs],
+        **software(),
+    }
+
+
+def _frames_asked(request: TuneRequest | CompareRequest | PerTitleRequest) -> dict[str, Json]:
+    return {
+        "frame_rate": None if request.frame_rate is None else str(request.frame_rate),
+        "max_seconds": request.max_seconds,
+        "frames_per_second": request.frames_per_second,
+    }
+
+
+def _machine_asked(choice: MachineChoice) -> dict[str, Json]:
+    return {
+        "metric": choice.metric,
+        "detector": choice.detector,
+        "face_detector": choice.face_detector,
+        "face_embedder": None if choice.face_embedder is None else str(choice.face_embedder),
+        "face_levels": choice.face_levels,
+        "plate_detector": choice.plate_detector,
+        "image_size": choice.image_size,
+        "reference_score": choice.thresholds.reference,
+        "match_score": choice.thresholds.match,
+    }
 
 
 def software() -> dict[str, Json]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ...codecs.address import without_password
 from ..compare import Compared
 from ..errors import StoreError
 from ..events import ClipLoaded, PointMeasured, SearchFinished, TrialFinished
@@ -189,7 +190,7 @@ def without_pictures(record: Record) -> Record:
 
 
 def keep(record: Record, request: object, store: Store) -> None:
-    """Keeps a record in the store, in place of an older one of the same request.
+    """Keeps a record in the store, in place of an older one of the same request and frames.
 
     Args:
         request: Whose ``repr`` says what was asked for.
@@ -197,7 +198,15 @@ def keep(record: Record, request: object, store: Store) -> None:
     Raises:
         StoreError: The store cannot be written.
     """
-    key: Json = {"kind": "report", "version": VERSION, "of": record.kind, "request": repr(request)}
+    told = record.recommendation if isinstance(record, TuneRecord) else record
+    contents = ("clip_content_sha256", "clips_content_sha256")
+    key: Json = {
+        "kind": "report",
+        "version": VERSION,
+        "of": record.kind,
+        "request": without_password(repr(request)),
+        "contents": [told.provenance[name] for name in contents if name in told.provenance],
+    }
     store.replace(key, record_json(record))
 
 

@@ -39,10 +39,9 @@ def rate_change_text(recommendation: Recommendation) -> str:
 
 def bd_rate_text(recommendation: Recommendation) -> str | None:
     """Returns the BD-rate with its interval and qualities; None where nothing is compared."""
-    if recommendation.keeps_defaults or recommendation.bd_rate_qualities is None:
+    if recommendation.keeps_defaults or recommendation.bd_rate_percent is None:
         return None
-    if recommendation.bd_rate_percent is None:
-        return None
+    assert recommendation.bd_rate_qualities is not None
     low, high = recommendation.bd_rate_qualities
     text = saving_text(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
@@ -110,7 +109,7 @@ def real_lines(recommendation: Recommendation) -> list[str]:
         lines.insert(
             0,
             f"by the real machine {saving_text(change.percent, interval)} rate at the quality "
-            f"that it gives the tuned settings, BD-rate {_bd_rate(change)}",
+            f"that it gives the tuned settings, BD-rate {bd_rate_of(change)}",
         )
     return lines
 
@@ -140,10 +139,10 @@ def contender_lines(recommendation: Recommendation) -> list[str]:
         for against, change, real, second in compared:
             if change is None or (against == "against the defaults" and _is_alone(recommendation)):
                 continue
-            line = f"{what} {against}: BD-rate {_bd_rate(change)}"
+            line = f"{what} {against}: BD-rate {bd_rate_of(change)}"
             for name, other in (("real machine", real), ("second detector", second)):
                 if other is not None:
-                    line += f", {name} {_bd_rate(other)}"
+                    line += f", {name} {bd_rate_of(other)}"
             lines.append(line)
     return lines
 
@@ -172,7 +171,7 @@ def shot_lines(found: PerShot) -> list[str]:
     at_target = saving_text(change.percent, (change.low_percent, change.high_percent))
     lines = [
         f"a CRF for each shot: {at_target} rate at the target against one CRF, "
-        f"BD-rate {_bd_rate(change)}",
+        f"BD-rate {bd_rate_of(change)}",
         f"measured there: {found.rate_kbps:.1f} kbit/s, task quality {found.quality:.4f}",
     ]
     for name, other in (
@@ -180,7 +179,7 @@ def shot_lines(found: PerShot) -> list[str]:
         ("second detector", found.second_change),
     ):
         if other is not None:
-            lines.append(f"{name}: BD-rate {_bd_rate(other)}")
+            lines.append(f"{name}: BD-rate {bd_rate_of(other)}")
     return lines
 
 
@@ -190,7 +189,10 @@ def _is_alone(recommendation: Recommendation) -> bool:
     return len(only) == 1 and only[0].second_change is None
 
 
-def _bd_rate(change: RateChange) -> str:
-    if change.bd_rate is None:
-        return "none, the curves share too little quality"
+def bd_rate_of(
+    change: RateChange | None, nothing: str = "none, the curves share too little quality"
+) -> str:
+    """Returns the BD-rate of a change with its interval; a text where there is none."""
+    if change is None or change.bd_rate is None:
+        return nothing
     return saving_text(change.bd_rate.percent, change.bd_rate_interval_percent)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import compress
 
-from ...codecs.address import clip_text
 from ..curves.bd_comparison import Comparison
 from ..curves.bd_rate import is_below_0, percent_text, saving_text
-from ..curves.interval import RateChange
 from ..pareto.files import member_row
 from ..pareto.front import ParetoFront
 from ..set_recommendation import SetRecommendation
 from ..titles.files import (
     FIXED_COLUMNS,
-    FIXED_TITLE,
     RUNG_COLUMNS,
     fixed_rows,
     rung_rows,
@@ -23,8 +20,9 @@ from ..titles.files import (
 from ..titles.ladder import PerTitle
 from ..titles.request import PerTitleRequest
 from .plain_text import counted
-from .provenance import encoder_versions, software
+from .provenance import looked_at
 from .record import Picture, SummaryRecord, Table
+from .sentences import bd_rate_of
 
 
 def set_columns(found: SetRecommendation) -> tuple[str, ...]:
@@ -41,9 +39,9 @@ def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
             one.clip,
             f"{one.anchor_crf:g}, {one.crf:g}",
             saving_text(change.percent, (change.low_percent, change.high_percent)),
-            _bd_rate(change),
+            bd_rate_of(change, "-"),
         )
-        yield row if found.real_comparison is None else (*row, _bd_rate(one.real_change))
+        yield row if found.real_comparison is None else (*row, bd_rate_of(one.real_change, "-"))
 
 
 def counted_clips(comparison: Comparison) -> str:
@@ -51,12 +49,6 @@ def counted_clips(comparison: Comparison) -> str:
     num_without = comparison.num_not_available
     text = counted(len(comparison.clips) - num_without, "clip")
     return f"{text} ({num_without} without one)" if num_without else text
-
-
-def _bd_rate(change: RateChange | None) -> str:
-    if change is None or change.bd_rate is None:
-        return "-"
-    return saving_text(change.bd_rate.percent, change.bd_rate_interval_percent)
 
 
 def _clip_table(found: SetRecommendation) -> Table:
@@ -200,7 +192,7 @@ def ladder_record(
     if found.fixed:
         tables.append(
             Table(
-                title=FIXED_TITLE,
+                title="Against one setting for all",
                 columns=FIXED_COLUMNS,
                 rows=tuple(tuple(row) for row in fixed_rows(found)),
                 read="kept on all titles, or on the median one; change: of each title's rate, "
@@ -239,19 +231,17 @@ def ladder_record(
         pictures=(picture,),
         notes=tuple(notes),
         provenance={
-            "clips": [clip_text(clip) for clip in request.clips],
-            "max_seconds": request.max_seconds,
+            **looked_at(
+                request,
+                {one.clip: one.clip_content_sha256 for one in found.titles},
+                found.machine_version,
+            ),
+            "real_machine": found.real_machine,
             "num_segments": request.num_segments,
             "segment_seconds": request.segment_seconds,
-            "frames_per_second": request.frames_per_second,
             "tolerance": request.tolerance,
-            "metric": request.machine.metric,
-            "regions_by": request.machine.finder or "built-in proposals",
-            "image_size": request.machine.image_size,
-            "encoders": encoder_versions(request.contestants),
             "num_encodes": found.num_encodes,
             "num_from_store": found.num_from_store,
-            **software(),
         },
         is_sure=is_sure,
     )

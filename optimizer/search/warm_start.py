@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...codecs.address import clip_name
 from ...codecs.planes import is_10_bit
 from ...codecs.settings import EncodeSettings
 from ...codecs.source import Source
@@ -131,7 +132,7 @@ def remember_winner(
         "options": options,
     }
     value: Json = {
-        "clip": bench.source.path.stem,
+        "clip": clip_name(bench.source.path),
         "features": dataclasses.asdict(features),
         "options": options,
     }
@@ -148,8 +149,9 @@ def similar_winners(
     """Returns what won on other clips with the same encoder and preset, most similar clips first.
 
     Args:
-        clips: SHA-256 of the contents of those that are searched for. What won on them is left out:
-            a run that is started again must be the same run.
+        clips: SHA-256 of the contents of those that are searched for. What won on them is left out,
+            so that a run that is started again is the same run, unless a similar clip was tuned
+            since.
         features: Of the clip that others are to be like.
         count: At most so many.
     """

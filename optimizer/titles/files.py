@@ -9,11 +9,10 @@ from pathlib import Path
 from ..contestants import same_frames_notes
 from ..curves.bd_rate import percent_text
 from ..measuring.store import Json
-from ..reports.output import csv_text, make_empty, remove_earlier, safe_names, write_whole
+from ..reports.output import csv_text, make_empty, write_whole
 from .ladder import Chosen, FixedRung, PerTitle, Rung, TitleLadder
 
 RUNG_COLUMNS = ("title", "quality", "encoder", "CRF", "kbit/s", "verified", "gap")
-FIXED_TITLE = "Against one setting for all"
 FIXED_COLUMNS = (
     "quality", "kept on", "setting for all", "change", "quartiles", "sum", "worse", "short",
 )  # fmt: skip
@@ -36,8 +35,6 @@ def write_ladders(found: PerTitle, folder: Path) -> None:
     """
     rungs = folder / "rungs"
     make_empty(rungs)
-    (fixed_name,) = safe_names([FIXED_TITLE])
-    remove_earlier(folder, f"{fixed_name}.csv")
     rows = []
     for title in found.titles:
         for rung in title.rungs:

@@ -132,7 +132,8 @@ class Fixed:
         contestant, crf, settings: It; its height is that of titles that are higher.
         titles: Those that reach the quality at all.
         median_percent, quartiles_percent: Of the change over titles; negative is saved.
-        interval_percent: 95 % bootstrap interval of the median over titles; None of fewer than six.
+        interval_percent: 95 % interval of the median over titles, as of ``median_interval``; None
+            of fewer than six.
         total_percent: Change of the sum of all rates.
         num_worse: Titles on which per-title costs more.
         num_short, num_own_short: Titles on which the single setting, and the own rung, are short
@@ -175,6 +176,8 @@ class PerTitle:
         not_fixed: Contestants that were far behind on most titles, and so were not asked for as
             the single setting.
         not_compared: Why the comparison with one setting for all failed, if it did.
+        machine_version, real_machine: Of the machine that chose, and of the real one beside it;
+            None where there is none.
     """
 
     titles: tuple[TitleLadder, ...]
@@ -183,6 +186,8 @@ class PerTitle:
     not_fixed: tuple[str, ...]
     not_compared: str | None
     tolerance: float
+    machine_version: str
+    real_machine: str | None
     num_encodes: int
     num_from_store: int
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from ...codecs.address import clip_name
 from ...codecs.command import command_notes
 from ...codecs.errors import ClipError, EncodeError, SettingsError
 from ...codecs.source import load_source
@@ -78,7 +79,7 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
                 with _open(request, clip, machines, feature_file, measurer) as opened:
                     title = _climb(request, opened, measurer)
             except _OF_ONE_TITLE as error:
-                skipped.append(ClipSkipped(clip=clip.stem, reason=str(error)))
+                skipped.append(ClipSkipped.of(clip, error))
                 yield skipped[-1]
                 continue
             titles.append(title)
@@ -108,6 +109,8 @@ def recommend_events(request: PerTitleRequest) -> Iterator[PerTitleEvent]:
             not_fixed=not_fixed,
             not_compared=not_compared,
             tolerance=request.tolerance,
+            machine_version=machines.own.version,
+            real_machine=None if machines.real is None else machines.real.version,
             num_encodes=measurer.spent.num_encodes,
             num_from_store=measurer.spent.num_from_store,
         )
@@ -156,7 +159,7 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
     rungs = make_rungs(request, opened, alive, scale, measurer)
     curves = tuple(
         CurveMeasured(
-            clip=opened.clip.stem,
+            clip=clip_name(opened.clip),
             contestant=name,
             points=tuple(one.points),
             intervals=tuple(
@@ -174,7 +177,7 @@ def _climb(request: PerTitleRequest, opened: OpenTitle, measurer: Measurer) -> _
         given_up={name for name, one in fitting.items() if one.name not in alive},
         quality_range=quality_range,
         ladder=TitleLadder(
-            clip=opened.clip.stem,
+            clip=clip_name(opened.clip),
             clip_content_sha256=opened.source.content_sha256,
             width=opened.source.width,
             height=opened.source.height,
@@ -233,20 +236,20 @@ def _compare_fixed(
     measured: dict[str, dict[FixedChoice, Measurement]] = {}
     for title in titles:
         with reopen(title) as opened:
-            measured[title.clip.stem] = _measure_fixed(title, choices.values(), opened, measurer)
+            measured[title.ladder.clip] = _measure_fixed(title, choices.values(), opened, measurer)
     for (quality, keeps), choice in choices.items():
         if choice is None:
             yield FixedRung(target_quality=quality, keeps=keeps, found=None)
             continue
         rows = []
         for title, rung in _reaching(titles, quality):
-            one, own = measured[title.clip.stem][choice], rung.chosen
+            one, own = measured[title.ladder.clip][choice], rung.chosen
             assert own is not None
             is_real = own.real_quality is not None
             wanted = rung.target_quality if is_real else rung.choice_quality
             rows.append(
                 FixedTitle(
-                    clip=title.clip.stem,
+                    clip=title.ladder.clip,
                     enough_quality=wanted - request.tolerance,
                     rate_kbps=one.rate_kbps,
                     quality=one.scores.quality,

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from ...codecs.limits import ClipLimits
 from ...codecs.settings import Crf, EncodeSettings
-from ...codecs.table import ENCODERS
+from ...codecs.table import ENCODERS, Codec
 from ..checks import check_above_0, check_not_negative
-from ..contestants import Contestant, check_clips, check_codecs, contestants_of
+from ..contestants import Contestant, check_clips, check_codecs, check_names, contestants_of
 from ..errors import RequestError
 from ..measuring.machine_choice import MachineChoice
 from ..request import DEFAULT_STORE
+
+DEFAULT_QUALITIES = (0.99, 0.97, 0.95, 0.90)
+DEFAULT_HEIGHTS = (None, 720, 540)
 
 # A curve reaches so far below the lowest quality that is asked for, else it ends there by chance.
 _ROOM_BELOW = 0.03
@@ -26,7 +29,8 @@ class PerTitleRequest:
     """What to recommend for each of many titles.
 
     Attributes:
-        contestants: Encoders and settings, each tried at all heights unless it has one itself.
+        contestants: Encoders and settings, each tried at all heights unless it has one itself. By
+            the first of them the real machine's scale is made, where a learned metric chooses.
         qualities: In (0, 1); each is a rung.
         heights: Frame heights, None for the title's own; a title that is not higher keeps its own.
         tolerance: A rung that measures less than expected by more than this is not verified.
@@ -35,8 +39,8 @@ class PerTitleRequest:
 
     clips: tuple[Path, ...]
     contestants: tuple[Contestant, ...]
-    qualities: tuple[float, ...] = (0.99, 0.97, 0.95, 0.90)
-    heights: tuple[int | None, ...] = (None,)
+    qualities: tuple[float, ...] = DEFAULT_QUALITIES
+    heights: tuple[int | None, ...] = DEFAULT_HEIGHTS
     machine: MachineChoice = field(default_factory=MachineChoice)
     frame_rate: Fraction | None = None
     limits: ClipLimits = field(default_factory=ClipLimits)
@@ -50,9 +54,9 @@ class PerTitleRequest:
 
     def __post_init__(self) -> None:
         check_clips(self.clips)
-        names = [one.name for one in self.contestants]
-        if not names or len(set(names)) < len(names):
-            raise RequestError(f"recommend needs contestants of different names, got {names}")
+        if not self.contestants:
+            raise RequestError("recommend needs a contestant, got none; give codecs or settings")
+        check_names(self.contestants)
         for one in self.contestants:
             if one.settings.regions is not None:
                 raise RequestError(
@@ -104,20 +108,32 @@ def at_height(one: Contestant, height: int | None) -> Contestant:
     return Contestant(name=name, settings=replace(one.settings, height=height, rate_control=crf))
 
 
-def ladder_contestants(codecs: str | None, files: Sequence[Path]) -> tuple[Contestant, ...]:
-    """Returns encoders with their defaults from a text such as x264,svtav1, then settings files.
+def ladder_contestants(
+    codecs: Sequence[Codec] | None, files: Sequence[Path]
+) -> tuple[Contestant, ...]:
+    """Returns encoders with their defaults in the order given, then those of settings files.
 
-    All encoders where neither is given.
+    Args:
+        codecs: Where None all of them, but none where there are files.
 
     Raises:
         RequestError: An encoder is unknown.
         RecommendationError: A file is not a recommendation.
     """
-    names = [one for one in (codecs or "").split(",") if one]
-    if not names and not files:
-        names = list(ENCODERS)
+    if codecs is None:
+        codecs = () if files else tuple(ENCODERS)
+    return contestants_of(codecs, files)
+
+
+def parse_codecs(text: str | None) -> tuple[Codec, ...] | None:
+    """Returns encoders from a text such as x264,svtav1; None for none.
+
+    Raises:
+        RequestError: One is unknown.
+    """
+    names = [one.strip() for one in (text or "").split(",") if one.strip()]
     check_codecs(names)
-    return contestants_of([codec for codec in ENCODERS if codec in names], files)
+    return tuple(codec for name in names for codec in ENCODERS if codec == name) or None
 
 
 def parse_qualities(text: str) -> tuple[float, ...]:
@@ -139,6 +155,7 @@ def parse_heights(text: str) -> tuple[int | None, ...]:
         RequestError: It is not like that.
     """
     try:
-        return tuple(None if one == "own" else int(one) for one in text.split(","))
+        words = [one.strip() for one in text.split(",")]
+        return tuple(None if one == "own" else int(one) for one in words)
     except ValueError:
         raise RequestError(f"heights must be like own,720,540, got {text!r}") from None

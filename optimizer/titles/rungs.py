@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...codecs.address import clip_name
 from ...codecs.command import ffmpeg_command
 from ...codecs.scaling import scaled_format
 from ...codecs.source import Source
@@ -159,6 +160,6 @@ def _verify(
             settings,
             source,
             input_name=str(opened.clip),
-            output_name=f"{opened.clip.stem}-q{target_quality:g}.mkv",
+            output_name=f"{clip_name(opened.clip)}-q{target_quality:g}.mkv",
         ),
     )

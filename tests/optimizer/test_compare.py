@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
 from ratesight.codecs.table import ENCODERS, Codec
+from ratesight.metrics.errors import WeightsError
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.compare import (
     Compared,
@@ -275,6 +276,33 @@ def test_regions_of_one_clip_are_not_compared_on_others(tmp_path: Path) -> None:
 
     with pytest.raises(RequestError, match=r"goes by the regions of mine\.json"):
         contestants_of([], [path])
+
+
+def test_regions_are_found_as_in_the_search(
+    asked: CompareRequest, weights: Path, tmp_path: Path
+) -> None:
+    settings = {"codec": "x264", "preset": "veryfast", "rate_control": {"crf": 30},
+                "options": {"roi": 1}, "num_threads": 1}  # fmt: skip
+    used = {"file": None, "detector": str(weights), "image_size": 128, "match_score": 0.25}
+    path = tmp_path / "mine" / "recommendation.json"
+    path.parent.mkdir()
+
+    def request(**changed: object) -> CompareRequest:
+        path.write_text(json.dumps({"settings": settings, "regions": {**used, **changed}}))
+        return dataclasses.replace(asked, contestants=contestants_of(["x264"], [path]))
+
+    assert request(metric="general").contestants[1].used is not None
+    here = "got a detector, image_size 128, match_score 0.25; give the same, or leave mine out"
+    for changed, there in (
+        ({"image_size": 640}, "a detector, image_size 640, match_score 0.25"),
+        ({"match_score": 0.1}, "a detector, image_size 128, match_score 0.1"),
+        ({"detector": None}, r"built-in proposals \(object\), match_score 0.25"),
+        ({"metric": "plates"}, "a plate_detector, image_size 128, match_score 0.25"),
+    ):
+        with pytest.raises(RequestError, match=f"mine has those of {there}, {here}"):
+            request(**changed)
+    with pytest.raises(WeightsError, match="must be those of the search, 0123, "):
+        next(compare_events(request(weights_sha256="0123")))
 
 
 def test_a_plan_of_shots_is_not_compared_as_one_crf(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ratesight.codecs.errors import ClipError
 from ratesight.codecs.settings import Crf
 from ratesight.optimizer.aim import QualityRange, TargetQuality
 from ratesight.optimizer.commands.app import app
+from ratesight.optimizer.commands.output import own_folder
 from ratesight.optimizer.contestants import ClipSkipped
 from ratesight.optimizer.curves.bd_comparison import FrameQualities, Rules, compare
 from ratesight.optimizer.curves.interval import rate_change
@@ -23,6 +24,8 @@ from ratesight.optimizer.events import PointMeasured, TargetMoved, TrialFinished
 from ratesight.optimizer.measuring.bench import Bench, Measurement
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.recommendation import read_settings
+from ratesight.optimizer.reports.files import write_report
+from ratesight.optimizer.reports.summaries import set_record
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.anchor import SearchedClip
 from ratesight.optimizer.search.candidate import Candidate
@@ -186,25 +189,49 @@ def test_a_second_run_measures_only_the_verification(
 
 
 def test_the_command_line_takes_several_clips(
-    asked: TuneRequest, paths: list[Path], found: SetRecommendation, tmp_path: Path
+    asked: TuneRequest,
+    paths: list[Path],
+    found: SetRecommendation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     words = [
         "tune", *paths[:2], "--preset", "veryfast", "--aim", "bd-rate", "--quality-range", 0.6, 0.9,
         "--target-quality", 0.8, "--detector", asked.machine.detector, "--image-size", 192,
         "--trials", NUM_TRIALS, "--max-seconds", 0.5, "--frames-per-second", 10, "--jobs", 2,
-        "--store", asked.store, "--out", tmp_path,
+        "--store", asked.store,
     ]  # fmt: skip
+    folder = Path("ratesight-out/2-clips-x264")
 
     result = CliRunner().invoke(app, [str(word) for word in words])
 
-    written = json.loads((tmp_path / "recommendation.json").read_text())
+    written = json.loads((folder / "recommendation.json").read_text())
     assert result.exit_code == (3 if written["is_verified"] is False else 0), result.output
     assert written["settings"] == found.settings
     assert "ratesight encode" in result.stdout
     assert "metric detector, regions by" in result.stdout
     assert set(written["clip_crfs"]) == {path.stem for path in paths[:2]}
     assert f"CRF {written['settings']['rate_control']['crf']:g} (median of 2" in result.stdout
-    assert "Clip by clip" in (tmp_path / "report.html").read_text()
+    assert "Clip by clip" in (folder / "report.html").read_text()
+    # Other clips go elsewhere; of these nothing stays that is not so any more.
+    assert own_folder(folder.name, "recommendation.json", paths[:2]) == folder
+    assert own_folder(folder.name, "recommendation.json", paths[1:]) == folder.with_name(
+        "2-clips-x264-2"
+    )
+    write_report(
+        set_record(dataclasses.replace(found, clips=()), name="", encode_command=""), folder
+    )
+    assert {path.name for path in folder.glob("*.csv")} == {
+        "The_CRF_of_each_clip.csv", "Settings.csv",
+    }  # fmt: skip
+
+
+def test_what_was_found_says_on_which_frames(found: SetRecommendation, paths: list[Path]) -> None:
+    assert found.provenance["clips"] == [str(path) for path in paths]
+    assert found.provenance["clips_content_sha256"] == {
+        one.clip: one.clip_content_sha256 for one in found.clips
+    }
 
 
 @pytest.mark.parametrize(

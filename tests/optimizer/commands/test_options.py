@@ -69,6 +69,27 @@ def test_an_option_that_nothing_goes_by_is_refused_even_at_its_default(
     assert rule in done.stderr
 
 
+@pytest.mark.parametrize("command", ["compare", "recommend"])
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--image-size", "640"), "--image-size is what a detector sees"),
+        (("--match-score", "0.25"), "--match-score is a detector's"),
+        (("--detector", "y.pt", "--match-score", "0.5"), "at most the reference score, 0.4"),
+        (("--reference-score", "2"), "reference score must be between 0 and 1"),
+    ],
+)
+def test_other_commands_have_the_options_of_detectors_too(
+    command: str, words: tuple[str, ...], rule: str
+) -> None:
+    encoders = {"compare": ("--codec", "x264", "--codec", "x265"), "recommend": ()}[command]
+
+    done = CliRunner().invoke(app, [command, "missing.mp4", *encoders, *words])
+
+    assert done.exit_code == 2
+    assert rule in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "rule"),
     [

@@ -59,7 +59,7 @@ def folder(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
         shutil.copy(clips / "carphone_qcif.mp4", path)
     run(
         "tune", paths[0], "--preset", "veryfast", "--trials", NUM_TRIALS, "--target-quality", 0.85,
-        "--out", folder / "tune", *common,
+        "--min-fps", 1, "--out", folder / "tune", *common,
     )  # fmt: skip
     settings = folder / "tune" / "recommendation.json"
     if not json.loads(settings.read_text())["settings"]["options"]:
@@ -69,7 +69,7 @@ def folder(clips: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory)
         settings.write_text(json.dumps(other))
     run(
         "compare", paths[1], "--codec", "x264", "--settings", settings, "--quality-range", 0.7, 0.9,
-        "--out", folder / "compare", *common,
+        "--match-score", 0.2, "--out", folder / "compare", *common,
     )  # fmt: skip
     for path in paths:
         path.unlink()
@@ -257,14 +257,54 @@ def test_a_report_is_made_again_from_the_store_alone(folder: Path, tmp_path: Pat
 
 
 def test_what_is_kept_again_takes_the_place_of_the_first(
-    records: list[Record], tmp_path: Path
+    records: list[Record], tuned: TuneRecord, tmp_path: Path
 ) -> None:
     with open_store(tmp_path / "other.sqlite") as store:
         for record in (*records, replace(records[0], name="again")):
             keep(record, record.kind, store)
         kept, _ = kept_records(store)
+        # The same words may be about other clips, in another folder.
+        provenance = {**records[1].provenance, "clips_content_sha256": {"clip": "0123"}}
+        keep(replace(records[1], provenance=provenance), records[1].kind, store)
+        found = replace(tuned.recommendation, provenance={"clip_content_sha256": "0123"})
+        keep(replace(tuned, recommendation=found), records[0].kind, store)
+        both, _ = kept_records(store)
 
     assert [one.name for one in kept] == [records[1].name, "again"]
+    assert len(both) == 4
+
+
+def test_a_report_says_what_it_depends_on(folder: Path, weights: Path) -> None:
+    tuned, compared = (
+        json.loads((folder / name / "report.json").read_text()) for name in ("tune", "compare")
+    )
+
+    alone, several = tuned["recommendation"]["provenance"], compared["provenance"]
+    assert (alone["min_fps"], alone["match_score"], several["match_score"]) == (1, 0.25, 0.2)
+    for told in (alone, several):
+        assert weights.name in told["detector"]
+        assert (told["reference_score"], told["image_size"]) == (0.4, 128)
+        assert (told["frame_rate"], told["face_levels"]) == (None, None)
+        assert told["machine_version"].endswith(f"reference 0.4 match {told['match_score']:g}")
+    content = alone["clip_content_sha256"]
+    assert several["clips_content_sha256"] == {Path(OTHER).stem: content}
+
+
+def test_figures_of_an_earlier_run_do_not_stay(tuned: TuneRecord, tmp_path: Path) -> None:
+    write_report(tuned, tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    less = replace(
+        tuned,
+        points=tuple(replace(one, encode_seconds=None) for one in tuned.points),
+        searches=(),
+        look=replace(tuned.look, loss_maps=None),
+    )
+
+    write_report(less, tmp_path)
+
+    assert before - {path.name for path in tmp_path.iterdir()} == {
+        "speed.png", "lost_sight.png", "importance-encoder.png", "slices-encoder.png",
+    }  # fmt: skip
 
 
 def opened(browser: Browser, page: Path, width: int, scheme: str) -> Iterator[Page]:

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from ratesight.optimizer.curves.bd_rate import BdRate
 from ratesight.optimizer.curves.interval import RateChange
 from ratesight.optimizer.errors import OutputError
-from ratesight.optimizer.recommendation import PerShot, Recommendation
+from ratesight.optimizer.recommendation import PerShot, RealVerification, Recommendation
+from ratesight.optimizer.reports.drawing import NARROW, WIDE
+from ratesight.optimizer.reports.figures import curves
 from ratesight.optimizer.reports.pictures import color_and_marker, draw_curves, rate_axis
 from ratesight.optimizer.reports.sentences import (
     bd_rate_text,
@@ -84,6 +86,41 @@ def test_a_winner_that_is_the_default_is_not_drawn_twice(
     shown = picture(tmp_path / "curves.png")
     assert share_of(shown, BLUE) == 0
     assert share_of(shown, (0x66, 0x66, 0x66)) > 0.002
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_page_too_shows_what_the_real_machine_says(
+    recommendation: MakeRecommendation, width: float
+) -> None:
+    plain = recommendation()
+    change = RateChange(
+        percent=-7.3,
+        rate_kbps=92.7,
+        anchor_rate_kbps=100.0,
+        low_percent=-15.2,
+        high_percent=-1.0,
+        is_clamped=False,
+        bd_rate=None,
+        bd_rate_interval_percent=None,
+    )
+    real = RealVerification(
+        quality=0.9,
+        expected_quality=0.9,
+        quality_gap=0.0,
+        change=change,
+        anchor_curve=plain.anchor_curve,
+        winner_curve=plain.winner_curve,
+    )
+    found = recommendation(real=real, metric_target_quality=0.92)
+
+    (axes,) = curves(found, ())(width).axes
+
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "defaults", "defaults, real machine", "tuned", "tuned, real machine",
+    ]  # fmt: skip
+    assert "target 0.9 of the real machine" in [text.get_text() for text in axes.texts]
 
 
 def test_a_place_that_cannot_be_written_is_named(

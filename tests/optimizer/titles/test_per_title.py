@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import pytest
 from ratesight.codecs.settings import Crf, EncodeSettings
+from ratesight.codecs.table import Codec
 from ratesight.optimizer.commands.app import app
 from ratesight.optimizer.contestants import ClipSkipped, Contestant, CurveMeasured
 from ratesight.optimizer.curves.curve import fit_curve
@@ -27,6 +28,7 @@ from ratesight.optimizer.titles.picture import draw_ladders
 from ratesight.optimizer.titles.request import (
     PerTitleRequest,
     ladder_contestants,
+    parse_codecs,
     parse_heights,
     parse_qualities,
 )
@@ -346,8 +348,8 @@ def test_without_a_clip_it_fails_in_one_line(weights: Path, tmp_path: Path) -> N
     ("fields", "words"),
     [
         ({"clips": ()}, "there must be a clip"),
-        ({"contestants": ()}, "contestants of different names"),
-        ({"contestants": (contestant("x264", "medium"),) * 2}, "contestants of different names"),
+        ({"contestants": ()}, "needs a contestant, got none"),
+        ({"contestants": (contestant("x264", "medium"),) * 2}, "must have different names"),
         ({"contestants": (contestant("x264", "medium", options=(("roi", 1),)),)}, "no regions"),
         ({"qualities": ()}, "qualities must be different ones"),
         ({"qualities": (0.9, 0.9)}, "qualities must be different ones"),
@@ -366,15 +368,70 @@ def test_misuse_is_refused(asked: PerTitleRequest, fields: dict[str, object], wo
 
 def test_texts_of_the_command_line() -> None:
     assert parse_qualities("0.99,0.9") == (0.99, 0.9)
-    assert parse_heights("own,720") == (None, 720)
-    assert [one.name for one in ladder_contestants(None, [])] == ["x264", "x265", "svtav1"]
-    assert [one.name for one in ladder_contestants("svtav1,x264", [])] == ["x264", "svtav1"]
+    assert parse_heights("720, own ,540") == (720, None, 540)
+    assert parse_codecs("svtav1, x264") == ("svtav1", "x264")
+    assert parse_codecs(None) is parse_codecs("") is None
     with pytest.raises(RequestError, match=r"codecs must be among .*, got 'vp9'"):
-        ladder_contestants("vp9", [])
+        parse_codecs("vp9")
     with pytest.raises(RequestError, match=r"qualities must be like 0\.99,0\.95, got 'best'"):
         parse_qualities("best")
     with pytest.raises(RequestError, match=r"heights must be like own,720,540, got '720p'"):
         parse_heights("720p")
+
+
+def test_settings_alone_are_tried_alone(tmp_path: Path) -> None:
+    settings = {"codec": "x264", "preset": "fast", "rate_control": {"crf": 30},
+                "options": {}, "num_threads": 1}  # fmt: skip
+    files = [tmp_path / folder / "mine" / "recommendation.json" for folder in "ab"]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"settings": settings}))
+
+    def names(codecs: tuple[Codec, ...] | None, files: list[Path]) -> list[str]:
+        return [one.name for one in ladder_contestants(codecs, files)]
+
+    assert names(None, []) == ["x264", "x265", "svtav1"]
+    assert names(None, files[:1]) == ["mine"]
+    assert names(("svtav1", "x264"), files[:1]) == ["svtav1", "x264", "mine"]
+    with pytest.raises(RequestError, match=r"must have different names, got mine, mine; .*rename"):
+        PerTitleRequest(clips=(Path("a.mp4"),), contestants=ladder_contestants(None, files))
+
+
+def test_the_python_call_finds_what_the_command_finds(
+    clips: Path, weights: Path, tmp_path: Path
+) -> None:
+    clip, store, file = clips / "carphone_qcif.mp4", tmp_path / "s.sqlite", tmp_path / "mine.json"
+    settings = {"codec": "x264", "preset": "veryfast", "rate_control": {"crf": 30},
+                "options": {}, "num_threads": 1}  # fmt: skip
+    file.write_text(json.dumps({"settings": settings}))
+
+    found = ratesight.recommend(
+        clip,
+        settings=file,
+        qualities=(0.8,),
+        detector=weights,
+        image_size=128,
+        match_score=0.1,
+        max_seconds=0.4,
+        store=store,
+    )
+
+    command = [
+        "recommend", clip, "--settings", file, "--qualities", 0.8, "--detector", weights,
+        "--image-size", 128, "--match-score", 0.1, "--max-seconds", 0.4, "--store", store,
+        "--out", tmp_path / "out", "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, [str(word) for word in command])
+    printed = json.loads((tmp_path / "out" / "recommendations.json").read_text())
+    (title,) = found.titles
+    assert [one.contestant for one in title.curves] == ["mine"]
+    assert found.num_encodes > 0
+    assert (printed["num_encodes"], done.exit_code) == (0, 0 if found.is_verified else 3)
+    assert printed["titles"] == found.to_json()["titles"]
+    told = json.loads((tmp_path / "out" / "report.json").read_text())["provenance"]
+    assert told["clips_content_sha256"] == {title.clip: title.clip_content_sha256}
+    assert (told["match_score"], told["machine_version"]) == (0.1, found.machine_version)
+    assert (told["frame_rate"], told["real_machine"], found.real_machine) == (None, None, None)
 
 
 def test_equal_settings_are_tried_once(asked: PerTitleRequest) -> None:
