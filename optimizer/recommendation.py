@@ -216,6 +216,11 @@ class PerShot:
     ffmpeg_commands: tuple[str, ...] | None
 
     @property
+    def told_change(self) -> RateChange:
+        """Against one CRF, as the real machine sees it where there is one."""
+        return self.change if self.real_change is None else self.real_change
+
+    @property
     def recommended(self) -> tuple[ShotCrf, ...] | None:
         """The CRF of each shot, None where one CRF for all is kept."""
         if not self.is_recommended:
@@ -234,6 +239,7 @@ class Recommendation:
         settings: As in EncodeSettings, as JSON.
         rate_kbps, anchor_rate_kbps: Rates of winner and anchor (the encoder's defaults at the same
             preset) where both meet the target, read off the verified curves.
+            A learned metric's, where one steered: what the real machine sees is in ``real``.
         rate_change_percent: Of these two; negative is saved.
         rate_change_interval_percent: 95 % bootstrap interval over frames; an end is None where
             the curve measured does not reach it.

@@ -95,16 +95,17 @@ def _print(found: SetRecommendation) -> None:
     if found.clips:
         title = "what was found, against the defaults (95 % interval over frames)"
         print_table(console, set_columns(found), set_rows(found), texts=("clip",), title=title)
+    metric = "" if found.real_comparison is None else "the metric itself: "
     for name, comparison, num_not_saving in (
-        ("", found.comparison, found.num_not_saving),
-        ("real machine: ", found.real_comparison, found.real_num_not_saving),
+        ("by the real machine: ", found.real_comparison, found.real_num_not_saving),
+        (metric, found.comparison, found.num_not_saving),
     ):
         if comparison is not None and num_not_saving is not None:
             median = saving_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
                 f"{name}median BD-rate {median} on {counted_clips(comparison)}, "
                 f"saved on {len(found.clips) - num_not_saving} of {len(found.clips)}",
-                style="bold",
+                style=None if name.startswith("the metric") else "bold",
             )
     if found.quality_gap is not None:
         console.print(gap_text(found))

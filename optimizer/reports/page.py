@@ -26,6 +26,7 @@ from .comparison_files import clip_cell, comparison_notes, matrix_rows
 from .drawing import NARROW, WIDE, Drawing
 from .pictures import LOSS_COLORS
 from .record import CompareRecord, SummaryRecord, TuneRecord
+from .saving import saving_of
 from .sentences import (
     ONE_THREAD,
     SHOT_COLUMNS,
@@ -60,6 +61,7 @@ def tune_html(record: TuneRecord, downloads: Mapping[str, str]) -> str:
         downloads: Files by name that the page carries along, as text.
     """
     found = record.recommendation
+    saving = saving_of(found)
     drawings = {one.name: one for one in tune_drawings(record)}
     maps = record.look.loss_maps
     return _page(
@@ -69,8 +71,9 @@ def tune_html(record: TuneRecord, downloads: Mapping[str, str]) -> str:
         clip_name=Path(str(found.provenance.get("clip", record.name))).name,
         headline=headline(found),
         at=at_text(found),
-        interval=_interval(found.rate_change_percent, found.rate_change_interval_percent),
-        is_sure=is_below_0(found.rate_change_interval_percent),
+        percent=saving.percent,
+        interval=_interval(saving.percent, saving.interval_percent),
+        is_sure=is_below_0(saving.interval_percent),
         by_shots=None if found.shots is None else _by_shots(found),
         shot_columns=SHOT_COLUMNS,
         shot_rows=[] if found.per_shot is None else shot_rows(found.per_shot),
@@ -262,7 +265,7 @@ def _figure(drawing: Drawing) -> Figure:
 def _by_shots(found: Recommendation) -> dict[str, Any]:
     """Returns what a recommended CRF for each shot saves against one for all of them."""
     assert found.per_shot is not None
-    change = found.per_shot.change
+    change = found.per_shot.told_change
     interval = (change.low_percent, change.high_percent)
     return {
         "percent": change.percent,
@@ -296,9 +299,10 @@ def _losses(found: Recommendation) -> Iterator[str]:
         anchor, winner = getattr(found.anchor, field), getattr(found.winner, field)
         if anchor is not None and winner is not None and winner < anchor - least:
             yield f"{name}: {anchor:{form}} with the defaults, {winner:{form}} tuned"
+    saving = saving_of(found)
     for what, percent, interval in (
-        ("saving", found.rate_change_percent, found.rate_change_interval_percent),
-        ("BD-rate", found.bd_rate_percent, found.bd_rate_interval_percent),
+        ("saving", saving.percent, saving.interval_percent),
+        ("BD-rate", saving.bd_rate_percent, saving.bd_rate_interval_percent),
     ):
         if percent is not None and may_be_chance(percent, interval):
             yield f"the interval of the {what} does not end below 0: it may be chance"

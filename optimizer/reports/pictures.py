@@ -24,6 +24,7 @@ from ..events import PointMeasured
 from ..recommendation import Recommendation
 from .output import write_whole
 from .plain_text import picture_text
+from .saving import saving_of
 from .sentences import headline
 
 if TYPE_CHECKING:
@@ -109,10 +110,11 @@ def plot_recommendation(
             fontsize=8,
         )
         if not is_default:
+            saving = saving_of(recommendation)
             axes.annotate(
                 "",
-                (recommendation.rate_kbps, quality),
-                (recommendation.anchor_rate_kbps, quality),
+                (saving.rate_kbps, saving.quality),
+                (saving.anchor_rate_kbps, saving.quality),
                 arrowprops={"arrowstyle": "->", "color": WINNER_COLOR, "linewidth": 1.8},
             )
     elif recommendation.target_rate_kbps is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..curves.bd_rate import saving_text
 from ..curves.interval import RateChange
 from ..recommendation import MachinesUsed, PerShot, Recommendation
+from .saving import saving_by_search, saving_of
 
 # What is said of a printed ffmpeg command.
 ONE_THREAD = (
@@ -20,43 +21,38 @@ def headline(recommendation: Recommendation) -> str:
         if recommendation.shots is not None:
             return f"Options save nothing {at}: keep the defaults, with a CRF for each shot"
         return f"Nothing saved {at}: keep the encoder's defaults"
-    return f"{rate_change_text(recommendation)} rate {at}"
+    saving = saving_of(recommendation)
+    return f"{saving_text(saving.percent, saving.interval_percent)} rate {at}"
 
 
 def at_text(recommendation: Recommendation) -> str:
     """Returns where the rates are compared."""
     if recommendation.target_rate_kbps is not None:
         return f"at the quality reached with {recommendation.target_rate_kbps:g} kbit/s"
+    if recommendation.real is not None and not recommendation.keeps_defaults:
+        quality = saving_of(recommendation).quality
+        return f"at task quality {quality:.3f} of the real machine"
     return f"at task quality {recommendation.target_quality:g}"
-
-
-def rate_change_text(recommendation: Recommendation) -> str:
-    """Returns the rate change with its interval, such as ``-31.0 % (-35.2 to -27.1)``."""
-    return saving_text(
-        recommendation.rate_change_percent, recommendation.rate_change_interval_percent
-    )
 
 
 def bd_rate_text(recommendation: Recommendation) -> str | None:
     """Returns the BD-rate with its interval and qualities; None where nothing is compared."""
-    if recommendation.keeps_defaults or recommendation.bd_rate_percent is None:
+    saving = saving_of(recommendation)
+    if recommendation.keeps_defaults or saving.bd_rate_percent is None:
         return None
-    assert recommendation.bd_rate_qualities is not None
-    low, high = recommendation.bd_rate_qualities
-    text = saving_text(recommendation.bd_rate_percent, recommendation.bd_rate_interval_percent)
+    assert saving.bd_rate_qualities is not None
+    low, high = saving.bd_rate_qualities
+    text = saving_text(saving.bd_rate_percent, saving.bd_rate_interval_percent)
     return f"{text} BD-rate over task quality {low:.3f} to {high:.3f}"
 
 
 def examined_rows(recommendation: Recommendation) -> list[tuple[str, str, str]]:
     """Returns what is measured of the defaults and of the winner: name and both as text."""
     anchor, winner = recommendation.anchor, recommendation.winner
+    saving = saving_of(recommendation)
+    at = "target" if recommendation.real is None else "equal quality"
     rows = [
-        (
-            "rate at target, kbit/s",
-            recommendation.anchor_rate_kbps,
-            recommendation.rate_kbps,
-            ".1f",
-        ),
+        (f"rate at {at}, kbit/s", saving.anchor_rate_kbps, saving.rate_kbps, ".1f"),
         ("CRF", anchor.crf, winner.crf, "g"),
         ("measured there: kbit/s", anchor.rate_kbps, winner.rate_kbps, ".1f"),
         ("task quality", anchor.quality, winner.quality, ".4f"),
@@ -104,12 +100,10 @@ def real_lines(recommendation: Recommendation) -> list[str]:
         )
     lines.append(f"the real machine says {real.quality:.4f}, {expected}")
     if not recommendation.keeps_defaults:
-        change = real.change
-        interval = (change.low_percent, change.high_percent)
-        lines.insert(
-            0,
-            f"by the real machine {saving_text(change.percent, interval)} rate at the quality "
-            f"that it gives the tuned settings, BD-rate {bd_rate_of(change)}",
+        said = saving_by_search(recommendation)
+        lines.append(
+            f"the metric itself says {saving_text(said.percent, said.interval_percent)} rate; it "
+            f"steered, and is not what to quote"
         )
     return lines
 
@@ -139,11 +133,10 @@ def contender_lines(recommendation: Recommendation) -> list[str]:
         for against, change, real, second in compared:
             if change is None or (against == "against the defaults" and _is_alone(recommendation)):
                 continue
-            line = f"{what} {against}: BD-rate {bd_rate_of(change)}"
-            for name, other in (("real machine", real), ("second detector", second)):
-                if other is not None:
-                    line += f", {name} {bd_rate_of(other)}"
-            lines.append(line)
+            own = "" if real is None else "metric "
+            seen = (("real machine ", real), (own, change), ("second detector ", second))
+            told = [f"{name}{bd_rate_of(other)}" for name, other in seen if other is not None]
+            lines.append(f"{what} {against}: BD-rate {', '.join(told)}")
     return lines
 
 
@@ -167,15 +160,16 @@ def shot_rows(found: PerShot) -> list[tuple[str, ...]]:
 
 def shot_lines(found: PerShot) -> list[str]:
     """Returns what a CRF for each shot saves against one for all of them."""
-    change = found.change
+    change = found.told_change
     at_target = saving_text(change.percent, (change.low_percent, change.high_percent))
+    by = "" if found.real_change is None else " by the real machine,"
     lines = [
-        f"a CRF for each shot: {at_target} rate at the target against one CRF, "
+        f"a CRF for each shot:{by} {at_target} rate at equal quality against one CRF, "
         f"BD-rate {bd_rate_of(change)}",
         f"measured there: {found.rate_kbps:.1f} kbit/s, task quality {found.quality:.4f}",
     ]
     for name, other in (
-        ("real machine", found.real_change),
+        ("the metric itself", None if found.real_change is None else found.change),
         ("second detector", found.second_change),
     ):
         if other is not None:

@@ -88,14 +88,18 @@ def set_record(found: SetRecommendation, *, name: str, encode_command: str) -> S
     number = ""
     headline = f"Nothing saves on the median clip: keep the defaults, CRF {found.crf_text}."
     is_sure = False
-    if not found.keeps_defaults and found.comparison is not None:
-        number = f"{found.comparison.bd_rate_percent:+.1f} %"
-        interval = found.comparison.interval_percent
-        is_sure = is_below_0(interval)
-        text = saving_text(found.comparison.bd_rate_percent, interval)
+    # The real machine's number is the one to quote, where there is one.
+    told, num_not_saving = found.real_comparison, found.real_num_not_saving
+    if told is None:
+        told, num_not_saving = found.comparison, found.num_not_saving
+    if not found.keeps_defaults and told is not None:
+        number = f"{told.bd_rate_percent:+.1f} %"
+        is_sure = is_below_0(told.interval_percent)
+        text = saving_text(told.bd_rate_percent, told.interval_percent)
+        by = "" if found.real_comparison is None else " of the real machine"
         headline = (
-            f"median BD-rate on {counted_clips(found.comparison)}, {text}; {found.num_not_saving} "
-            f"of {len(found.clips)} save nothing"
+            f"median BD-rate{by} on {counted_clips(told)}, {text}; {num_not_saving} of "
+            f"{len(found.clips)} save nothing"
         )
     skipped = tuple(f"{one.clip} was skipped: {one.reason}" for one in found.skipped)
     gap: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from ratesight.optimizer.events import PointMeasured, Recommended, TargetMoved, 
 from ratesight.optimizer.measuring.bench import Measurement
 from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
 from ratesight.optimizer.recommendation import Recommendation, read_settings
+from ratesight.optimizer.reports.sentences import headline, real_lines
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.candidate import Candidate
 from ratesight.optimizer.search.verification import Role, Verified, contender_of, judge
@@ -96,6 +97,25 @@ def test_the_target_is_met_where_the_real_machine_says(events: list[TuneEvent]) 
     assert found.metric_target_quality < 0.8
     assert found.real is not None
     assert found.real.expected_quality > found.quality
+
+
+def test_the_number_to_quote_is_the_real_machines(events: list[TuneEvent]) -> None:
+    found = outcome(events)
+    assert found.real is not None
+    seen = dataclasses.replace(
+        found.real.change, percent=-12.3, low_percent=-20.0, high_percent=-2.0
+    )
+    told = dataclasses.replace(
+        found,
+        winner_curve=found.anchor_curve[1:],
+        rate_change_percent=-30.0,
+        rate_change_interval_percent=(-33.0, -27.0),
+        real=dataclasses.replace(found.real, change=seen),
+    )
+
+    assert headline(told).startswith("-12.3 % (-20.0 to -2.0) rate at task quality ")
+    assert headline(told).endswith(" of the real machine")
+    assert real_lines(told)[-1].startswith("the metric itself says -30.0 % (-33.0 to -27.0) rate")
 
 
 def test_nothing_is_recommended_that_the_real_machine_says_is_worse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -20,7 +21,6 @@ from ratesight.optimizer.reports.pictures import color_and_marker, draw_curves, 
 from ratesight.optimizer.reports.sentences import (
     bd_rate_text,
     headline,
-    rate_change_text,
     shot_lines,
 )
 
@@ -143,13 +143,15 @@ def test_a_place_that_cannot_be_written_is_named(
 def test_a_rate_change_comes_with_its_interval(
     recommendation: MakeRecommendation, interval: tuple[float | None, float | None], text: str
 ) -> None:
-    assert rate_change_text(recommendation(rate_change_interval_percent=interval)) == text
+    told = headline(recommendation(rate_change_interval_percent=interval))
+
+    assert told == f"{text} rate at task quality 0.9"
 
 
 def test_a_change_for_the_worse_has_its_sign(recommendation: MakeRecommendation) -> None:
     worse = recommendation(rate_change_percent=3.0, rate_change_interval_percent=(-1.0, 7.0))
 
-    assert rate_change_text(worse) == "+3.0 % (-1.0 to +7.0)"
+    assert headline(worse).startswith("+3.0 % (-1.0 to +7.0) rate")
 
 
 def test_the_headline_says_at_what(recommendation: MakeRecommendation) -> None:
@@ -220,5 +222,9 @@ def test_a_saving_of_shots_may_be_chance(high: float, said: str) -> None:
     first, _, second = shot_lines(found)
 
     assert first.endswith(f"against one CRF, BD-rate -6.0 % (-12.0 to {said}")
-    assert f"-7.3 % (-15.2 to {said} rate at the target" in first
+    assert f"-7.3 % (-15.2 to {said} rate at equal quality" in first
     assert second == f"second detector: BD-rate -6.0 % (-12.0 to {said}"
+    of_real = replace(found, change=replace(change, percent=-30.0), real_change=change)
+    first, _, second, _ = shot_lines(of_real)
+    assert first.startswith(f"a CRF for each shot: by the real machine, -7.3 % (-15.2 to {said}")
+    assert second.startswith("the metric itself: BD-rate ")

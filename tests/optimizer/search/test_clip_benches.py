@@ -240,4 +240,5 @@ def test_qualities_on_two_scales_are_not_compared(
     assert found.real is not None
     assert found.real.expected_quality is None
     assert found.real.quality_gap is None
-    assert real_lines(found)[-1].endswith("since it saw nothing on the frames of the search")
+    unknown = "since it saw nothing on the frames of the search"
+    assert any(line.endswith(unknown) for line in real_lines(found))
