@@ -161,7 +161,8 @@ FaceLevelsOption = Annotated[
 ImageSizeOption = Annotated[
     int,
     typer.Option(
-        help="Longest side of what the detector sees, in pixels; a multiple of 32.", rich_help_panel=MACHINE_PANEL
+        help="Longest side of what the detector sees, in pixels; a multiple of 32.",
+        rich_help_panel=MACHINE_PANEL,
     ),
 ]
 ReferenceScoreOption = Annotated[

@@ -76,7 +76,7 @@ def rate_change(
     curves = [_Resampled.of(anchor, max_crf), _Resampled.of(test, max_crf)]
     num_frames = len(curves[0].weights)
     fitted = [curve.fit(np.arange(num_frames)) for curve in curves]
-    point, overall_point = _change(curves, fitted, aim), _bd_rate(fitted, aim)
+    point, overall_point = _change(curves, fitted, aim), _bd_rate(curves, fitted, aim)
     found = RateChange(
         percent=point.percent,
         rate_kbps=point.rate_kbps,
@@ -151,7 +151,7 @@ def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: floa
     curve = _Resampled.of(measurements, max_crf)
     fitted = curve.fit(np.arange(len(curve.weights)))
     both = [fitted, fitted]
-    point, overall = _change([curve, curve], both, aim), _bd_rate(both, aim)
+    point, overall = _change([curve, curve], both, aim), _bd_rate([curve, curve], both, aim)
     return RateChange(
         percent=0.0,
         rate_kbps=point.rate_kbps,
@@ -164,10 +164,20 @@ def no_change(measurements: dict[float, Measurement], aim: Aim, *, max_crf: floa
     )
 
 
-def _bd_rate(fitted: Sequence[RdCurve], aim: Aim) -> BdRate | None:
-    """Returns the BD-rate; None where the curves share too little."""
+def _bd_rate(curves: Sequence[_Resampled], fitted: Sequence[RdCurve], aim: Aim) -> BdRate | None:
+    """Returns the BD-rate; None where the curves share too little.
+
+    A test that keeps much at the highest CRF has no lower qualities to share, however many of them
+    the anchor goes through: then what is shared of its own range counts.
+    """
     found = _shared(fitted, aim)
-    return None if found is None or found.overlap < LEAST_OVERLAP else found
+    if found is None:
+        return None
+    overlap = found.overlap
+    if curves[1].reaches_max_crf:
+        shared = found.high_quality - found.low_quality
+        overlap = max(overlap, shared / float(np.ptp(fitted[1].qualities)))
+    return None if overlap < LEAST_OVERLAP else found
 
 
 def _shared(fitted: Sequence[RdCurve], aim: Aim) -> BdRate | None:

@@ -255,6 +255,25 @@ def test_curves_that_share_too_little_have_no_bd_rate(
     assert saves(found, TargetQuality(quality=0.69)) == has_number
 
 
+@pytest.mark.parametrize(("last_crf", "has_number"), [(51.0, True), (50.5, False)])
+def test_a_curve_that_ends_at_the_highest_crf_need_not_fall_as_far_as_the_anchors(
+    measurement: MakeMeasurement, last_crf: float, has_number: bool
+) -> None:
+    """As of a face that tuned settings keep at any CRF, and the defaults lose: 13 % are shared."""
+
+    def make(points: dict[float, tuple[float, float]]) -> Ladder:
+        return {crf: measurement(rate, [loss] * NUM_FRAMES) for crf, (rate, loss) in points.items()}
+
+    anchor = make({40.0: (114, 0.02), 44.0: (79, 0.04), 48.0: (47, 0.42), 51.0: (34, 0.95)})
+    test = make({45.0: (68, 0.03), 47.0: (55, 0.05), 49.0: (44, 0.08), last_crf: (36, 0.15)})
+
+    found = change(anchor, test, TargetQuality(quality=0.9))
+
+    assert found.percent < 0
+    assert (found.bd_rate is not None) == has_number
+    assert saves(found, TargetQuality(quality=0.9)) == has_number
+
+
 @pytest.mark.parametrize(
     ("frames", "frame_rate", "expected"),
     [
