@@ -16,6 +16,7 @@ from .encoder import video_context
 from .errors import EncodeError, SettingsError
 from .picture_filter import PictureFilter
 from .planes import FrameFormat, Planes
+from .region import Region
 from .region_encoder import RegionEncoder
 from .settings import Crf, EncodeSettings, sorted_options
 from .source import Segment, Source
@@ -144,17 +145,20 @@ class ShotEncoder:
             raise SettingsError("shots must be encoded without regions of interest, got roi=1")
         self._form, self._settings, self._shots = form, joinable(settings), shots
         self._first = self._context = context
-        self._number = 0
+        self._number = self._num_frames = 0
         self._running = self._start(context)
 
-    def encode(self, planes: Planes, index: int) -> list[VideoPacket]:
-        """Returns the packets that are ready after a frame of the clip.
+    def encode(
+        self, planes: Planes, index: int, regions: Sequence[Region] = ()
+    ) -> list[VideoPacket]:
+        """Returns the packets that are ready after a frame of the clip, as of RegionEncoder.
 
         Raises:
             EncodeError: The encoder failed.
             SettingsError: There is a frame behind the last shot.
         """
         packets = []
+        self._num_frames = index + 1
         shot = self._shots[self._number]
         if index == shot.start_frame + shot.num_frames:
             packets = self._end()
@@ -168,20 +172,18 @@ class ShotEncoder:
                 self._context.sample_aspect_ratio = self._first.sample_aspect_ratio
             self._running = self._start(self._context)
             shot = self._shots[self._number]
-        return packets + self._moved(self._running.encode(planes, index - shot.start_frame, ()))
+        found = self._running.encode(planes, index - shot.start_frame, regions)
+        return packets + self._moved(found)
 
-    def finish(self, num_frames: int) -> list[VideoPacket]:
+    def finish(self) -> list[VideoPacket]:
         """Ends the last shot and returns its last packets.
-
-        Args:
-            num_frames: Of the clip.
 
         Raises:
             SettingsError: There are fewer frames than the shots have.
         """
         shot = self._shots[-1]
-        if num_frames != shot.start_frame + shot.num_frames:
-            raise SettingsError(self._wrong_length(str(num_frames)))
+        if self._num_frames != shot.start_frame + shot.num_frames:
+            raise SettingsError(self._wrong_length(str(self._num_frames)))
         return self._end()
 
     def _start(self, context: VideoCodecContext) -> RegionEncoder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +27,7 @@ from .settings import EncodeSettings
 from .shots import ShotCrf, ShotEncoder
 from .sound import Sound, start_seconds
 from .table import ENCODERS
+from .whole_file import whole_file
 
 # FFmpeg's muxer of each file name ending.
 MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -98,9 +98,8 @@ def transcode(
     require_regions(settings, regions)
     clip_path, target_path = Path(clip_path), Path(target_path)
     muxer = check_target(settings, clip_path, target_path)
-    partial = target_path.with_name(f".{target_path.name}.{os.getpid()}.part")
     with ExitStack() as cleanup:
-        cleanup.callback(partial.unlink, missing_ok=True)
+        partial = cleanup.enter_context(whole_file(target_path))
         container = cleanup.enter_context(open_container(clip_path, frame_rate, limits))
         reader = FrameReader(container, clip_path, frame_rate=frame_rate, limits=limits)
         clock = _Clock(reader, start_seconds(container))
@@ -127,7 +126,7 @@ def transcode(
         file.finish()
         with _writing(target_path):
             _check_count(settings, partial, len(reader.timestamps))
-            os.replace(partial, target_path)
+            cleanup.close()  # the file gets its name
     num_frames = len(reader.timestamps)
     return Transcoded(
         content_sha256=reader.content_sha256,
@@ -304,10 +303,7 @@ class _File:
             self._regions.check_fit(self._reader.width, self._reader.height, num_frames)
             here = self._regions.frames[index]
         started = time.perf_counter()
-        if isinstance(self._encoder, ShotEncoder):
-            packets = self._encoder.encode(planes, index)
-        else:
-            packets = self._encoder.encode(planes, index, here)
+        packets = self._encoder.encode(planes, index, here)
         self.encode_seconds += time.perf_counter() - started
         self._mux(packets)
 
@@ -318,10 +314,7 @@ class _File:
             num_frames = len(self._reader.timestamps)
             self._regions.check_fit(self._reader.width, self._reader.height, num_frames)
         started = time.perf_counter()
-        if isinstance(self._encoder, ShotEncoder):
-            packets = self._encoder.finish(len(self._reader.timestamps))
-        else:
-            packets = self._encoder.finish()
+        packets = self._encoder.finish()
         self.encode_seconds += time.perf_counter() - started
         self._mux(packets)
         with _writing(self._target_path):
