@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+_HIDDEN = "USER:PASSWORD@"
 _ADDRESS = re.compile(r"(https?|rtsp):/+(.+)", re.IGNORECASE | re.DOTALL)
-# Up to the last @ before the path, as FFmpeg reads it.
-_USER = re.compile(r"((?:https?|rtsp):/+)[^/?#\s]*@", re.IGNORECASE)
+# Up to the last @ before the path, as FFmpeg reads it; in a text, up to white space.
+_USER = re.compile(r"((?:https?|rtsp):/+)[^/?#]*@", re.IGNORECASE)
+_USER_IN_TEXT = re.compile(r"((?:https?|rtsp):/+)[^/?#\s]*@", re.IGNORECASE)
 
 
 def network_address(path: Path) -> str | None:
@@ -31,7 +33,7 @@ def clip_text(path: Path) -> str:
 
 def shown_clip(path: Path) -> str:
     """Returns a clip's path or address as it is written into files and commands."""
-    return without_password(clip_text(path))
+    return _USER.sub(rf"\1{_HIDDEN}", clip_text(path))
 
 
 def clip_name(path: Path) -> str:
@@ -46,4 +48,4 @@ def without_password(text: str) -> str:
         >>> without_password("rtsp://admin:secret@cam/stream does not answer")
         'rtsp://USER:PASSWORD@cam/stream does not answer'
     """
-    return _USER.sub(r"\1USER:PASSWORD@", text)
+    return _USER_IN_TEXT.sub(rf"\1{_HIDDEN}", text)

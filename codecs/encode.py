@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from .container import reason
 from .encoder import video_context
 from .errors import EncodeError
-from .planes import FrameFormat, is_10_bit, plane, stack
+from .planes import FrameFormat, frame_planes, is_10_bit
 from .region import ClipRegions
 from .region_encoder import RegionEncoder, require_regions
 from .scaling import Scaler
@@ -156,8 +156,7 @@ def decode_bgr(
     for position, frame in enumerate(decode(encoding)):
         if position in wanted:
             scaled = scaler.scale(frame)
-            samples = stack([plane(scaled, index) for index in range(3)])
-            plain = av.VideoFrame.from_ndarray(samples, format=scaled.format.name)
+            plain = av.VideoFrame.from_ndarray(frame_planes(scaled), format=scaled.format.name)
             yield to_bgr(plain, color_space, reformatter)
 
 

@@ -12,7 +12,7 @@ from av.filter import Graph
 
 from .encode import Encoding, decode
 from .errors import ClipError
-from .planes import FrameFormat, Planes, is_10_bit, plane, split, stack
+from .planes import FrameFormat, Planes, frame_planes, is_10_bit, split, stack
 from .scaling import Scaler
 from .source import Segment, Source
 
@@ -89,7 +89,7 @@ def fidelity(
         )
     scaler = Scaler(encoding.width, encoding.height)
     pairs = (
-        (source.planes(indices[position]), _stacked(scaler.scale(decoded)))
+        (source.planes(indices[position]), frame_planes(scaler.scale(decoded)))
         for position, decoded in enumerate(decode(encoding))
     )
     return pooled(list(frame_errors(source, pairs)))
@@ -139,10 +139,6 @@ def pooled(frames: Sequence[FrameErrors]) -> Fidelity:
         # Errors are averaged as roots, as the filter does it (get_avg_xpsnr in vf_xpsnr.c).
         xpsnr_db=min(_decibel(float(root) ** 2) for root in roots),
     )
-
-
-def _stacked(frame: av.VideoFrame) -> Planes:
-    return stack([plane(frame, index) for index in range(3)])
 
 
 def _decibel(error: float) -> float:

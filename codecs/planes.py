@@ -51,6 +51,11 @@ def stack(planes: Sequence[Planes]) -> Planes:
     return np.concatenate([one.ravel() for one in planes]).reshape(height * 3 // 2, width)
 
 
+def frame_planes(frame: av.VideoFrame) -> Planes:
+    """Returns Y, U and V of a 4:2:0 frame of FFmpeg's, stacked."""
+    return stack([plane(frame, index) for index in range(3)])
+
+
 def split(stacked: Planes) -> tuple[Planes, Planes, Planes]:
     """Returns views of Y, U and V."""
     height, width = stacked.shape[0] * 2 // 3, stacked.shape[1]

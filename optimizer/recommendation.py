@@ -158,7 +158,8 @@ class RealVerification:
             that nobody knows what its qualities are on the metric's scale.
         quality_gap: The difference of these.
         change: Of the winner against the anchor, on the real machine's own curves, at the quality
-            that it gives the winner; at the target rate where there is one.
+            that it gives the winner; at the target rate, or over the quality range and at its
+            quality, where these are asked for.
         anchor_curve, winner_curve: These.
     """
 

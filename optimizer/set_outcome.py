@@ -100,8 +100,14 @@ def _judge(
     )
     changes = [one.change for one in outcomes]
     is_better = gains_on_median(request.aim, own, changes)
+    said = f"({_median_text(own, changes)})"
     if is_better and machines.real is not None:
-        is_better = gains_on_median(request.aim, real, _real_changes(outcomes))
+        seen = _real_changes(outcomes)
+        is_better = gains_on_median(request.aim, real, seen)
+        said = (
+            f"as the real machine sees it ({_median_text(real, seen)}), whatever the metric says "
+            f"{said}"
+        )
     if is_better:
         slow = too_slow(
             request,
@@ -112,8 +118,7 @@ def _judge(
         is_better = slow is None
     else:
         notes.append(
-            f"The best that was found saves nothing on the median clip, on unseen frames "
-            f"({_median_text(own, changes)})."
+            f"The best that was found saves nothing on the median clip, on unseen frames {said}."
         )
     return _Verdict(own=own, real=real, outcomes=outcomes, is_better=is_better, notes=tuple(notes))
 

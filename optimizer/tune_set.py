@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..codecs.address import clip_name, shown_clip
-from ..codecs.errors import ClipError, EncodeError
+from ..codecs.errors import ClipError, EncodeError, SettingsError
 from ..codecs.source import load_source
 from ..codecs.table import ENCODERS, OptionValue
 from ..metrics.errors import NoObjectsError
@@ -90,7 +90,9 @@ def tune_set_events(request: TuneRequest, clips: Sequence[Path]) -> Iterator[Set
                 with ExitStack() as of_clip:
                     one = yield from _set_up(request, clip, machines, measurer, of_clip)
                     stack.push(of_clip.pop_all())
-            except (ClipError, EncodeError, NoObjectsError, UnreachableError) as error:
+            except (
+                ClipError, EncodeError, SettingsError, NoObjectsError, UnreachableError
+            ) as error:  # fmt: skip
                 skipped.append(ClipSkipped.of(clip, error))
                 yield skipped[-1]
                 if len(skipped) == len(clips):

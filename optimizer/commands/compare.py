@@ -96,7 +96,8 @@ def compare(
         from ..contestants import contestants_of
         from ..measuring.machine_choice import machine_of
 
-        refuse_unused_of_detectors(ctx, detector, plate_detector)
+        if not settings:  # Their regions may need what a search without a detector went by.
+            refuse_unused_of_detectors(ctx, detector, plate_detector)
         request = CompareRequest(
             clips=tuple(clips),
             contestants=contestants_of([one.value for one in codec or []], settings or []),

@@ -108,20 +108,23 @@ def _print(front: ParetoFront) -> None:
         row = member_row(member)
         mark = "" if member.is_on_front else "*"
         num_options = len(row["options"].split())
+        quality = (row["quality"], row["real_quality"]) if has_real else (row["quality"],)
         return (
-            name + mark, row["rate_kbps"], row["quality"], row["encode_fps"], row["preset"],
+            name + mark, row["rate_kbps"], *quality, row["encode_fps"], row["preset"],
             row["crf"], f"{num_options} set" if num_options else "the preset's",
         )  # fmt: skip
 
+    has_real = any(one.real_quality is not None for one in (*front.front, *front.defaults))
     rows = [row_of(f"{number:02d}", member) for number, member in enumerate(front.front, 1)]
     rows += [row_of("defaults", one) for one in front.defaults if one not in front.front]
     console = open_console()
-    columns = ("", "kbit/s", "quality", "fps", "preset", "CRF", "options")
+    qualities = ("quality", "real machine's") if has_real else ("quality",)
+    columns = ("", "kbit/s", *qualities, "fps", "preset", "CRF", "options")
     texts = ("", "preset", "options")
     print_table(console, columns, rows, texts=texts, title=front_headline(front))
     if not all(member.is_on_front for member in (*front.front, *front.defaults)):
         console.print(
             "* on the frames of the verification beaten by another one, or not of use: below the "
-            "least quality or speed"
+            "least quality or speed" + (", as the real machine sees it" if has_real else "")
         )
     console.print("fps: frames a second of one encode on one thread, beside the others of this run")

@@ -95,17 +95,18 @@ def _print(found: SetRecommendation) -> None:
     if found.clips:
         title = "what was found, against the defaults (95 % interval over frames)"
         print_table(console, set_columns(found), set_rows(found), texts=("clip",), title=title)
-    metric = "" if found.real_comparison is None else "the metric itself: "
-    for name, comparison, num_not_saving in (
-        ("by the real machine: ", found.real_comparison, found.real_num_not_saving),
-        (metric, found.comparison, found.num_not_saving),
-    ):
+    has_real = found.real_comparison is not None
+    for name, style, comparison, num_not_saving in (
+        ("by the real machine: ", "bold", found.real_comparison, found.real_num_not_saving),
+        ("the metric itself: " if has_real else "", None if has_real else "bold",
+         found.comparison, found.num_not_saving),
+    ):  # fmt: skip
         if comparison is not None and num_not_saving is not None:
             median = saving_text(comparison.bd_rate_percent, comparison.interval_percent)
             console.print(
                 f"{name}median BD-rate {median} on {counted_clips(comparison)}, "
                 f"saved on {len(found.clips) - num_not_saving} of {len(found.clips)}",
-                style=None if name.startswith("the metric") else "bold",
+                style=style,
             )
     if found.quality_gap is not None:
         console.print(gap_text(found))

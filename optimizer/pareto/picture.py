@@ -31,9 +31,9 @@ def draw_front(found: ParetoFront, path: Path) -> None:
         [one.quality for one in tried],
         s=10,
         color="#CCCCCC",
-        label="tried (search frames)",
+        label="tried (search frames)" + ("" if found.metric_low_quality is None else ", metric"),
     )
-    defaults = [one.verified for one in found.defaults]
+    defaults = [one.judged for one in found.defaults]
     axes.plot(
         [one.rate_kbps for one in defaults],
         [one.quality for one in defaults],
@@ -42,7 +42,7 @@ def draw_front(found: ParetoFront, path: Path) -> None:
         markersize=4,
         label="defaults (verified)",
     )
-    front = [one.verified for one in found.front]
+    front = [one.judged for one in found.front]
     dots = axes.scatter(
         [one.rate_kbps for one in front],
         [one.quality for one in front],
@@ -67,11 +67,10 @@ def draw_front(found: ParetoFront, path: Path) -> None:
     ticks = np.geomspace(min(speeds), max(speeds), 5)
     bar.set_ticks(list(ticks), labels=[f"{tick:.0f}" for tick in ticks])
     bar.minorticks_off()
-    low_quality = found.metric_low_quality or found.low_quality
-    axes.axhline(low_quality, color="black", linewidth=0.8, linestyle=":")
+    axes.axhline(found.low_quality, color="black", linewidth=0.8, linestyle=":")
     rate_axis(axes)
     # What is of no use is left out of sight; the rest spans decades of rate.
-    floor = low_quality - _MARGIN
+    floor = min(found.low_quality, found.metric_low_quality or 1) - _MARGIN
     shown = [one.rate_kbps for one in (*tried, *front, *defaults) if one.quality >= floor]
     axes.set_xlim(min(shown) * 0.85, max(shown) * 1.2)
     axes.set_ylim(floor, 1.005)

@@ -27,21 +27,24 @@ from .sentences import bd_rate_of
 
 def set_columns(found: SetRecommendation) -> tuple[str, ...]:
     """Returns the columns of ``set_rows``."""
-    columns = ("clip", "CRF: defaults, tuned", "rate at target", "BD-rate")
-    return columns if found.real_comparison is None else (*columns, "real machine's BD-rate")
+    if found.real_comparison is None:
+        return "clip", "CRF: defaults, tuned", "rate at target", "BD-rate"
+    return "clip", "CRF: defaults, tuned", "rate at equal quality", "BD-rate", "metric's BD-rate"
 
 
 def set_rows(found: SetRecommendation) -> Iterator[tuple[str, ...]]:
-    """Yields a row a clip: what was found, against the defaults, with 95 % intervals."""
+    """Yields a row a clip: what was found, against the defaults, with 95 % intervals.
+
+    As the real machine sees it, where there is one.
+    """
     for one in found.clips:
-        change = one.change
-        row = (
-            one.clip,
-            f"{one.anchor_crf:g}, {one.crf:g}",
-            saving_text(change.percent, (change.low_percent, change.high_percent)),
-            bd_rate_of(change, "-"),
-        )
-        yield row if found.real_comparison is None else (*row, bd_rate_of(one.real_change, "-"))
+        told = one.change if found.real_comparison is None else one.real_change
+        at_target = "-"
+        if told is not None:
+            at_target = saving_text(told.percent, (told.low_percent, told.high_percent))
+        crfs = f"{one.anchor_crf:g}, {one.crf:g}"
+        row = (one.clip, crfs, at_target, bd_rate_of(told, "-"))
+        yield row if found.real_comparison is None else (*row, bd_rate_of(one.change, "-"))
 
 
 def counted_clips(comparison: Comparison) -> str:

@@ -256,10 +256,14 @@ def _why_not(request: TuneRequest, verified: Verified, contender: Contender) -> 
         return f"{name} did not hold when it was verified ({why})."
     if real is not None and not saves(real, request.aim):
         what = "saves nothing" if real.bd_rate is not None else "is not known to save"
+        at = (
+            "at the quality it gives it"
+            if isinstance(request.aim, TargetQuality)
+            else "at the target"
+        )
         return (
-            f"{name} {what} as the real machine sees it "
-            f"({change_text(real, 'at the quality it gives it')}), whatever the metric says "
-            f"({change_text(change)})."
+            f"{name} {what} as the real machine sees it ({change_text(real, at)}), whatever the "
+            f"metric says ({change_text(change)})."
         )
     return too_slow(request, f"{name} saves ({change.percent:+.1f} %)", [verified])
 

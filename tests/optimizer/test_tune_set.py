@@ -257,6 +257,21 @@ def test_names_must_differ(asked: TuneRequest, paths: list[Path]) -> None:
         list(tune_set_events(asked, [paths[0], paths[0]]))
 
 
+def test_a_clip_whose_frame_rate_the_buffer_does_not_fit_is_skipped(
+    asked: TuneRequest, paths: list[Path]
+) -> None:
+    """34 kbit hold a frame of 1000 kbit/s at 30 frames a second, not at 25."""
+    cap = {"vbv-maxrate": 1000, "vbv-bufsize": 34}
+    request = dataclasses.replace(asked, fixed_options=cap, num_trials=1)
+
+    *_, last = tune_set_events(request, paths[:2])
+
+    assert isinstance(last, SetRecommended)
+    [skipped] = last.recommendation.skipped
+    assert skipped.clip == "highway_cam_240p"
+    assert "vbv-bufsize must hold a frame at vbv-maxrate, 40 kbit at 25" in skipped.reason
+
+
 def test_no_usable_clip_is_an_error(asked: TuneRequest, tmp_path: Path) -> None:
     with pytest.raises(ClipError):
         list(tune_set_events(asked, [tmp_path / "a.mp4", tmp_path / "b.mp4"]))
