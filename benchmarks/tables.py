@@ -10,7 +10,7 @@ import json
 import re
 import statistics
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,15 @@ def main() -> int:
     correlation, noise = _load("correlation"), _load("metric_noise")
     texts = {
         README: {
-            "tuning summary": _tuning(_load("tuning"), {"x264"}),
+            "whole clips summary": _whole(_load("whole_objects")),
+            "tuning summary": _medians(_load("tuning")["runs"]),
             "cost": _cost(_load("tuning_times"), _load("memory")),
             "regions summary": _region_medians(_load("regions")["runs"]),
             "per shot summary": _shot_medians(_load("per_shot")["runs"]),
             "correlation": metric_tables.correlations(correlation),
         },
         IN_FULL: {
-            "tuning": _tuning(_load("tuning"), ENCODERS),
+            "tuning": _tuning(_load("tuning")),
             "per title": ladder_table.savings(_load("per_title")),
             "search replay summary": search_replay_table.summary(_load("search_replay")),
             "unseen clips": unseen_table.table(_load("unseen_clips")),
@@ -121,14 +122,34 @@ def _table(
     return "\n".join([*lines, "", medians]) + "\n"
 
 
-def _tuning(results: dict[str, Any], codecs: Collection[str]) -> str:
-    """Returns the runs with some encoders, and the medians of all."""
+def _whole(results: dict[str, Any]) -> str:
+    """Returns what is saved on whole clips where ``objects`` steers and YOLOv8n judges."""
+    columns = (
+        "rate at equal quality: defaults, tuned (kbit/s) | change (95 % interval) | BD-rate (95 % "
+        "interval) | BD-rate as YOLOv5n sees it | mAP 50-95: defaults, tuned"
+    )
+    return _table(results, columns, _whole_cells, _steered_sentence("`objects`", results["runs"]))
+
+
+def _whole_cells(run: dict[str, Any]) -> str:
+    if not run["settings"]["options"]:
+        return "defaults kept | nothing saved | | |"
+    change, second = run["real"]["change"], _options(run)["second_change"]
+    percent = _percent(change["percent"], [change["low_percent"], change["high_percent"]])
+    return (
+        f"{change['anchor_rate_kbps']:.0f}, {change['rate_kbps']:.0f} | {percent} | "
+        f"{_bd_rates([change])} | {_bd_rates([second])} | "
+        f"{run['anchor']['map50_95']:.2f}, {run['winner']['map50_95']:.2f}"
+    )
+
+
+def _tuning(results: dict[str, Any]) -> str:
+    """Returns the runs, and their medians."""
     columns = (
         "rate at quality 0.95: defaults, tuned (kbit/s) | change at 0.95 (95 % interval) | "
         "BD-rate (95 % interval) | mAP 50-95: defaults, tuned | PSNR (dB)"
     )
-    shown = [run for run in results["runs"] if run["codec"] in codecs]
-    return _table({"runs": shown}, columns, _tuning_cells, _medians(results["runs"]))
+    return _table(results, columns, _tuning_cells, _medians(results["runs"]))
 
 
 def _tuning_cells(run: dict[str, Any]) -> str:
@@ -188,8 +209,9 @@ def _seen_by(runs: list[dict[str, Any]]) -> str:
     machines = runs[0]["machines"]
     if machines["metric"] == "detector":
         return "BD-rate as it sees it, as YOLOv5n does"
-    verified = "" if machines["real_machine"] is None else ", as YOLOv8n sees it"
-    return f"BD-rate as it says{verified}, as YOLOv5n does"
+    if machines["real_machine"] is None:
+        return "BD-rate as it says, as YOLOv5n sees it"
+    return "BD-rate as it says, as YOLOv8n sees it, as YOLOv5n does"
 
 
 def _by_clip(results: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -217,7 +239,11 @@ def _pairs_sentence(
     theirs: dict[tuple[str, str], dict[str, Any]],
 ) -> str:
     """Returns how what one steers compares with what YOLOv8n does, run by run, to YOLOv5n."""
-    pairs = [(_second_bd_rate(run), _second_bd_rate(theirs[key])) for key, run in ours.items()]
+    pairs = [
+        (_second_bd_rate(run), _second_bd_rate(theirs[key]))
+        for key, run in ours.items()
+        if key in theirs
+    ]
     differences = [one - other for one, other in pairs if one is not None and other is not None]
     return (
         f"Pair by pair YOLOv5n sees {_median(differences)} where {name} steers beside where "
@@ -250,9 +276,16 @@ def _bd_rates_seen(run: dict[str, Any]) -> str:
     """Returns the BD-rates of what is recommended: by who steered, verified, and took no part."""
     if not run["settings"]["options"]:
         return "defaults kept"
-    (options,) = (one for one in run["contenders"] if one["role"] == "options")
+    options = _options(run)
     changes = (options["change"], options["real_change"], options["second_change"])
     return _bd_rates([change for change in changes if change is not None])
+
+
+def _options(run: dict[str, Any]) -> dict[str, Any]:
+    """Returns what was verified without regions."""
+    found: dict[str, Any]
+    (found,) = (one for one in run["contenders"] if one["role"] == "options")
+    return found
 
 
 def _regions(results: dict[str, Any]) -> str:
