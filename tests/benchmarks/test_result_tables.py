@@ -191,7 +191,12 @@ class TestSteering:
 
         built_in = {"runs": [run("a.mp4", "objects", change=-9.0, second_change=-3.0)]}
 
-        lines = benchmark("tables")._steering(by_detector, by_metric, built_in).splitlines()
+        found = {
+            "YOLOv8n": by_detector,
+            "`objects`": by_metric,
+            "`objects` in built-in regions": built_in,
+        }
+        lines = benchmark("tables")._steering(found).splitlines()
 
         assert lines[2:4] == [
             "| a | x264 | -10.0 % (-15 to +1), +4.0 % (-1 to +1) | -20.0 % (-25 to +1), "
