@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -54,14 +55,20 @@ _TRIALS = 25
 
 def main() -> None:
     """Runs what is missing in the results."""
-    arguments = parse_arguments(__doc__, CLIPS)
-    for steering, path in RESULTS.items():
-        run_missing(path, arguments, partial(_request, arguments, steering))
+    run_steered(__doc__, RESULTS, _request)
 
 
 def _request(
     arguments: argparse.Namespace, steering: Steering, clip: str, codec: Codec
 ) -> TuneRequest:
+    request = steered_request(arguments, steering, clip, codec)
+    return replace(request, max_seconds=_SECONDS, num_trials=_TRIALS)
+
+
+def steered_request(
+    arguments: argparse.Namespace, steering: Steering, clip: str, codec: Codec
+) -> TuneRequest:
+    """Returns what is asked for on a whole clip, by all that steer."""
     weights, store = arguments.data / "weights", arguments.store
     detector = None if steering == "built_in" else str(weights / "yolov8n.pt")
     return TuneRequest(
@@ -71,11 +78,20 @@ def _request(
             asked_metric="detector" if steering == "detector" else "objects", detector=detector
         ),
         second_detector=str(weights / "yolov5n.torchscript"),
-        max_seconds=_SECONDS,
-        num_trials=_TRIALS,
         num_warm_starts=0,  # or rows would depend on the order they were made in
         store=store.with_stem(f"{store.stem}-{steering}"),  # or times would
     )
+
+
+def run_steered(
+    doc: str | None,
+    results: Mapping[Steering, Path],
+    request: Callable[[argparse.Namespace, Steering, str, Codec], TuneRequest],
+) -> None:
+    """Runs what is missing in the results of each that steers, as the command line says."""
+    arguments = parse_arguments(doc, CLIPS)
+    for steering, path in results.items():
+        run_missing(path, arguments, partial(request, arguments, steering))
 
 
 def parse_arguments(doc: str | None, clips: Iterable[str]) -> argparse.Namespace:

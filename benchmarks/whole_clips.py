@@ -9,17 +9,14 @@ on where it was stopped.
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from ratesight.codecs.table import Codec
-from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.request import TuneRequest
 
-from .tuning import CLIPS, parse_arguments, run_missing
+from .tuning import Steering, run_steered, steered_request
 
-Steering = Literal["objects", "detector"]
 RESULTS: dict[Steering, Path] = {
     "objects": Path(__file__).parent / "results" / "whole_objects.json",
     "detector": Path(__file__).parent / "results" / "whole_detector.json",
@@ -28,25 +25,14 @@ RESULTS: dict[Steering, Path] = {
 
 def main() -> None:
     """Runs what is missing in the results."""
-    arguments = parse_arguments(__doc__, CLIPS)
-    for steering, path in RESULTS.items():
-        run_missing(path, arguments, partial(_request, arguments, steering))
+    run_steered(__doc__, RESULTS, _request)
 
 
 def _request(
     arguments: argparse.Namespace, steering: Steering, clip: str, codec: Codec
 ) -> TuneRequest:
-    weights, store = arguments.data / "weights", arguments.store
-    return TuneRequest(
-        clip=arguments.data / "clips" / clip,
-        codec=codec,
-        machine=MachineChoice(asked_metric=steering, detector=str(weights / "yolov8n.pt")),
-        second_detector=str(weights / "yolov5n.torchscript"),
-        num_segments=5,
-        segment_seconds=1.0,
-        num_warm_starts=0,  # or rows would depend on the order they were made in
-        store=store.with_stem(f"{store.stem}-{steering}"),  # or times would
-    )
+    request = steered_request(arguments, steering, clip, codec)
+    return replace(request, num_segments=5, segment_seconds=1.0)
 
 
 if __name__ == "__main__":

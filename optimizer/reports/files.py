@@ -39,6 +39,7 @@ from .record import (
     record_json,
     without_pictures,
 )
+from .summaries import CLIPS_TITLE, CRFS_TITLE, FIXED_TITLE
 
 PAGE = "report.html"
 
@@ -46,10 +47,8 @@ PAGE = "report.html"
 _NOT_ALWAYS = {
     "tune": ("speed.png", "lost_sight.png", "importance-*.png", "slices-*.png"),
     "compare": ("curves-*.png",),
-    "summary": (
-        "Clip_by_clip.csv", "The_CRF_of_each_clip.csv", "Against_one_setting_for_all.csv",
-    ),
-}  # fmt: skip
+    "summary": tuple(f"{name}.csv" for name in safe_names([CLIPS_TITLE, CRFS_TITLE, FIXED_TITLE])),
+}
 
 
 def tune_record(events: Sequence[TuneEvent], *, name: str, encode_command: str) -> TuneRecord:

@@ -24,6 +24,10 @@ from .provenance import looked_at
 from .record import Picture, SummaryRecord, Table
 from .sentences import bd_rate_of
 
+# Of tables that only some summaries have.
+CLIPS_TITLE, CRFS_TITLE = "Clip by clip", "The CRF of each clip"
+FIXED_TITLE = "Against one setting for all"
+
 
 def set_columns(found: SetRecommendation) -> tuple[str, ...]:
     """Returns the columns of ``set_rows``."""
@@ -58,13 +62,13 @@ def _clip_table(found: SetRecommendation) -> Table:
     """Returns what was found on each clip; the CRF of each where nothing was."""
     if not found.clips:
         return Table(
-            title="The CRF of each clip",
+            title=CRFS_TITLE,
             columns=("clip", "CRF"),
             rows=tuple((clip, f"{crf:g}") for clip, crf in found.clip_crfs.items()),
             read="where the defaults meet the target on each clip, as the search measured it.",
         )
     return Table(
-        title="Clip by clip",
+        title=CLIPS_TITLE,
         columns=set_columns(found),
         rows=tuple(set_rows(found)),
         read="what was found against the defaults on each clip, negative is saved, in brackets the "
@@ -199,7 +203,7 @@ def ladder_record(
     if found.fixed:
         tables.append(
             Table(
-                title="Against one setting for all",
+                title=FIXED_TITLE,
                 columns=FIXED_COLUMNS,
                 rows=tuple(tuple(row) for row in fixed_rows(found)),
                 read="kept on all titles, or on the median one; change: of each title's rate, "

@@ -256,11 +256,8 @@ def _why_not(request: TuneRequest, verified: Verified, contender: Contender) -> 
         return f"{name} did not hold when it was verified ({why})."
     if real is not None and not saves(real, request.aim):
         what = "saves nothing" if real.bd_rate is not None else "is not known to save"
-        at = (
-            "at the quality it gives it"
-            if isinstance(request.aim, TargetQuality)
-            else "at the target"
-        )
+        is_its_own = isinstance(request.aim, TargetQuality)
+        at = "at the quality it gives it" if is_its_own else "at the target"
         return (
             f"{name} {what} as the real machine sees it ({change_text(real, at)}), whatever the "
             f"metric says ({change_text(change)})."

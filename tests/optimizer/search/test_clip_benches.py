@@ -24,6 +24,7 @@ from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.machines import Machines, load_machines
 from ratesight.optimizer.measuring.measure import open_measurer
 from ratesight.optimizer.measuring.store import open_store
+from ratesight.optimizer.recommendation import Recommendation
 from ratesight.optimizer.reports.sentences import real_lines
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.clip_benches import ClipBenches
@@ -186,24 +187,26 @@ def test_a_ladder_is_then_on_the_metrics_own_scale(
     assert any("on the metric's own scale" in note for note in title.notes)
 
 
-def test_a_search_then_says_that_no_machine_verified_it(
-    unreadable: Path, choice: MachineChoice, tmp_path: Path
-) -> None:
+def tuned(clip: Path, choice: MachineChoice, quality: float, folder: Path) -> Recommendation:
     request = TuneRequest(
-        clip=unreadable,
-        aim=TargetQuality(quality=0.7),
+        clip=clip,
+        aim=TargetQuality(quality=quality),
         machine=choice,
         frame_rate=FRAME_RATE,
         preset="veryfast",
         num_trials=2,
         frames_per_second=10.0,
-        store=tmp_path / "store.sqlite",
+        store=folder / "store.sqlite",
     )
-
     *_, last = tune_events(request)
-
     assert isinstance(last, Recommended)
-    found = last.recommendation
+    return last.recommendation
+
+
+def test_a_search_then_says_that_no_machine_verified_it(
+    unreadable: Path, choice: MachineChoice, tmp_path: Path
+) -> None:
+    found = tuned(unreadable, choice, 0.7, tmp_path)
     assert found.real is None
     assert found.metric_target_quality is None
     assert any("No machine verified this but the metric plates" in note for note in found.notes)
@@ -215,21 +218,8 @@ def test_qualities_on_two_scales_are_not_compared(
 ) -> None:
     """The machine sees the plate on the frames of the search only, or of the verification only."""
     others = set(range(12)) - SEARCHED
-    request = TuneRequest(
-        clip=plate_clip(data, tmp_path / "clip", others if is_searched_readable else SEARCHED),
-        aim=TargetQuality(quality=quality),
-        machine=choice,
-        frame_rate=FRAME_RATE,
-        preset="veryfast",
-        num_trials=2,
-        frames_per_second=10.0,
-        store=tmp_path / "store.sqlite",
-    )
-
-    *_, last = tune_events(request)
-
-    assert isinstance(last, Recommended)
-    found = last.recommendation
+    clip = plate_clip(data, tmp_path / "clip", others if is_searched_readable else SEARCHED)
+    found = tuned(clip, choice, quality, tmp_path)
     assert found.is_verified == (found.quality_gap >= -found.tolerance)
     assert not any("less than the target" in note for note in found.notes)
     if is_searched_readable:
