@@ -4,6 +4,9 @@
 or easy to see, alike from one to the next and the same for both curves, and at errors of each
 encode that may be alike from one frame to the next too. Both curves are straight in log rate over
 log loss; the test saves 9.5 % at quality 0.95, and more or less elsewhere where it is tilted.
+
+A fleet is of clips that differ in rate, and in what the best of a search saves on them. What is
+measured of that errs, and decides whether it is recommended.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 from ratesight.metrics.boxes import Floats
 from ratesight.metrics.object_iou import ObjectScores
 from ratesight.optimizer.aim import TargetQuality
+from ratesight.optimizer.curves.bootstrap import over_clips
 from ratesight.optimizer.curves.interval import rate_change
 from ratesight.optimizer.measuring.bench import Measurement
 
@@ -36,6 +40,10 @@ _LOG_RATES = np.log(400) + np.arange(-3, 4) * 0.23
 _HARD, _ALIKE = 0.6, 0.8
 # Deviation of an encode's error on a frame, in loss.
 _ERROR = 0.02
+# Clips of a fleet; of the log ratio of their rates: mean, deviation, deviation of its error.
+_CLIPS = (6, 12, 30, 100)
+_SAVINGS = ((-0.15, 0.1, 0.05), (-0.15, 0.1, 0.1), (-0.03, 0.03, 0.08))
+_NUM_OF_ALL = 1_000_000
 
 
 def main() -> None:
@@ -45,8 +53,12 @@ def main() -> None:
     for num_frames, correlation, tilt in product(_FRAMES, _CORRELATIONS, _TILTS):
         rows.append(_covered(num_frames, correlation, tilt))
         print(json.dumps(rows[-1]), flush=True)
+    fleets = []
+    for savings, num_clips in product(_SAVINGS, _CLIPS):
+        fleets.append(_of_fleets(num_clips, *savings))
+        print(json.dumps(fleets[-1]), flush=True)
     content = {"machine": describe_machine(), "runs": _NUM_RUNS, "resamples": _NUM_RESAMPLES}
-    write_results(content | {"rows": rows}, RESULTS)
+    write_results(content | {"rows": rows, "fleets": fleets}, RESULTS)
 
 
 def _covered(num_frames: int, correlation: float, tilt: float) -> dict[str, Any]:
@@ -100,6 +112,46 @@ def _curve(
             detect_seconds=1.0,
         )
         for at, (log_rate, loss, error) in enumerate(zip(_LOG_RATES, losses, errors, strict=True))
+    }
+
+
+def _of_fleets(num_clips: int, mean: float, spread: float, error: float) -> dict[str, Any]:
+    """Returns what fleets save and what is told of it: of what is recommended, and of all found."""
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[Floats, Floats, Floats]:
+        """Returns rates, true changes and measured ones."""
+        rates = np.exp(rng.normal(size=count))
+        true = mean + spread * rng.normal(size=count)
+        measured = true + error * rng.normal(size=count)
+        return rates, np.expm1(true) * 100, np.expm1(measured) * 100
+
+    def of_sums(rates: Floats, changes: Floats) -> float:
+        return float((rates * changes).sum() / rates.sum())
+
+    def of_recommended(changes: Floats, measured: Floats) -> Floats:
+        return np.where(measured < 0, changes, 0.0)
+
+    rates, true, measured = draw(np.random.default_rng(0), _NUM_OF_ALL)
+    truth = of_sums(rates, of_recommended(true, measured))
+    told: dict[str, list[float]] = {"recommended": [], "all": []}
+    hits: dict[str, list[bool]] = {"recommended": [], "all": []}
+    for seed in range(_NUM_RUNS):
+        rates, _, measured = draw(np.random.default_rng(1 + seed), num_clips)
+        for name, changes in (
+            ("recommended", of_recommended(measured, measured)), ("all", measured)
+        ):  # fmt: skip
+            told[name].append(of_sums(rates, changes))
+            interval = over_clips(
+                lambda at, by=rates, of=changes: of_sums(by[at], of[at]), num_clips
+            )
+            assert interval is not None
+            hits[name].append(interval[0] <= truth <= interval[1])
+    return {
+        "clips": num_clips,
+        "log_ratio": {"mean": mean, "spread": spread, "error": error},
+        "truth_percent": truth,
+        "told_percent": {name: float(np.mean(some)) for name, some in told.items()},
+        "held": {name: float(np.mean(some)) for name, some in hits.items()},
     }
 
 

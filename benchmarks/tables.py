@@ -68,6 +68,7 @@ def main() -> int:
             "metric cost": metric_tables.cost(_load("metric_cost")),
             "metric noise": metric_tables.noise(noise),
             "interval coverage": _coverage(_load("interval_coverage")),
+            "fleet coverage": _fleet_coverage(_load("interval_coverage")),
             "titles": cost_model.table(_load("tuning_times"), _load("metric_cost")),
             "regions": _regions(_load("regions")),
             "per title ladders": ladder_table.ladders(_load("per_title")),
@@ -270,6 +271,29 @@ def _coverage(results: dict[str, Any]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"{results['runs']} runs each."]) + "\n"
+
+
+def _fleet_coverage(results: dict[str, Any]) -> str:
+    """Returns what is told of simulated fleets, and how often its interval holds the truth."""
+    lines = [
+        "| log ratio of rates: mean, deviation, of its error | clips | truly saved by what is "
+        "recommended | told of what is recommended | interval holds the truth | told of all that "
+        "was found | interval holds the truth |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in results["fleets"]:
+        told, held, ratio = row["told_percent"], row["held"], row["log_ratio"]
+        cells = (
+            f"{ratio['mean']:g}, {ratio['spread']:g}, {ratio['error']:g}",
+            f"{row['clips']}",
+            f"{row['truth_percent']:+.1f} %",
+            f"{told['recommended']:+.1f} %",
+            f"{held['recommended'] * 100:.0f} %",
+            f"{told['all']:+.1f} %",
+            f"{held['all'] * 100:.0f} %",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _bd_rates_seen(run: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pydantic import TypeAdapter, ValidationError
+
 from ..codecs.errors import SettingsError
 from ..codecs.settings import Bitrate, Crf, EncodeSettings, Qp, RateControl, sorted_options
 from ..codecs.shots import ShotCrf
@@ -337,6 +339,21 @@ def write_json(recommendation: Recommendation, path: Path) -> None:
         OutputError: The folder cannot be written.
     """
     write_whole(json.dumps(recommendation.to_json(), indent=2) + "\n", path)
+
+
+def read_recommendation(path: Path) -> Recommendation:
+    """Returns the recommendation for one clip that a file holds.
+
+    Raises:
+        RecommendationError: The file is missing, or not a recommendation for one clip.
+    """
+    with _errors(path):
+        data = json.loads(path.read_bytes())
+        try:
+            return TypeAdapter(Recommendation).validate_python(data)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise ValueError(f"{error.errors()[0]['msg']}: {where}") from error
 
 
 def read_settings(path: Path) -> tuple[EncodeSettings, RegionsUsed | None]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .optimizer.clip_score import Score
     from .optimizer.compare import Compared, CompareRequest, compare_events
     from .optimizer.curves.bd_comparison import Comparison
+    from .optimizer.fleet import Fleet, fleet
     from .optimizer.recommendation import Recommendation
     from .optimizer.request import TuneRequest
     from .optimizer.score import score
@@ -29,10 +30,10 @@ if not (_FOLDER / "codecs").is_dir():
     __path__.append(str(_FOLDER.parent))
 
 __all__ = [
-    "Clip", "ClipLimits", "CompareRequest", "Compared", "Comparison", "PerTitle",
+    "Clip", "ClipLimits", "CompareRequest", "Compared", "Comparison", "Fleet", "PerTitle",
     "PerTitleRequest", "RatesightError", "Recommendation", "Score", "TuneRequest", "__version__",
-    "bd_rate", "compare", "compare_events", "probe", "recommend", "recommend_events", "score",
-    "tune", "tune_events",
+    "bd_rate", "compare", "compare_events", "fleet", "probe", "recommend", "recommend_events",
+    "score", "tune", "tune_events",
 ]  # fmt: skip
 
 # Looked up at first use: importing PyAV, torch and Optuna takes seconds.
@@ -47,6 +48,8 @@ _HOMES = {
     "Compared": "optimizer.compare",
     "CompareRequest": "optimizer.compare",
     "Comparison": "optimizer.curves.bd_comparison",
+    "Fleet": "optimizer.fleet",
+    "fleet": "optimizer.fleet",
     "PerTitle": "optimizer.titles.ladder",
     "PerTitleRequest": "optimizer.titles.request",
     "recommend_events": "optimizer.titles.per_title",

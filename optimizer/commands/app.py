@@ -10,6 +10,7 @@ from .bdrate import bdrate
 from .compare import compare
 from .encode import encode
 from .encoders import encoders
+from .fleet import fleet
 from .probe import probe
 from .recommend import recommend
 from .report import report
@@ -24,7 +25,7 @@ app = typer.Typer(
     help="Tunes x264, x265 and SVT-AV1 for what a machine must still see.",
 )
 for command in (
-    tune, encode, compare, recommend, report, score, bdrate, probe, encoders,
+    tune, encode, fleet, compare, recommend, report, score, bdrate, probe, encoders,
 ):  # fmt: skip
     app.command()(command)
 

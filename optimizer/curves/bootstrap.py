@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom, norm, t
@@ -42,7 +44,27 @@ def over_frames(
     distribution where Student's are due: both are made up for, about the change, in log ratios. How
     often the truth is held by that: ``benchmarks.interval_coverage``.
     """
-    num_blocks = num_frames / _block(num_frames, block_frames)
+    return _widened(percent, resampled, num_frames / _block(num_frames, block_frames))
+
+
+def over_clips(
+    percent_of: Callable[[npt.NDArray[np.intp]], float], num_clips: int
+) -> tuple[float, float] | None:
+    """Returns the 95 % interval of a change in percent over clips; None of fewer than six.
+
+    Widened as that over frames is. How often the truth is held: ``benchmarks.interval_coverage``.
+
+    Args:
+        percent_of: The change of the clips of some indices, each of which may come repeatedly.
+    """
+    if num_clips < LEAST_CLIPS:
+        return None
+    draws = np.random.default_rng(0).integers(0, num_clips, (NUM_RESAMPLES, num_clips))
+    resampled = np.array([percent_of(picked) for picked in draws])
+    return _widened(percent_of(np.arange(num_clips)), resampled, num_clips)
+
+
+def _widened(percent: float, resampled: Floats, num_blocks: float) -> tuple[float, float]:
     wider = t.ppf(0.975, num_blocks - 1) / norm.ppf(0.975)
     wider *= np.sqrt(num_blocks / (num_blocks - 1))
     middle = np.log1p(percent / 100)

@@ -21,6 +21,7 @@ from ..compare import Compared
 from ..contestants import CurveMeasured
 from ..curves.curve import RdPoint, fit_curve
 from ..events import PointMeasured
+from ..fleet import Fleet
 from ..recommendation import Recommendation
 from .output import write_whole
 from .plain_text import picture_text
@@ -166,6 +167,39 @@ def draw_comparison(compared: Compared, path: Path) -> None:
         axes.set_title(picture_text(clip), fontsize=9, loc="left")
     for axes in fields[len(clips) :]:
         axes.set_axis_off()
+    save_figure(figure, path)
+
+
+def draw_fleet(found: Fleet, path: Path) -> None:
+    """Writes a PNG of what each clip saves, and all of them together.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    clips = sorted(found.clips, key=lambda one: one.percent)
+    figure = Figure(figsize=(7.4, 1.2 + 0.24 * len(clips)), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    intervals = [one.interval_percent for one in clips]
+    known = [end for ends in (*intervals, found.interval_percent or ()) for end in ends]
+    shown = [0.0, *(one.percent for one in clips), *(end for end in known if end is not None)]
+    room = max(2.0, 0.05 * (max(shown) - min(shown)))
+    edges = max(-100.0, min(shown) - room), max(shown) + room
+    for at, one in enumerate(clips):
+        color = ANCHOR_COLOR if one.keeps_defaults else WINNER_COLOR
+        low, high = one.interval_percent
+        ends = (edges[0] if low is None else low, edges[1] if high is None else high)
+        axes.plot(ends, (at, at), color=color, alpha=0.45, linewidth=1.6)
+        axes.plot(one.percent, at, "o", color=color, markersize=4)
+    if found.interval_percent is not None:
+        axes.plot(found.interval_percent, (len(clips),) * 2, color=INK, linewidth=2.0)
+    axes.plot(found.percent, len(clips), "D", color=INK, markersize=6)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_xlim(*edges)
+    axes.set_ylim(len(clips) + 0.6, -0.6)
+    names = [*(picture_text(one.clip) for one in clips), "all together"]
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("change of the rate at equal quality, %")
+    axes.grid(axis="x", alpha=0.25)
     save_figure(figure, path)
 
 

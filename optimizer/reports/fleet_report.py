@@ -1,0 +1,95 @@
+"""The record of a fleet: a row a clip, and what all of them save together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..curves.bd_rate import is_below_0, percent_text, saving_text
+from ..fleet import Fleet
+from .plain_text import counted
+from .provenance import software
+from .record import Picture, SummaryRecord, Table
+
+
+def fleet_columns(found: Fleet) -> tuple[str, ...]:
+    """Returns the columns of ``fleet_rows``."""
+    second = () if found.second_percent is None else ("second detector",)
+    return (
+        "clip", "encoder", "quality", "defaults, kbit/s", "recommended, kbit/s", "change", *second,
+        "verified",
+    )  # fmt: skip
+
+
+def fleet_rows(found: Fleet) -> Iterator[tuple[str, ...]]:
+    """Yields a row a clip, with 95 % intervals over frames."""
+    for one in found.clips:
+        kept = "defaults kept" if one.keeps_defaults else f"{one.rate_kbps:.1f}"
+        second = () if found.second_percent is None else (f"{one.second_percent:+.1f} %",)
+        yield (
+            one.clip,
+            one.encoder,
+            f"{one.quality:.3f}",
+            f"{one.anchor_rate_kbps:.1f}",
+            kept,
+            saving_text(one.percent, one.interval_percent),
+            *second,
+            "yes" if one.is_verified else "NO",
+        )
+
+
+def fleet_headline(found: Fleet) -> str:
+    """Returns what is saved of all rates together, in one sentence."""
+    return (
+        f"{saving_text(found.percent, found.interval_percent)} rate of "
+        f"{counted(len(found.clips), 'clip')} together at equal quality: "
+        f"{found.anchor_rate_kbps:.0f} to {found.rate_kbps:.0f} kbit/s"
+    )
+
+
+def fleet_lines(found: Fleet) -> list[str]:
+    """Returns what stands beside the headline: storage, doubts, losses."""
+    before, after = found.terabytes
+    median = percent_text(found.median_percent, found.median_interval_percent)
+    lines = [
+        f"30 days of all of them take {before:.3g} TB with the defaults, {after:.3g} TB tuned",
+        f"the median clip: {median}; defaults kept on {found.num_keeping} of {len(found.clips)}, "
+        f"a saving that may be chance on {found.num_unsure}, verification failed on "
+        f"{found.num_not_verified}",
+        f"what is recommended says {found.recommended_percent:+.1f} %, but was chosen by the "
+        f"frames that it is told of; the figure above counts the best of every search, recommended "
+        f"or not",
+    ]
+    if found.second_percent is not None:
+        lines.insert(0, f"as the second detector sees it: {found.second_percent:+.1f} %")
+    return lines
+
+
+def fleet_record(found: Fleet, *, name: str, picture: Picture) -> SummaryRecord:
+    """Returns the record of ``ratesight fleet``.
+
+    Args:
+        name: Of its folder of results.
+    """
+    return SummaryRecord(
+        command="fleet",
+        name=name,
+        title=f"{counted(len(found.clips), 'clip')}, each tuned by itself",
+        headline=fleet_headline(found),
+        number=f"{found.percent:+.1f} %",
+        commands=(),
+        tables=(
+            Table(
+                title="Clip by clip",
+                columns=fleet_columns(found),
+                rows=tuple(fleet_rows(found)),
+                read="rates where defaults and tuned settings have the same quality, as the "
+                "real machine sees it where there was one, on frames that the search did not see; "
+                "change: of the best of the search, also where the defaults are kept; negative is "
+                "saved, in brackets the 95 % interval over frames.",
+            ),
+        ),
+        pictures=(picture,),
+        notes=(*(f"{line[0].upper()}{line[1:]}." for line in fleet_lines(found)), *found.notes),
+        provenance=software(),
+        is_sure=is_below_0(found.interval_percent),
+    )
