@@ -261,8 +261,8 @@ class Recommendation:
         quality: What the search expects at the recommended settings.
         verified_quality: Measured at the recommended settings.
         quality_gap: verified_quality - quality.
-        is_verified: The verified quality is not below the expected one by more than the tolerance,
-            and nor is the real machine's.
+        is_verified: The verified quality is not below the expected one by more than the tolerance:
+            the real machine's, where there is one that knows what to expect.
         machines: What the search went by.
         real: What the real machine says of it; None where there is none.
         contenders: Everything that was verified, recommended or not.

@@ -225,13 +225,12 @@ def _crf_of_anchor(clip: SearchedClip) -> float:
 
 
 def _gap(clip: SearchedClip, one: Verified) -> float:
-    """Returns the quality that is verified minus the expected, by the machine that misses more."""
+    """Returns the quality that is verified minus the expected, by the real machine if it can."""
     expected = one.expected.quality_at_crf(one.crf)
-    gaps = [one.ladder.curve.quality_at_crf(one.crf) - expected]
     expected_real = clip.expected_real_quality(expected)
     if one.real.measurements and expected_real is not None:
-        gaps.append(one.real.curve.quality_at_crf(one.crf) - expected_real)
-    return min(gaps)
+        return one.real.curve.quality_at_crf(one.crf) - expected_real
+    return one.ladder.curve.quality_at_crf(one.crf) - expected
 
 
 def _outcome(

@@ -45,8 +45,9 @@ class SetRecommendation:
         clips: Of what was found, recommended or not; empty where nothing was.
         num_not_saving, real_num_not_saving: Clips on which it saves nothing, by each of them.
         quality_gap: Of what is recommended, where it meets the aim: its verified quality, by the
-            lower of both machines, minus the one that the search expected; the median over the
-            clips. None where nothing was found, and so nothing verified.
+            real machine where there is one that knows what to expect, minus the one that the search
+            expected; the median over the clips. None where nothing was found, and so nothing
+            verified.
         is_verified: The gap is not below 0 by more than the tolerance; None where there is none.
         search_cost_percent: What the search believed, on its own frames.
         The others as in Recommendation.

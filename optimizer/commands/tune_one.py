@@ -223,10 +223,14 @@ def _print_recommendation(recommendation: Recommendation, out: Path) -> None:
         console.print(line)
     frames = recommendation.provenance["verified_frames"]
     assert isinstance(frames, list)
+    real = recommendation.real
+    # The real machine's gap decides where there is one, and is told with the tolerance.
+    decides = real is None or real.quality_gap is None
     console.print(
         f"quality {recommendation.verified_quality:.4f} verified on {counted(len(frames), 'frame')}"
-        f", {recommendation.quality:.4f} expected by the search "
-        f"(gap {recommendation.quality_gap:+.4f}, tolerance {recommendation.tolerance:g})"
+        f", {recommendation.quality:.4f} expected by the search (gap "
+        f"{recommendation.quality_gap:+.4f}"
+        f"{f', tolerance {recommendation.tolerance:g}' if decides else ''})"
     )
     for line in real_lines(recommendation):
         console.print(line)

@@ -28,7 +28,7 @@ class Chosen:
         real_quality: Of the same encode by the real machine, where a learned metric chose.
         expected_real_quality: What that machine keeps of other encodes that the metric gives the
             expected quality.
-        quality_gap: Quality minus the expected one; the lower of the two machines'.
+        quality_gap: Quality minus the expected one; the real machine's where there is one.
         is_verified: The gap is not below 0 by more than the tolerance.
         ffmpeg_command: That makes the same encode.
     """

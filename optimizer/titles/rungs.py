@@ -139,7 +139,7 @@ def _verify(
     if scale is not None and others:
         real = others[0].scores.quality
         expected_real = scale.real_quality(expected)
-        gap = min(gap, real - expected_real)
+        gap = real - expected_real
     form = scaled_format(source, settings.height)
     return Chosen(
         contestant=name,
