@@ -29,8 +29,9 @@ class FleetClip:
 
     Attributes:
         encoder: And preset, such as ``x265 medium``.
-        quality: At which both rates are.
-        anchor_rate_kbps, rate_kbps: Of the encoder's defaults, and of what is recommended.
+        quality: That what is recommended keeps, verified.
+        anchor_rate_kbps, rate_kbps: Of the encoder's defaults, and of what is recommended, at equal
+            quality.
         percent, interval_percent: What the best of the search does to the rate at equal quality,
             also where it is not recommended, with the 95 % interval over frames; 0 where the search
             itself found nothing better than the defaults.
@@ -164,7 +165,7 @@ def _clip(name: str, found: Recommendation) -> FleetClip:
     return FleetClip(
         clip=name,
         encoder=f"{found.codec} {found.preset}",
-        quality=saving.quality,
+        quality=found.verified_quality if found.real is None else found.real.quality,
         anchor_rate_kbps=saving.anchor_rate_kbps,
         rate_kbps=saving.rate_kbps,
         percent=percent,

@@ -15,8 +15,8 @@ def fleet_columns(found: Fleet) -> tuple[str, ...]:
     """Returns the columns of ``fleet_rows``."""
     second = () if found.second_percent is None else ("second detector",)
     return (
-        "clip", "encoder", "quality", "defaults, kbit/s", "recommended, kbit/s", "change", *second,
-        "verified",
+        "clip", "encoder", "quality kept", "defaults, kbit/s", "recommended, kbit/s", "change",
+        *second, "verified",
     )  # fmt: skip
 
 
@@ -82,10 +82,10 @@ def fleet_record(found: Fleet, *, name: str, picture: Picture) -> SummaryRecord:
                 title="Clip by clip",
                 columns=fleet_columns(found),
                 rows=tuple(fleet_rows(found)),
-                read="rates where defaults and tuned settings have the same quality, as the "
-                "real machine sees it where there was one, on frames that the search did not see; "
-                "change: of the best of the search, also where the defaults are kept; negative is "
-                "saved, in brackets the 95 % interval over frames.",
+                read="as the real machine sees it where there was one, on frames that the search "
+                "did not see: the quality that what is recommended keeps; rates at equal quality; "
+                "the change by the best of the search, also where the defaults are kept, negative "
+                "is saved, in brackets the 95 % interval over frames.",
             ),
         ),
         pictures=(picture,),

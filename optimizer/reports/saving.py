@@ -36,9 +36,10 @@ class Saving:
 def saving_of(found: Recommendation) -> Saving:
     """Returns what the real machine sees, where there is one beside that of the search.
 
-    A learned metric errs, and a search finds where it errs in its own favour.
+    A learned metric errs, and a search finds where it errs in its own favour. Of defaults that are
+    kept nothing is saved by any machine, and their rate is where the search has them.
     """
-    if found.real is None:
+    if found.real is None or found.keeps_defaults:
         return saving_by_search(found)
     change = found.real.change
     overall = change.bd_rate

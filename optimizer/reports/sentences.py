@@ -50,7 +50,8 @@ def examined_rows(recommendation: Recommendation) -> list[tuple[str, str, str]]:
     """Returns what is measured of the defaults and of the winner: name and both as text."""
     anchor, winner = recommendation.anchor, recommendation.winner
     saving = saving_of(recommendation)
-    at = "target" if recommendation.real is None else "equal quality"
+    has_told = recommendation.real is not None and not recommendation.keeps_defaults
+    at = "equal quality" if has_told else "target"
     rows = [
         (f"rate at {at}, kbit/s", saving.anchor_rate_kbps, saving.rate_kbps, ".1f"),
         ("CRF", anchor.crf, winner.crf, "g"),

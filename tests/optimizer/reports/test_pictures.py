@@ -20,6 +20,7 @@ from ratesight.optimizer.reports.figures import curves
 from ratesight.optimizer.reports.pictures import color_and_marker, draw_curves, rate_axis
 from ratesight.optimizer.reports.sentences import (
     bd_rate_text,
+    examined_rows,
     headline,
     shot_lines,
 )
@@ -121,6 +122,34 @@ def test_the_page_too_shows_what_the_real_machine_says(
         "defaults", "defaults, real machine", "tuned", "tuned, real machine",
     ]  # fmt: skip
     assert "target 0.9 of the real machine" in [text.get_text() for text in axes.texts]
+
+
+def test_defaults_that_are_kept_have_the_rate_at_which_the_search_has_them(
+    recommendation: MakeRecommendation,
+) -> None:
+    plain = recommendation()
+    nothing = RateChange(
+        percent=0.0,
+        rate_kbps=30.0,
+        anchor_rate_kbps=30.0,
+        low_percent=0.0,
+        high_percent=0.0,
+        is_clamped=True,
+        bd_rate=None,
+        bd_rate_interval_percent=None,
+    )
+    real = RealVerification(
+        quality=0.95,
+        expected_quality=0.9,
+        quality_gap=0.05,
+        change=nothing,
+        anchor_curve=plain.anchor_curve,
+        winner_curve=plain.anchor_curve,
+    )
+
+    kept = recommendation(real=real, winner_curve=plain.anchor_curve, anchor_rate_kbps=81.5)
+
+    assert examined_rows(kept)[0] == ("rate at target, kbit/s", "81.5", "81.5")
 
 
 def test_a_place_that_cannot_be_written_is_named(
