@@ -55,7 +55,7 @@ _TRIALS = 25
 
 def main() -> None:
     """Runs what is missing in the results."""
-    run_steered(__doc__, RESULTS, _request)
+    run_steered(__doc__, RESULTS, _request, CLIPS)
 
 
 def _request(
@@ -87,9 +87,10 @@ def run_steered(
     doc: str | None,
     results: Mapping[Steering, Path],
     request: Callable[[argparse.Namespace, Steering, str, Codec], TuneRequest],
+    clips: Iterable[str],
 ) -> None:
     """Runs what is missing in the results of each that steers, as the command line says."""
-    arguments = parse_arguments(doc, CLIPS)
+    arguments = parse_arguments(doc, clips)
     for steering, path in results.items():
         run_missing(path, arguments, partial(request, arguments, steering))
 
