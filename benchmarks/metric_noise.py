@@ -31,7 +31,8 @@ from ratesight.metrics.objects import ObjectMachine
 from ratesight.metrics.task import TaskMachine, object_scores
 
 from .machine import describe_machine
-from .object_pairs import MACHINES, TEST_CLIPS
+from .clip_split import TEST_CLIPS
+from .object_pairs import MACHINES
 from .result_file import write_results
 
 RESULTS = Path(__file__).parent / "results" / "metric_noise.json"

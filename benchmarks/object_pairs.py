@@ -27,6 +27,7 @@ from .distortions import (
     resized,
     source_of,
 )
+from .clip_split import TEST_CLIPS
 from .material_faces_plates import FacePhoto
 from .pairs import (
     Kept,
@@ -41,16 +42,6 @@ from .pairs import (
 )
 
 MACHINES = ("yolov8n.pt", "yolov5n.torchscript", "yolox_nano.torchscript")
-
-# Clips that no metric is trained on; each kind of scene is on both sides.
-TEST_CLIPS = (
-    "BasketballPass_416x240_50_png",
-    "bikes_street_272p.mp4",
-    "carphone_qcif.mp4",
-    "face_d0_512.mp4",
-    "highway_cam_240p.avi",
-    "street_people_720p.mp4",
-)
 
 # Photos of whole cars, not of their plates alone.
 _CAR_PHOTOS = ("plate_ccpd_full", "plate_openalpr_eu", "plate_openalpr_us")

@@ -14,12 +14,12 @@ from ratesight.codecs.table import Codec
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.request import TuneRequest
 
-from .tuning import parse_arguments, run_missing
+from .tuning import FRAME_RATES, parse_arguments, run_missing
 
 RESULTS = Path(__file__).parent / "results" / "regions.json"
 
 # Seconds of each clip; a room in which the first person shows up after seven, at 10 frames a
-# second, gets more. Pictures have no frame rate of their own.
+# second, gets more.
 CLIPS: dict[str, float] = {
     "highway_cam_240p.avi": 3,
     "bikes_street_272p.mp4": 3,
@@ -36,7 +36,6 @@ CLIPS: dict[str, float] = {
     "face_s32_720p.mp4": 3,
     "face_d13_720x1280.mp4": 3,
 }
-FRAME_RATES = {"BasketballPass_416x240_50_png": Fraction(50)}
 _TRIALS, _REGION_TRIALS = 12, 10
 
 

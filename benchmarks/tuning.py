@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,8 @@ CLIPS = (
     "face_d6_480.mp4",
     "face_s32_720p.mp4",
 )
+# Pictures have no frame rate of their own.
+FRAME_RATES = {"BasketballPass_416x240_50_png": Fraction(50)}
 _SECONDS = 5.0
 _TRIALS = 25
 
@@ -78,6 +81,7 @@ def steered_request(
             asked_metric="detector" if steering == "detector" else "objects", detector=detector
         ),
         second_detector=str(weights / "yolov5n.torchscript"),
+        frame_rate=FRAME_RATES.get(clip),
         num_warm_starts=0,  # or rows would depend on the order they were made in
         store=store.with_stem(f"{store.stem}-{steering}"),  # or times would
     )
