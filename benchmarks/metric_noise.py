@@ -30,8 +30,8 @@ from ratesight.metrics.object_iou import ObjectScores
 from ratesight.metrics.objects import ObjectMachine
 from ratesight.metrics.task import TaskMachine, object_scores
 
-from .machine import describe_machine
 from .clip_split import TEST_CLIPS
+from .machine import describe_machine
 from .object_pairs import MACHINES
 from .result_file import write_results
 

@@ -19,6 +19,7 @@ from ratesight.metrics.boxes import Detections, iou_matrix
 from ratesight.metrics.detector import Detector, load_detector
 
 from . import face_plate_pairs
+from .clip_split import TEST_CLIPS
 from .distortions import (
     Picture,
     Version,
@@ -27,7 +28,6 @@ from .distortions import (
     resized,
     source_of,
 )
-from .clip_split import TEST_CLIPS
 from .material_faces_plates import FacePhoto
 from .pairs import (
     Kept,

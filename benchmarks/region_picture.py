@@ -33,7 +33,8 @@ from ratesight.optimizer.reports.close_figures import show_picture
 from ratesight.optimizer.reports.moments import sights
 from ratesight.optimizer.search.examination import encode_near
 
-from .regions import CLIPS, FRAME_RATES, RESULTS
+from .regions import CLIPS, RESULTS
+from .tuning import FRAME_RATES
 
 PICTURE = RESULTS.with_name("regions.png")
 _THRESHOLDS = Thresholds()

@@ -7,7 +7,6 @@ that did not make the regions judges the same encodes.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 from ratesight.codecs.table import Codec
