@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_HIDDEN, _HIDDEN_VALUE = "USER:PASSWORD@", "HIDDEN"
+_HIDDEN = "USER:PASSWORD@"
 _ADDRESS = re.compile(r"(https?|rtsp):/+(.+)", re.IGNORECASE | re.DOTALL)
 # Up to the last @ before the path, as FFmpeg reads it; in a text, up to white space.
 _USER = re.compile(r"((?:https?|rtsp):/+)[^/?#]*@", re.IGNORECASE)
 _USER_IN_TEXT = re.compile(r"((?:https?|rtsp):/+)[^/?#\s]*@", re.IGNORECASE)
-_ADDRESS_IN_TEXT = re.compile(r"(?:https?|rtsp):/+\S+", re.IGNORECASE)
-# What signs an address (of S3, Azure, CloudFront, Akamai) or logs in to a camera, by its name.
-_SECRET = re.compile(
-    r"([?&;/][^?&;/=#]*(?:sig|token|key|secret|pass|pwd|auth|cred|hmac|hdn|user)[^?&;/=#]*=)"
-    r"[^&;#'\"\s]+",
-    re.IGNORECASE,
-)
 
 
 def network_address(path: Path) -> str | None:
@@ -40,35 +33,19 @@ def clip_text(path: Path) -> str:
 
 def shown_clip(path: Path) -> str:
     """Returns a clip's path or address as it is written into files and commands."""
-    address = network_address(path)
-    return str(path) if address is None else _without_secrets(_USER.sub(rf"\1{_HIDDEN}", address))
+    return _USER.sub(rf"\1{_HIDDEN}", clip_text(path))
 
 
 def clip_name(path: Path) -> str:
-    """Returns the name of a clip in tables and folders: without folder, suffix and password.
-
-    Examples:
-        >>> clip_name(Path("https://host/cam.1.mp4?sig=a.b"))
-        'cam.1'
-    """
-    address = network_address(path)
-    if address is None:
-        return path.stem
-    return Path(re.split("[?#]", _without_secrets(_USER.sub(r"\1", address)))[0]).stem
+    """Returns the name of a clip in tables and folders: without folder, suffix and password."""
+    return Path(_USER.sub(r"\1", str(path))).stem
 
 
 def without_password(text: str) -> str:
-    """Returns a text with placeholders for what is secret in each address in it.
+    """Returns a text with a placeholder for user and password of each address in it.
 
     Examples:
         >>> without_password("rtsp://admin:secret@cam/stream does not answer")
         'rtsp://USER:PASSWORD@cam/stream does not answer'
-        >>> without_password("https://host/a.mp4?part=2&X-Amz-Signature=0a1b is gone")
-        'https://host/a.mp4?part=2&X-Amz-Signature=HIDDEN is gone'
     """
-    hidden = _USER_IN_TEXT.sub(rf"\1{_HIDDEN}", text)
-    return _ADDRESS_IN_TEXT.sub(lambda found: _without_secrets(found[0]), hidden)
-
-
-def _without_secrets(address: str) -> str:
-    return _SECRET.sub(rf"\1{_HIDDEN_VALUE}", address)
+    return _USER_IN_TEXT.sub(rf"\1{_HIDDEN}", text)

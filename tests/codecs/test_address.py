@@ -54,26 +54,10 @@ def test_the_scheme_is_written_small() -> None:
         ("RTSP://admin:p@ss@10.0.0.1:554", "rtsp://USER:PASSWORD@10.0.0.1:554", "10.0.0"),
         ("https://user@host/a@b.mp4?to=c@d", "https://USER:PASSWORD@host/a@b.mp4?to=c@d", "a@b"),
         ("http://host/a@b.mp4", "http://host/a@b.mp4", "a@b"),
-        (
-            "https://s3/c.1.mp4?X-Amz-Date=9&X-Amz-Signature=secret.2&X-Amz-Credential=secret/s3",
-            "https://s3/c.1.mp4?X-Amz-Date=9&X-Amz-Signature=HIDDEN&X-Amz-Credential=HIDDEN",
-            "c.1",
-        ),
-        (
-            "https://blob/c.mp4?sp=r&sig=secret%3D#t=3",
-            "https://blob/c.mp4?sp=r&sig=HIDDEN#t=3",
-            "c",
-        ),
-        (
-            "rtsp://10.0.0.1/user=secret&password=secret&channel=1",
-            "rtsp://10.0.0.1/user=HIDDEN&password=HIDDEN&channel=1",
-            "user=HIDDEN&password=HIDDEN&channel=1",
-        ),
-        ("https://host/keys/pass.mp4?hour=3", "https://host/keys/pass.mp4?hour=3", "pass"),
         ("clips/a@b.mp4", "clips/a@b.mp4", "a@b"),
     ],
 )
-def test_what_is_secret_is_not_shown(address: str, shown: str, name: str) -> None:
+def test_user_and_password_are_not_shown(address: str, shown: str, name: str) -> None:
     path = Path(address)
 
     assert shown_clip(path) == shown
