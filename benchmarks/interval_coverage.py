@@ -13,20 +13,25 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ratesight.metrics.boxes import Floats
 from ratesight.metrics.object_iou import ObjectScores
 from ratesight.optimizer.aim import TargetQuality
 from ratesight.optimizer.curves.bootstrap import over_clips
 from ratesight.optimizer.curves.interval import rate_change
+from ratesight.optimizer.curves.shrinkage import expected_percents
 from ratesight.optimizer.measuring.bench import Measurement
 
 from .machine import describe_machine
 from .result_file import write_results
+
+Ints = npt.NDArray[np.intp]
 
 RESULTS = Path(__file__).parent / "results" / "interval_coverage.json"
 _NUM_RUNS, _NUM_RESAMPLES = 100, 200
@@ -41,8 +46,19 @@ _HARD, _ALIKE = 0.6, 0.8
 # Deviation of an encode's error on a frame, in loss.
 _ERROR = 0.02
 # Clips of a fleet; of the log ratio of their rates: mean, deviation, deviation of its error.
-_CLIPS = (6, 12, 30, 100)
-_SAVINGS = ((-0.15, 0.1, 0.05), (-0.15, 0.1, 0.1), (-0.03, 0.03, 0.08))
+_CLIPS = (6, 30, 100)
+_SAVINGS = (
+    (-0.15, 0.1, 0.05),
+    (-0.15, 0.1, 0.1),
+    (-0.05, 0.15, 0.05),
+    (-0.05, 0.1, 0.2),
+    (-0.03, 0.03, 0.08),
+    (0.0, 0.1, 0.05),
+    (0.05, 0.1, 0.05),
+    (0.0, 0.0, 0.08),
+)
+# Deviation of the logarithm of an error from clip to clip, and of how well it is known.
+_ERRORS_DIFFER, _ERRORS_KNOWN = 0.5, 0.3
 _NUM_OF_ALL = 1_000_000
 
 
@@ -116,34 +132,38 @@ def _curve(
 
 
 def _of_fleets(num_clips: int, mean: float, spread: float, error: float) -> dict[str, Any]:
-    """Returns what fleets save and what is told of it: of what is recommended, and of all found."""
+    """Returns what fleets save by what is recommended, and what is told of it and expected."""
 
-    def draw(rng: np.random.Generator, count: int) -> tuple[Floats, Floats, Floats]:
-        """Returns rates, true changes and measured ones."""
+    def draw(rng: np.random.Generator, count: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """Returns rates, true and measured changes, and what is known of the errors of these."""
         rates = np.exp(rng.normal(size=count))
         true = mean + spread * rng.normal(size=count)
-        measured = true + error * rng.normal(size=count)
-        return rates, np.expm1(true) * 100, np.expm1(measured) * 100
+        errors = error * np.exp(_ERRORS_DIFFER * rng.normal(size=count))
+        measured = true + errors * rng.normal(size=count)
+        known = errors * np.exp(_ERRORS_KNOWN * rng.normal(size=count))
+        return rates, np.expm1(true) * 100, np.expm1(measured) * 100, known
 
-    def of_sums(rates: Floats, changes: Floats) -> float:
-        return float((rates * changes).sum() / rates.sum())
+    def of_sums(rates: Floats, changes: Floats, measured: Floats) -> float:
+        return float((rates * np.where(measured < 0, changes, 0.0)).sum() / rates.sum())
 
-    def of_recommended(changes: Floats, measured: Floats) -> Floats:
-        return np.where(measured < 0, changes, 0.0)
-
-    rates, true, measured = draw(np.random.default_rng(0), _NUM_OF_ALL)
-    truth = of_sums(rates, of_recommended(true, measured))
-    told: dict[str, list[float]] = {"recommended": [], "all": []}
-    hits: dict[str, list[bool]] = {"recommended": [], "all": []}
+    rates, true, measured, _ = draw(np.random.default_rng(0), _NUM_OF_ALL)
+    truth = of_sums(rates, true, measured)
+    told: dict[str, list[float]] = {"measured": [], "expected": []}
+    hits: dict[str, list[bool]] = {"measured": [], "expected": []}
     for seed in range(_NUM_RUNS):
-        rates, _, measured = draw(np.random.default_rng(1 + seed), num_clips)
-        for name, changes in (
-            ("recommended", of_recommended(measured, measured)), ("all", measured)
-        ):  # fmt: skip
-            told[name].append(of_sums(rates, changes))
-            interval = over_clips(
-                lambda at, by=rates, of=changes: of_sums(by[at], of[at]), num_clips
-            )
+        drawn = draw(np.random.default_rng(1 + seed), num_clips)
+
+        def as_measured(at: Ints, drawn: Sequence[Floats] = drawn) -> float:
+            rates, _, measured, _ = (one[at] for one in drawn)
+            return of_sums(rates, measured, measured)
+
+        def as_expected(at: Ints, drawn: Sequence[Floats] = drawn) -> float:
+            rates, _, measured, known = (one[at] for one in drawn)
+            return of_sums(rates, expected_percents(measured, known), measured)
+
+        for name, percent_of in (("measured", as_measured), ("expected", as_expected)):
+            told[name].append(percent_of(np.arange(num_clips)))
+            interval = over_clips(percent_of, num_clips)
             assert interval is not None
             hits[name].append(interval[0] <= truth <= interval[1])
     return {

@@ -40,6 +40,7 @@ def main() -> int:
     texts = {
         README: {
             "whole clips summary": tuning_tables.whole(_load("whole_objects")),
+            "whole fleets": tuning_tables.whole_fleets(_load("whole_fleet")),
             "tuning summary": tuning_tables.medians(_load("tuning")["runs"]),
             "cost": tuning_tables.cost(_load("tuning_times"), _load("memory")),
             "regions summary": tuning_tables.region_medians(_load("regions")["runs"]),

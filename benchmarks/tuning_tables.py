@@ -39,17 +39,38 @@ def whole(results: dict[str, Any]) -> str:
         "rate at equal quality: defaults, tuned (kbit/s) | change (95 % interval) | BD-rate (95 % "
         "interval) | BD-rate as YOLOv5n sees it | mAP 50-95: defaults, tuned"
     )
-    by_codec = {
-        codec: [run for run in _untrained(results["runs"]) if run["codec"] == codec]
-        for codec in ENCODERS
-    }
-    sentences = [
-        _steered_sentence("`objects`", runs, f"With {codec}, where")
-        for codec, runs in by_codec.items()
-        if runs
-    ]
-    text = " ".join([*sentences, f"{_MARK}: {_TRAINED}, so it is not counted."])
-    return _table(results, columns, _whole_cells, text, name=_marked)
+    return _table(results, columns, _whole_cells, f"{_MARK}: {_TRAINED}.", name=_marked)
+
+
+def whole_fleets(results: dict[str, Any]) -> str:
+    """Returns what fleets of whole clips save, each encoder by itself, by who steered."""
+    steered = {"objects": "`objects`", "detector": "YOLOv8n"}
+    columns = " | ".join(
+        f"{name} steers: to expect (95 % interval over clips), measured by YOLOv8n, by YOLOv5n, "
+        f"defaults kept on"
+        for name in steered.values()
+    )
+    lines = [f"| encoder | clips | {columns} |", "|" + "---|" * (len(steered) + 2)]
+    for codec in ENCODERS:
+        found = {one["steering"]: one for one in results["fleets"] if one["codec"] == codec}
+        if found:
+            counts = {len(one["clips"]) for one in found.values()}
+            cells = " | ".join(_fleet_cell(found.get(name)) for name in steered)
+            lines.append(f"| {codec} | {', '.join(map(str, sorted(counts)))} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _fleet_cell(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    measured = [found["measured_percent"], found["second_percent"]]
+    return ", ".join(
+        [
+            _percent(found["percent"], found["interval_percent"]),
+            *(_percent(value, None) for value in measured),
+            str(found["num_keeping"]),
+        ]
+    )
 
 
 def _whole_cells(run: dict[str, Any]) -> str:
@@ -153,36 +174,18 @@ def _by_clip(results: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {(run["clip"], run["codec"]): run for run in runs if "error" not in run}
 
 
-def _steered_sentence(name: str, runs: list[dict[str, Any]], where: str = "Where") -> str:
-    """Returns what is saved where one steers, in medians; ``where`` begins the sentence."""
+def _steered_sentence(name: str, runs: list[dict[str, Any]]) -> str:
+    """Returns what is saved where one steers, in medians."""
     machines = runs[0]["machines"]
     is_real = machines["metric"] == "detector" or machines["real_machine"] is not None
     sees = "YOLOv8n sees" if is_real else "it says itself"
     outside = [value for run in runs if (value := _second_bd_rate(run)) is not None]
     kept = sum(not run["settings"]["options"] for run in runs)
     return (
-        f"{where} {name} steers {sees} {_median(map(_real_bd_rate, runs))} in the median of "
+        f"Where {name} steers {sees} {_median(map(_real_bd_rate, runs))} in the median of "
         f"{len(runs)} runs, YOLOv5n, which took no part, {_median(outside)}, a loss on "
-        f"{sum(value > 0 for value in outside)}; defaults kept on {kept}. What was found, "
-        f"recommended or not, changes the sum of all rates at equal quality by "
-        f"{_of_sums(runs, 'real_change', 'change')} and {_of_sums(runs, 'second_change')}."
+        f"{sum(value > 0 for value in outside)}; defaults kept on {kept}."
     )
-
-
-def _of_sums(runs: list[dict[str, Any]], *names: str) -> str:
-    """Returns the change of the sum of rates by the best of every search, as one machine sees it.
-
-    Args:
-        names: Of the change in a contender; the first that there is.
-    """
-    before = after = 0.0
-    for run in runs:
-        found = _options(run) if run["contenders"] else {}
-        change = next((found[name] for name in names if found.get(name)), None)
-        rate = run["anchor_rate_kbps"] if change is None else change["anchor_rate_kbps"]
-        before += rate
-        after += rate if change is None else change["rate_kbps"]
-    return f"{(after / before - 1) * 100:+.1f} %"
 
 
 def _pairs_sentence(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from scipy.stats import norm
 
 from ..codecs.address import clip_name
-from .contestants import same_frames_notes
-from .curves.bd_rate import is_below_0
+from .curves.bd_rate import may_be_chance
 from .curves.bootstrap import Floats, median_interval, over_clips
-from .errors import RequestError
+from .curves.shrinkage import expected_percents
+from .errors import RecommendationError, RequestError
 from .measuring.store import Json
 from .plain_json import plain_json
 from .recommendation import Contender, Recommendation, read_recommendation
@@ -21,6 +23,10 @@ from .reports.saving import Interval, saving_of
 
 # Terabytes that 1 kbit/s fills in 30 days.
 _TB_OF_KBPS = 1e3 / 8 * 86_400 * 30 / 1e12
+# Standard deviations from the middle of a 95 % interval to its end.
+_END = float(norm.ppf(0.975))
+# An interval of a point says that few frames count, not that there is no error.
+_LEAST_DEVIATION = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +35,17 @@ class FleetClip:
 
     Attributes:
         encoder: And preset, such as ``x265 medium``.
-        quality: That what is recommended keeps, verified.
+        quality: That what is recommended keeps.
         anchor_rate_kbps, rate_kbps: Of the encoder's defaults, and of what is recommended, at equal
             quality.
-        percent, interval_percent: What the best of the search does to the rate at equal quality,
-            also where it is not recommended, with the 95 % interval over frames; 0 where the search
-            itself found nothing better than the defaults.
-        second_percent: The same, as the second detector sees it; None without one.
-        keeps_defaults: It is not recommended.
+        percent, interval_percent: What the best of the search does to the rate, also where it is
+            not recommended: at equal quality, or as BD-rate over the range asked for; with its
+            95 % interval over frames. 0 where the search found nothing better than the defaults,
+            or nothing that reaches the quality.
+        expected_percent: What to expect of what is recommended, given the errors of all clips; 0
+            where that is the defaults.
+        second_percent: Of what is recommended, as the second detector sees it; None without one.
+        keeps_defaults: The best of the search is not recommended.
         is_verified: Quality is not below what the search expected by more than the tolerance.
     """
 
@@ -47,6 +56,7 @@ class FleetClip:
     rate_kbps: float
     percent: float
     interval_percent: Interval
+    expected_percent: float
     second_percent: float | None
     keeps_defaults: bool
     is_verified: bool
@@ -57,122 +67,182 @@ class Fleet:
     """What a fleet saves; a clip counts as much as its rate, since every camera runs all day.
 
     Attributes:
-        anchor_rate_kbps: Sum over the clips, of the encoder's defaults.
-        percent: Change of that sum by the best of every search, recommended or not. What is
-            recommended was chosen by the frames that its saving is told of: over many clips that
-            adds up to a saving that is not there, and this does not.
+        anchor_rate_kbps, rate_kbps: Sums over the clips, of the encoder's defaults and of what is
+            recommended, as ``percent`` expects it.
+        percent: Change of the sum of rates by what is recommended, as it is to be expected.
+            Settings are recommended by what was measured of them, and errors that made some of
+            them look good do not come again.
         interval_percent: 95 % bootstrap interval over clips: what another fleet of such clips
             would save; None of fewer than six.
-        recommended_percent: Change of the sum by what is recommended.
-        second_percent: As ``percent``, as the second detector sees it; None where a clip has none.
-        median_percent, median_interval_percent: Over the clips, each counting as much.
+        measured_percent: The same change as it was measured; too good, the more so the noisier.
+        second_percent: As the second detector measured it; None where a clip has none.
+        median_percent, median_interval_percent: Of the expected changes, each clip counting as
+            much.
+        terabytes_a_month: What 30 days of all clips take, with the defaults and as recommended.
         num_keeping: Clips that keep the defaults.
-        num_unsure: Of the others, those whose saving may be chance by its interval.
+        num_unsure: Of the others, those whose saving may be chance by their own interval.
+        num_losing: Of the others, those that cost more at the quality, and save by BD-rate.
         num_not_verified: Clips that failed verification.
         notes: What a reader should know, in sentences.
     """
 
     clips: tuple[FleetClip, ...]
     anchor_rate_kbps: float
+    rate_kbps: float
     percent: float
     interval_percent: tuple[float, float] | None
-    recommended_percent: float
+    measured_percent: float
     second_percent: float | None
     median_percent: float
     median_interval_percent: tuple[float, float] | None
+    terabytes_a_month: tuple[float, float]
     num_keeping: int
     num_unsure: int
+    num_losing: int
     num_not_verified: int
     notes: tuple[str, ...]
-
-    @property
-    def rate_kbps(self) -> float:
-        """The sum of rates that ``percent`` leaves."""
-        return self.anchor_rate_kbps * (1 + self.percent / 100)
-
-    @property
-    def terabytes(self) -> tuple[float, float]:
-        """What 30 days of all clips take with the defaults, and tuned."""
-        return self.anchor_rate_kbps * _TB_OF_KBPS, self.rate_kbps * _TB_OF_KBPS
 
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values."""
         return plain_json(self)
 
 
-def fleet(recommendations: Sequence[Recommendation | Path | str]) -> Fleet:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What was found for one clip.
+
+    Attributes:
+        percent, interval_percent: As of FleetClip; None where nothing was compared.
+        second_percent: Of the same, as the second detector sees it.
+    """
+
+    recommendation: Recommendation
+    percent: float | None
+    interval_percent: Interval
+    second_percent: float | None
+
+    @classmethod
+    def of(cls, recommendation: Recommendation) -> _Found:
+        best = _best(recommendation)
+        if best is None or best.told_change.falls_short:
+            return cls(
+                recommendation=recommendation,
+                percent=None,
+                interval_percent=(0.0, 0.0),
+                second_percent=None,
+            )
+        told, second = best.told_change, best.second_change
+        percent, interval = told.percent, (told.low_percent, told.high_percent)
+        if recommendation.quality_range is not None and told.bd_rate is not None:
+            percent = told.bd_rate.percent
+            interval = told.bd_rate_interval_percent or (None, None)
+        return cls(
+            recommendation=recommendation,
+            percent=percent,
+            interval_percent=interval,
+            second_percent=None if second is None else second.percent,
+        )
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of the error of the log ratio; None where no end is known."""
+        assert self.percent is not None
+        middle = math.log1p(self.percent / 100)
+        ends = [math.log1p(end / 100) for end in self.interval_percent if end is not None]
+        if not ends:
+            return None
+        return max(_LEAST_DEVIATION, *(abs(end - middle) / _END for end in ends))
+
+
+def fleet(
+    recommendations: Iterable[Recommendation | Path | str] | Recommendation | Path | str,
+) -> Fleet:
     """Returns what clips save together that were each tuned by themselves.
 
     Args:
-        recommendations: Of one clip each; or files ``recommendation.json``, or their folders.
+        recommendations: Of one clip each; or files ``recommendation.json``, or folders. A folder
+            that holds none, as that of a failed run or of several clips, is left out and said.
 
     Raises:
         RequestError: There are none.
-        RecommendationError: A file is no recommendation for one clip.
+        RecommendationError: A file is no recommendation for one clip at a quality.
     """
-    if not recommendations:
-        raise RequestError("a fleet needs recommendations, got none")
-    found = [
-        one if isinstance(one, Recommendation) else read_recommendation(_file(Path(one)))
-        for one in recommendations
+    if isinstance(recommendations, Recommendation | Path | str):
+        recommendations = [recommendations]
+    read, left_out = _read(recommendations)
+    if not read:
+        why = f", {left_out[0]}" if left_out else ""
+        raise RequestError(f"a fleet needs recommendations of 'ratesight tune', got none{why}")
+    found = [_Found.of(one) for one in read]
+    rates = np.array([saving_of(one).anchor_rate_kbps for one in read])
+    expected = _expected(found)
+    seconds = [
+        0.0 if one.recommendation.keeps_defaults else one.second_percent
+        for one in found
+        if _has_second(one.recommendation)
     ]
-    clips = tuple(_clip(name, one) for name, one in zip(_names(found), found, strict=True))
-    rates = np.array([one.anchor_rate_kbps for one in clips])
-    changes = np.array([one.percent for one in clips])
-    recommended = np.array([0.0 if one.keeps_defaults else one.percent for one in clips])
-    seconds = [one.second_percent for one in clips if one.second_percent is not None]
+    clips = tuple(map(_clip, _names(read), found, expected.tolist()))
+    measured = np.array([0.0 if one.keeps_defaults else one.percent for one in clips])
+    percent = _of_sums(rates, expected)
+    anchor_rate = float(rates.sum())
+    rate = anchor_rate * (1 + percent / 100)
+    adopted = [one for one in clips if not one.keeps_defaults]
     return Fleet(
         clips=clips,
-        anchor_rate_kbps=float(rates.sum()),
-        percent=_of_sums(rates, changes),
-        interval_percent=over_clips(lambda at: _of_sums(rates[at], changes[at]), len(clips)),
-        recommended_percent=_of_sums(rates, recommended),
-        second_percent=_of_sums(rates, np.array(seconds)) if len(seconds) == len(clips) else None,
-        median_percent=median(changes.tolist()),
-        median_interval_percent=median_interval(changes),
-        num_keeping=sum(one.keeps_defaults for one in clips),
-        num_unsure=sum(
-            not one.keeps_defaults and not is_below_0(one.interval_percent) for one in clips
+        anchor_rate_kbps=anchor_rate,
+        rate_kbps=rate,
+        percent=percent,
+        interval_percent=over_clips(
+            lambda at: _of_sums(rates[at], _expected([found[one] for one in at])), len(clips)
         ),
+        measured_percent=_of_sums(rates, measured),
+        second_percent=(
+            _of_sums(rates, np.array(seconds, np.float64))
+            if len(seconds) == len(clips) and None not in seconds
+            else None
+        ),
+        median_percent=median(expected.tolist()),
+        median_interval_percent=median_interval(expected),
+        terabytes_a_month=(anchor_rate * _TB_OF_KBPS, rate * _TB_OF_KBPS),
+        num_keeping=len(clips) - len(adopted),
+        num_unsure=sum(may_be_chance(one.percent, one.interval_percent) for one in adopted),
+        num_losing=sum(one.percent >= 0 for one in adopted),
         num_not_verified=sum(not one.is_verified for one in clips),
-        notes=tuple(_notes(clips, found)),
+        notes=(*left_out, *_notes(clips, read)),
     )
 
 
-def _file(path: Path) -> Path:
-    return path / "recommendation.json" if path.is_dir() else path
+def _read(
+    recommendations: Iterable[Recommendation | Path | str],
+) -> tuple[list[Recommendation], list[str]]:
+    """Returns recommendations, and which folders hold none that counts, and why."""
+    found, left_out = list[Recommendation](), list[str]()
+    for one in recommendations:
+        if isinstance(one, Recommendation):
+            found.append(one)
+            continue
+        path = Path(one)
+        try:
+            file = path / "recommendation.json" if path.is_dir() else path
+            found.append(_at_a_quality(read_recommendation(file), file))
+        except RecommendationError as error:
+            if not path.is_dir():
+                raise
+            left_out.append(f"{path} is left out: {error}")
+    return found, left_out
 
 
-def _names(found: Sequence[Recommendation]) -> list[str]:
-    """Returns the name of each clip; with its folder where two have one name."""
-    paths = [str(one.provenance["clip"]) for one in found]
-    names = [clip_name(Path(path)) for path in paths]
-    return [
-        path if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)
-    ]
+def _at_a_quality(found: Recommendation, file: Path) -> Recommendation:
+    """Refuses what spends a given rate.
 
-
-def _clip(name: str, found: Recommendation) -> FleetClip:
-    saving, best = saving_of(found), _best(found)
-    percent, second = 0.0, None
-    interval: Interval = (0.0, 0.0)
-    if best is not None:
-        change = best.change if best.real_change is None else best.real_change
-        percent, interval = change.percent, (change.low_percent, change.high_percent)
-        second = None if best.second_change is None else best.second_change.percent
-    elif found.provenance["second_detector"] is not None:
-        second = 0.0
-    return FleetClip(
-        clip=name,
-        encoder=f"{found.codec} {found.preset}",
-        quality=found.verified_quality if found.real is None else found.real.quality,
-        anchor_rate_kbps=saving.anchor_rate_kbps,
-        rate_kbps=saving.rate_kbps,
-        percent=percent,
-        interval_percent=interval,
-        second_percent=second,
-        keeps_defaults=found.keeps_defaults,
-        is_verified=found.is_verified,
+    Raises:
+        RecommendationError: It does.
+    """
+    if found.target_rate_kbps is None:
+        return found
+    raise RecommendationError(
+        f"a fleet adds up rates at equal quality, {file} spends a target rate of "
+        f"{found.target_rate_kbps:g} kbit/s; leave it out"
     )
 
 
@@ -182,23 +252,89 @@ def _best(found: Recommendation) -> Contender | None:
     return next(winners, found.contenders[0] if found.contenders else None)
 
 
+def _expected(found: Sequence[_Found]) -> Floats:
+    """Returns (clips,) what to expect of what is recommended; 0 where that is the defaults."""
+    expected = np.zeros(len(found))
+    compared = [at for at, one in enumerate(found) if one.percent is not None]
+    if not compared:
+        return expected
+    deviations = [found[at].deviation for at in compared]
+    known = [one for one in deviations if one is not None]
+    if known:
+        # Where no end of an interval is known the error is at least as large as anywhere else.
+        filled = np.array([max(known) if one is None else one for one in deviations])
+        percents = np.array([found[at].percent for at in compared], np.float64)
+        expected[compared] = expected_percents(percents, filled)
+    else:
+        expected[compared] = [found[at].percent for at in compared]
+    expected[[one.recommendation.keeps_defaults for one in found]] = 0.0
+    return expected
+
+
 def _of_sums(rates: Floats, changes: Floats) -> float:
     """Returns the change of the sum of rates, each of which changes by so many percent."""
     return float((rates * changes).sum() / rates.sum())
 
 
-def _notes(clips: Sequence[FleetClip], found: Sequence[Recommendation]) -> Iterator[str]:
-    yield from same_frames_notes(
-        (clip.clip, str(one.provenance["clip_content_sha256"]))
-        for clip, one in zip(clips, found, strict=True)
+def _has_second(found: Recommendation) -> bool:
+    return found.provenance.get("second_detector") is not None
+
+
+def _names(found: Sequence[Recommendation]) -> list[str]:
+    """Returns the name of each clip; with its folder where two have one name."""
+    paths = [str(one.provenance.get("clip", "?")) for one in found]
+    names = [clip_name(Path(path)) for path in paths]
+    return [
+        path if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def _clip(name: str, one: _Found, expected: float) -> FleetClip:
+    found = one.recommendation
+    saving = saving_of(found)
+    return FleetClip(
+        clip=name,
+        encoder=f"{found.codec} {found.preset}",
+        quality=found.verified_quality if found.real is None else found.real.quality,
+        anchor_rate_kbps=saving.anchor_rate_kbps,
+        rate_kbps=saving.rate_kbps,
+        percent=0.0 if one.percent is None else one.percent,
+        interval_percent=one.interval_percent,
+        expected_percent=expected,
+        second_percent=None if found.keeps_defaults else one.second_percent,
+        keeps_defaults=found.keeps_defaults,
+        is_verified=found.is_verified,
     )
+
+
+def _notes(clips: Sequence[FleetClip], found: Sequence[Recommendation]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for clip, one in zip(clips, found, strict=True):
+        told = f"{clip.clip} ({clip.encoder})"
+        content = str(one.provenance.get("clip_content_sha256", told))
+        if content in first:
+            yield f"{told} has the frames of {first[content]}: both are added up, leave one out."
+        first.setdefault(content, told)
     for what, values in (
         ("encoders", {one.encoder for one in clips}),
         ("metrics", {one.machines.metric for one in found}),
+        ("machines", {one.machines.regions_by for one in found}),
+        ("targets", {_target(one) for one in found}),
     ):
         if len(values) > 1:
             yield f"Runs with different {what} are added up: {', '.join(sorted(values))}."
-    if num_shots := sum(one.shots is not None for one in found):
+    num_alone = sum(one.machines.metric_sha256 is not None and one.real is None for one in found)
+    if num_alone:
         yield (
-            f"{num_shots} of these have a CRF for each shot, whose further saving is not counted."
+            f"Of {num_alone} clips only a learned metric tells what is saved, which steered the "
+            f"search too: not a figure to quote."
         )
+    if num_shots := sum(one.shots is not None for one in found):
+        yield f"The further saving of a CRF for each shot is not counted, on {num_shots} clips."
+
+
+def _target(found: Recommendation) -> str:
+    if found.quality_range is not None:
+        low, high = found.quality_range
+        return f"BD-rate over quality {low:g} to {high:g}"
+    return f"quality {found.target_quality:g}"

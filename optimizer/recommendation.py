@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -88,6 +89,11 @@ class Contender:
     change_from_options: RateChange | None
     real_change_from_options: RateChange | None
     second_change_from_options: RateChange | None
+
+    @property
+    def told_change(self) -> RateChange:
+        """Against the anchor, as the real machine sees it where there is one."""
+        return self.change if self.real_change is None else self.real_change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +333,11 @@ class Recommendation:
         """Nothing that was tried is better than the encoder's defaults."""
         return self.winner_curve == self.anchor_curve
 
+    @property
+    def told_real(self) -> RealVerification | None:
+        """The real machine whose saving is told first; of kept defaults nothing is saved by any."""
+        return None if self.keeps_defaults else self.real
+
     def to_json(self) -> dict[str, Json]:
         """Returns plain JSON values."""
         return plain_json(self)
@@ -350,10 +361,18 @@ def read_recommendation(path: Path) -> Recommendation:
     with _errors(path):
         data = json.loads(path.read_bytes())
         try:
-            return TypeAdapter(Recommendation).validate_python(data)
+            return _adapter().validate_python(data)
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise ValueError(f"{error.errors()[0]['msg']}: {where}") from error
+            fault = error.errors()[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise ValueError(
+                f"not of one clip and this version, {fault['msg']}: {where}"
+            ) from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Recommendation]:
+    return TypeAdapter(Recommendation)
 
 
 def read_settings(path: Path) -> tuple[EncodeSettings, RegionsUsed | None]:

@@ -22,6 +22,7 @@ from .reports.provenance import machines_used, provenance
 from .request import TuneRequest
 from .search.anchor import SearchedClip, target_text
 from .search.candidate import Candidate
+from .search.scale import deciding_gap
 from .search.search import SearchResult, cost_percent
 from .search.speed import check_defaults_speed, too_slow, verified_entrant
 from .search.verification import Verified, contender_of, saves
@@ -225,12 +226,12 @@ def _crf_of_anchor(clip: SearchedClip) -> float:
 
 
 def _gap(clip: SearchedClip, one: Verified) -> float:
-    """Returns the quality that is verified minus the expected, by the real machine if it can."""
-    expected = one.expected.quality_at_crf(one.crf)
+    """Returns the quality that is verified minus the expected."""
+    expected, real_gap = one.expected.quality_at_crf(one.crf), None
     expected_real = clip.expected_real_quality(expected)
     if one.real.measurements and expected_real is not None:
-        return one.real.curve.quality_at_crf(one.crf) - expected_real
-    return one.ladder.curve.quality_at_crf(one.crf) - expected
+        real_gap = one.real.curve.quality_at_crf(one.crf) - expected_real
+    return deciding_gap(one.ladder.curve.quality_at_crf(one.crf) - expected, real_gap)
 
 
 def _outcome(

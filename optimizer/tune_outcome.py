@@ -17,6 +17,7 @@ from .reports.provenance import machines_used, provenance, regions_used
 from .request import TuneRequest
 from .search.anchor import SearchedClip
 from .search.examination import Looked, examine
+from .search.scale import deciding_gap
 from .search.search import SearchResult, cost_percent
 from .search.verification import Verification
 
@@ -61,10 +62,10 @@ def recommend(
             winner_curve=tuple(winner.real.points),
         )
     aim, target = searched.aim, searched.target
-    # The real machine's, where it knows what to expect: a learned metric errs.
-    told_gap, on_target_scale = gap, (aim, winner_examined.quality)
-    if real is not None and real.quality_gap is not None:
-        told_gap, on_target_scale = real.quality_gap, (target, real.quality)
+    real_gap = None if real is None else real.quality_gap
+    on_target_scale = aim, winner_examined.quality
+    if real is not None and real_gap is not None:
+        on_target_scale = target, real.quality
     metric_target = None
     if searched.real_anchor.measurements and not isinstance(aim, TargetRate):
         metric_target = aim.quality
@@ -93,7 +94,7 @@ def recommend(
         verified_quality=winner_examined.quality,
         quality_gap=gap,
         tolerance=request.tolerance,
-        is_verified=told_gap >= -request.tolerance,
+        is_verified=deciding_gap(gap, real_gap) >= -request.tolerance,
         machines=machines_used(request, machines, benches),
         real=real,
         winner=winner_examined,

@@ -20,7 +20,10 @@ def fleet(
             help="Results of 'ratesight tune', of one clip each: folders, or recommendation.json."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("ratesight-out/fleet"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of results; by default ratesight-out/CODEC-fleet."),
+    ] = None,
     json_lines: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -39,6 +42,8 @@ def fleet(
         from ..reports.pictures import draw_fleet
 
         found = add_up(recommendations)
+        encoders = dict.fromkeys(one.encoder.split()[0] for one in found.clips)
+        out = out or Path("ratesight-out") / f"{'-'.join(encoders)}-fleet"
         make_folder(out)
         write_whole(json.dumps(found.to_json(), indent=2) + "\n", out / "fleet.json")
         draw_fleet(found, out / "fleet.png")
@@ -47,8 +52,9 @@ def fleet(
             title="Savings",
             read="a line a clip, the most saved on top: what the best of its search does to the "
             "rate at equal quality, and the 95 % interval over frames; gray where the defaults are "
-            "kept. Below, all of them together with the interval over clips. Left of the line is "
-            "saved. A line that leaves the picture ends beyond what was measured.",
+            "kept. Below, what to expect of all of them together, with the interval over clips. "
+            "Left of the line is saved. A line that leaves the picture ends beyond it, or beyond "
+            "what was measured.",
         )
         page = write_report(fleet_record(found, name=out.name, picture=picture), out)
         if json_lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..curves.bd_rate import is_below_0, percent_text, saving_text
+from ..curves.bootstrap import LEAST_CLIPS
 from ..fleet import Fleet
 from .plain_text import counted
 from .provenance import software
@@ -15,8 +16,8 @@ def fleet_columns(found: Fleet) -> tuple[str, ...]:
     """Returns the columns of ``fleet_rows``."""
     second = () if found.second_percent is None else ("second detector",)
     return (
-        "clip", "encoder", "quality kept", "defaults, kbit/s", "recommended, kbit/s", "change",
-        *second, "verified",
+        "clip", "encoder", "quality kept", "defaults, kbit/s", "recommended, kbit/s",
+        "measured change", "to expect", *second, "verified",
     )  # fmt: skip
 
 
@@ -24,7 +25,7 @@ def fleet_rows(found: Fleet) -> Iterator[tuple[str, ...]]:
     """Yields a row a clip, with 95 % intervals over frames."""
     for one in found.clips:
         kept = "defaults kept" if one.keeps_defaults else f"{one.rate_kbps:.1f}"
-        second = () if found.second_percent is None else (f"{one.second_percent:+.1f} %",)
+        second = () if found.second_percent is None else (_percent(one.second_percent),)
         yield (
             one.clip,
             one.encoder,
@@ -32,6 +33,7 @@ def fleet_rows(found: Fleet) -> Iterator[tuple[str, ...]]:
             f"{one.anchor_rate_kbps:.1f}",
             kept,
             saving_text(one.percent, one.interval_percent),
+            "" if one.keeps_defaults else _percent(one.expected_percent),
             *second,
             "yes" if one.is_verified else "NO",
         )
@@ -40,27 +42,30 @@ def fleet_rows(found: Fleet) -> Iterator[tuple[str, ...]]:
 def fleet_headline(found: Fleet) -> str:
     """Returns what is saved of all rates together, in one sentence."""
     return (
-        f"{saving_text(found.percent, found.interval_percent)} rate of "
+        f"{percent_text(found.percent, found.interval_percent)} rate of "
         f"{counted(len(found.clips), 'clip')} together at equal quality: "
         f"{found.anchor_rate_kbps:.0f} to {found.rate_kbps:.0f} kbit/s"
     )
 
 
 def fleet_lines(found: Fleet) -> list[str]:
-    """Returns what stands beside the headline: storage, doubts, losses."""
-    before, after = found.terabytes
+    """Returns what stands beside the headline: storage, what was measured, doubts, losses."""
+    before, after = found.terabytes_a_month
     median = percent_text(found.median_percent, found.median_interval_percent)
     lines = [
-        f"30 days of all of them take {before:.3g} TB with the defaults, {after:.3g} TB tuned",
+        f"30 days of all of them take {before:.3g} TB with the defaults, {after:.3g} TB as "
+        f"recommended",
+        f"measured: {found.measured_percent:+.1f} %, too good, since settings are recommended by "
+        f"what was measured of them; above is what to expect, each saving drawn to the others by "
+        f"as much as it may err",
         f"the median clip: {median}; defaults kept on {found.num_keeping} of {len(found.clips)}, "
-        f"a saving that may be chance on {found.num_unsure}, verification failed on "
-        f"{found.num_not_verified}",
-        f"what is recommended says {found.recommended_percent:+.1f} %, but was chosen by the "
-        f"frames that it is told of; the figure above counts the best of every search, recommended "
-        f"or not",
+        f"a saving that may be chance on {found.num_unsure}, a higher rate at equal quality on "
+        f"{found.num_losing}, verification failed on {found.num_not_verified}",
     ]
+    if found.interval_percent is None:
+        lines.append(f"no interval: that takes {LEAST_CLIPS} clips")
     if found.second_percent is not None:
-        lines.insert(0, f"as the second detector sees it: {found.second_percent:+.1f} %")
+        lines.insert(2, f"as the second detector measured it: {found.second_percent:+.1f} %")
     return lines
 
 
@@ -84,8 +89,10 @@ def fleet_record(found: Fleet, *, name: str, picture: Picture) -> SummaryRecord:
                 rows=tuple(fleet_rows(found)),
                 read="as the real machine sees it where there was one, on frames that the search "
                 "did not see: the quality that what is recommended keeps; rates at equal quality; "
-                "the change by the best of the search, also where the defaults are kept, negative "
-                "is saved, in brackets the 95 % interval over frames.",
+                "the measured change by the best of the search, also where the defaults are kept, "
+                "negative is saved, in brackets the 95 % interval over frames; and the change to "
+                "expect of what is recommended, drawn to those of the other clips by as much as "
+                "it may err.",
             ),
         ),
         pictures=(picture,),
@@ -93,3 +100,7 @@ def fleet_record(found: Fleet, *, name: str, picture: Picture) -> SummaryRecord:
         provenance=software(),
         is_sure=is_below_0(found.interval_percent),
     )
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1f} %"

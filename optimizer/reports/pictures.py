@@ -44,6 +44,8 @@ _LEAST_HEAT_RANGE = 0.1
 # For what is written above and below a narrow picture, and beside the colours of a low one.
 _LEAST_HEAT_INCHES, _LEAST_BAR_INCHES = 4.0, 3.0
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Of a picture of savings, in percent beside what it shows.
+_FLEET_ROOM = 3.0
 # Highest over lowest rate from which on an axis is labelled at 1, 2 and 5 of each decade.
 _WIDE_RATES = 8
 
@@ -179,16 +181,17 @@ def draw_fleet(found: Fleet, path: Path) -> None:
     clips = sorted(found.clips, key=lambda one: one.percent)
     figure = Figure(figsize=(7.4, 1.2 + 0.24 * len(clips)), dpi=130, layout="constrained")
     axes = figure.subplots()
-    intervals = [one.interval_percent for one in clips]
-    known = [end for ends in (*intervals, found.interval_percent or ()) for end in ends]
-    shown = [0.0, *(one.percent for one in clips), *(end for end in known if end is not None)]
-    room = max(2.0, 0.05 * (max(shown) - min(shown)))
-    edges = max(-100.0, min(shown) - room), max(shown) + room
+    ends = (*(one.interval_percent for one in clips), found.interval_percent or ())
+    known = [end for some in ends for end in some if end is not None]
+    shown = [0.0, found.percent, *(one.percent for one in clips), *known]
+    low_edge = max(min(shown) - _FLEET_ROOM, -100.0)
+    # Beyond twice the rate one outlier would press all others together.
+    edges = low_edge, min(max(shown) + _FLEET_ROOM, 100.0)
     for at, one in enumerate(clips):
         color = ANCHOR_COLOR if one.keeps_defaults else WINNER_COLOR
         low, high = one.interval_percent
-        ends = (edges[0] if low is None else low, edges[1] if high is None else high)
-        axes.plot(ends, (at, at), color=color, alpha=0.45, linewidth=1.6)
+        line = (edges[0] if low is None else low, edges[1] if high is None else high)
+        axes.plot(line, (at, at), color=color, alpha=0.45, linewidth=1.6)
         axes.plot(one.percent, at, "o", color=color, markersize=4)
     if found.interval_percent is not None:
         axes.plot(found.interval_percent, (len(clips),) * 2, color=INK, linewidth=2.0)

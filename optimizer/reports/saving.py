@@ -39,16 +39,17 @@ def saving_of(found: Recommendation) -> Saving:
     A learned metric errs, and a search finds where it errs in its own favour. Of defaults that are
     kept nothing is saved by any machine, and their rate is where the search has them.
     """
-    if found.real is None or found.keeps_defaults:
+    real = found.told_real
+    if real is None:
         return saving_by_search(found)
-    change = found.real.change
+    change = real.change
     overall = change.bd_rate
     return Saving(
         percent=change.percent,
         interval_percent=(change.low_percent, change.high_percent),
         rate_kbps=change.rate_kbps,
         anchor_rate_kbps=change.anchor_rate_kbps,
-        quality=fit_curve(found.real.winner_curve).quality_at(change.rate_kbps).value,
+        quality=fit_curve(real.winner_curve).quality_at(change.rate_kbps).value,
         bd_rate_percent=None if overall is None else overall.percent,
         bd_rate_interval_percent=change.bd_rate_interval_percent,
         bd_rate_qualities=None if overall is None else (overall.low_quality, overall.high_quality),

@@ -29,7 +29,7 @@ def at_text(recommendation: Recommendation) -> str:
     """Returns where the rates are compared."""
     if recommendation.target_rate_kbps is not None:
         return f"at the quality reached with {recommendation.target_rate_kbps:g} kbit/s"
-    if recommendation.real is not None and not recommendation.keeps_defaults:
+    if recommendation.told_real is not None:
         quality = saving_of(recommendation).quality
         return f"at task quality {quality:.3f} of the real machine"
     return f"at task quality {recommendation.target_quality:g}"
@@ -50,8 +50,7 @@ def examined_rows(recommendation: Recommendation) -> list[tuple[str, str, str]]:
     """Returns what is measured of the defaults and of the winner: name and both as text."""
     anchor, winner = recommendation.anchor, recommendation.winner
     saving = saving_of(recommendation)
-    has_told = recommendation.real is not None and not recommendation.keeps_defaults
-    at = "equal quality" if has_told else "target"
+    at = "target" if recommendation.told_real is None else "equal quality"
     rows = [
         (f"rate at {at}, kbit/s", saving.anchor_rate_kbps, saving.rate_kbps, ".1f"),
         ("CRF", anchor.crf, winner.crf, "g"),

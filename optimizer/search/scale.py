@@ -73,6 +73,17 @@ def measure_scale(
     return Scale(own=candidate.curve, real=real.curve)
 
 
+def deciding_gap(gap: float, real_gap: float | None) -> float:
+    """Returns the gap of verified to expected quality by which a choice is verified or not.
+
+    Args:
+        gap: By the machine of the choice.
+        real_gap: By the real one, which decides: a learned metric errs. None where there is none,
+            or where it is not known what to expect of it.
+    """
+    return gap if real_gap is None else real_gap
+
+
 def _read_across(one: RdCurve, other: RdCurve, quality: float) -> float:
     """Returns what another machine says at the rate where one says a quality."""
     return other.quality_at(one.rate_at(quality).value).value

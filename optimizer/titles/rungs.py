@@ -15,7 +15,7 @@ from ..curves.interval import quality_interval
 from ..measuring.bench import Benches, settings_json
 from ..measuring.measure import Measurer
 from ..search.candidate import Candidate, measure_points
-from ..search.scale import Scale
+from ..search.scale import Scale, deciding_gap
 from .ladder import Chosen, Rung
 from .request import PerTitleRequest
 
@@ -134,12 +134,12 @@ def _verify(
     (seen, *others), _ = measurer.measure_all(looking, settings)
     rates = {point.crf: point.rate_kbps for point in candidate.points}
     expected = candidate.curve.quality_at_crf(crf)
-    gap = seen.scores.quality - expected
-    real = expected_real = None
+    real = expected_real = real_gap = None
     if scale is not None and others:
         real = others[0].scores.quality
         expected_real = scale.real_quality(expected)
-        gap = real - expected_real
+        real_gap = real - expected_real
+    gap = deciding_gap(seen.scores.quality - expected, real_gap)
     form = scaled_format(source, settings.height)
     return Chosen(
         contestant=name,

@@ -1,0 +1,49 @@
+"""Adds up what ``benchmarks.whole_clips`` found, as ``ratesight fleet`` does: an encoder a fleet.
+
+``python -m benchmarks.whole_fleet`` takes seconds and needs no clips. Of clips that no metric was
+trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from ratesight.optimizer.fleet import fleet
+from ratesight.optimizer.recommendation import Recommendation
+
+from .clip_split import TEST_CLIPS
+from .result_file import write_results
+from .whole_clips import RESULTS as RUNS
+
+RESULTS = Path(__file__).parent / "results" / "whole_fleet.json"
+
+
+def main() -> None:
+    """Adds up all runs that there are."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    fleets = []
+    for steering, path in RUNS.items():
+        by_codec: dict[str, list[Recommendation]] = {}
+        for run in json.loads(path.read_text())["runs"]:
+            if run["clip"] in TEST_CLIPS and "error" not in run:
+                by_codec.setdefault(run["codec"], []).append(_recommendation(run))
+        for codec, found in by_codec.items():
+            fleets.append({"steering": steering, "codec": codec, **fleet(found).to_json()})
+    write_results({"fleets": fleets}, RESULTS)
+
+
+def _recommendation(run: dict[str, Any]) -> Recommendation:
+    """Returns what a run recommends; results are without what names a machine's paths."""
+    told = {"clip": run["clip"], "second_detector": "yolov5n.torchscript"}
+    fields = {name: value for name, value in run.items() if name not in ("clip", "commit")}
+    return TypeAdapter(Recommendation).validate_python(
+        {**fields, "ffmpeg_command": None, "provenance": {**run["provenance"], **told}}
+    )
+
+
+if __name__ == "__main__":
+    main()
