@@ -54,15 +54,12 @@ def whole_fleets(results: dict[str, Any]) -> str:
     for codec in ENCODERS:
         found = {one["steering"]: one for one in results["fleets"] if one["codec"] == codec}
         if found:
-            counts = {len(one["clips"]) for one in found.values()}
-            cells = " | ".join(_fleet_cell(found.get(name)) for name in steered)
-            lines.append(f"| {codec} | {', '.join(map(str, sorted(counts)))} | {cells} |")
+            cells = " | ".join(_fleet_cell(found[name]) for name in steered)
+            lines.append(f"| {codec} | {len(found['objects']['clips'])} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
-def _fleet_cell(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return ""
+def _fleet_cell(found: dict[str, Any]) -> str:
     measured = [found["measured_percent"], found["second_percent"]]
     return ", ".join(
         [

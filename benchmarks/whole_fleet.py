@@ -25,14 +25,27 @@ RESULTS = Path(__file__).parent / "results" / "whole_fleet.json"
 def main() -> None:
     """Adds up all runs that there are."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    fleets = []
-    for steering, path in RUNS.items():
-        by_codec: dict[str, list[Recommendation]] = {}
-        for run in json.loads(path.read_text())["runs"]:
-            if run["clip"] in TEST_CLIPS and "error" not in run:
-                by_codec.setdefault(run["codec"], []).append(_recommendation(run))
-        for codec, found in by_codec.items():
-            fleets.append({"steering": steering, "codec": codec, **fleet(found).to_json()})
+    runs = {
+        steering: {
+            (run["codec"], run["clip"]): run
+            for run in json.loads(path.read_text())["runs"]
+            if run["clip"] in TEST_CLIPS and "error" not in run
+        }
+        for steering, path in RUNS.items()
+    }
+    # The same clips, whoever steered.
+    shared = set.intersection(*(set(some) for some in runs.values()))
+    fleets = [
+        {
+            "steering": steering,
+            "codec": codec,
+            **fleet(
+                _recommendation(some[codec, clip]) for clip in TEST_CLIPS if (codec, clip) in shared
+            ).to_json(),
+        }
+        for codec in sorted({codec for codec, _ in shared})
+        for steering, some in runs.items()
+    ]
     write_results({"fleets": fleets}, RESULTS)
 
 
