@@ -144,6 +144,13 @@ class _Found:
         )
 
     @property
+    def recommended_second_percent(self) -> float | None:
+        """What the second detector sees of what is recommended; None without one."""
+        if not self.recommendation.keeps_defaults:
+            return self.second_percent
+        return None if self.recommendation.provenance.get("second_detector") is None else 0.0
+
+    @property
     def deviation(self) -> float | None:
         """Standard deviation of the error of the log ratio; None where no end is known."""
         assert self.percent is not None
@@ -176,13 +183,9 @@ def fleet(
     found = [_Found.of(one) for one in read]
     rates = np.array([saving_of(one).anchor_rate_kbps for one in read])
     expected = _expected(found)
-    seconds = [
-        0.0 if one.recommendation.keeps_defaults else one.second_percent
-        for one in found
-        if _has_second(one.recommendation)
-    ]
     clips = tuple(map(_clip, _names(read), found, expected.tolist()))
     measured = np.array([0.0 if one.keeps_defaults else one.percent for one in clips])
+    seconds = [one.recommended_second_percent for one in found]
     percent = _of_sums(rates, expected)
     anchor_rate = float(rates.sum())
     rate = anchor_rate * (1 + percent / 100)
@@ -197,9 +200,7 @@ def fleet(
         ),
         measured_percent=_of_sums(rates, measured),
         second_percent=(
-            _of_sums(rates, np.array(seconds, np.float64))
-            if len(seconds) == len(clips) and None not in seconds
-            else None
+            None if None in seconds else _of_sums(rates, np.array(seconds, np.float64))
         ),
         median_percent=median(expected.tolist()),
         median_interval_percent=median_interval(expected),
@@ -219,12 +220,12 @@ def _read(
     found, left_out = list[Recommendation](), list[str]()
     for one in recommendations:
         if isinstance(one, Recommendation):
-            found.append(one)
+            found.append(_at_a_quality(one))
             continue
         path = Path(one)
         try:
             file = path / "recommendation.json" if path.is_dir() else path
-            found.append(_at_a_quality(read_recommendation(file), file))
+            found.append(_at_a_quality(read_recommendation(file)))
         except RecommendationError as error:
             if not path.is_dir():
                 raise
@@ -232,7 +233,7 @@ def _read(
     return found, left_out
 
 
-def _at_a_quality(found: Recommendation, file: Path) -> Recommendation:
+def _at_a_quality(found: Recommendation) -> Recommendation:
     """Refuses what spends a given rate.
 
     Raises:
@@ -241,9 +242,13 @@ def _at_a_quality(found: Recommendation, file: Path) -> Recommendation:
     if found.target_rate_kbps is None:
         return found
     raise RecommendationError(
-        f"a fleet adds up rates at equal quality, {file} spends a target rate of "
-        f"{found.target_rate_kbps:g} kbit/s; leave it out"
+        f"a fleet adds up rates at equal quality, the recommendation for {_path(found)} spends a "
+        f"target rate of {found.target_rate_kbps:g} kbit/s; leave it out"
     )
+
+
+def _path(found: Recommendation) -> str:
+    return str(found.provenance.get("clip", "a clip"))
 
 
 def _best(found: Recommendation) -> Contender | None:
@@ -276,13 +281,9 @@ def _of_sums(rates: Floats, changes: Floats) -> float:
     return float((rates * changes).sum() / rates.sum())
 
 
-def _has_second(found: Recommendation) -> bool:
-    return found.provenance.get("second_detector") is not None
-
-
 def _names(found: Sequence[Recommendation]) -> list[str]:
     """Returns the name of each clip; with its folder where two have one name."""
-    paths = [str(one.provenance.get("clip", "?")) for one in found]
+    paths = [_path(one) for one in found]
     names = [clip_name(Path(path)) for path in paths]
     return [
         path if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)

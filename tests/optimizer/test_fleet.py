@@ -158,8 +158,9 @@ def test_a_target_rate_is_spent_and_not_saved(tuned: MakeTuned, tmp_path: Path) 
     spent = tuned("a.mp4", 100, -20, target_rate_kbps=90.0, target_quality=None)
     write_json(spent, tmp_path / "recommendation.json")
 
-    with pytest.raises(RecommendationError, match="spends a target rate of 90 kbit/s; leave it"):
-        fleet(tmp_path / "recommendation.json")
+    for given in (spent, tmp_path / "recommendation.json"):
+        with pytest.raises(RecommendationError, match="spends a target rate of 90 kbit/s; leave"):
+            fleet(given)
     found = fleet([tmp_path, tuned("b.mp4", 100, -10)])
     assert len(found.clips) == 1
     assert found.notes[0].startswith(f"{tmp_path} is left out: a fleet adds up rates at equal")
