@@ -25,8 +25,8 @@ _EURO_A_CORE_HOUR = 0.04  # an assumption: about what clouds ask for one virtual
 _VERIFYING_ENCODES = 2 * 7 + 2
 # The anchor's ladder and what is added around the target: measured whatever the number of trials.
 _ANCHOR_ENCODES = 6
-# What is looked at for the verification, by what the search looks at.
-_VERIFIED_FRAMES = 2
+# What is looked at for the verification: by what the search looks at, and at the most.
+_VERIFIED_FRAMES, _MOST_VERIFIED_FRAMES = 2, 1000
 # With starts from other titles fewer trials do: an assumption, no measurement.
 _TRIALS, _WARM_TRIALS = 25, 10
 _PIECES_SECONDS = 8 * 4
@@ -85,7 +85,8 @@ def core_hours(plan: Plan, measured: Measured) -> tuple[float, float]:
     search = encodes * plan.searched_seconds * _FRAME_RATE * a_frame
     search += (encodes + 1) * frames * plan.look_seconds
     search += (_ANCHOR_ENCODES + 1) * frames * plan.real_seconds
-    looks = (_VERIFYING_ENCODES + 1) * _TITLE_SECONDS * plan.frames_per_second * _VERIFIED_FRAMES
+    verified = _TITLE_SECONDS * plan.frames_per_second * _VERIFIED_FRAMES
+    looks = (_VERIFYING_ENCODES + 1) * min(verified, _MOST_VERIFIED_FRAMES)
     verification = _VERIFYING_ENCODES * _TITLE_SECONDS * _FRAME_RATE * a_frame
     return search / 3600, (verification + looks * plan.judge_seconds) / 3600
 
@@ -173,7 +174,7 @@ def table(tuning: dict[str, Any], metric_cost: dict[str, Any]) -> str:
     return "\n".join(lines) + (
         f"\n\nTitles of 1280x720 at {_FRAME_RATE} fps, usual presets; {encodes} encodes a search "
         f"with x264 and {_TRIALS} trials, {_VERIFYING_ENCODES} of the whole title to verify, on "
-        f"twice as many frames. Assumed: {_EURO_A_CORE_HOUR:.2f} € a core hour, and that "
+        f"{_MOST_VERIFIED_FRAMES} frames. Assumed: {_EURO_A_CORE_HOUR:.2f} € a core hour, and that "
         f"{_WARM_TRIALS} trials from warm starts do as well as {_TRIALS}.\n"
     )
 

@@ -81,6 +81,8 @@ class TuneRequest:
         num_segments, segment_seconds: The search looks at that many pieces spread evenly over the
             clip, at all of it for 0. The winner is verified on all of it in any case.
         frames_per_second: Of the frames that the detector looks at.
+        max_verified_frames: Most frames that it looks at for the verification, spread over the
+            clip; the whole clip is encoded in any case.
         num_jobs: Encodes side by side, each on one thread.
         num_under_way: Settings proposed before the first of them is known. The result depends on
             it, not on num_jobs, which cannot make use of more than that.
@@ -115,6 +117,7 @@ class TuneRequest:
     num_segments: int = 0
     segment_seconds: float = 2.0
     frames_per_second: float = 5.0
+    max_verified_frames: int = 1000
     num_jobs: int = 0
     num_under_way: int = 4
     tolerance: float = 0.03
@@ -133,6 +136,7 @@ class TuneRequest:
             under_way=self.num_under_way,
             segment_seconds=self.segment_seconds,
             frames_per_second=self.frames_per_second,
+            max_verified_frames=self.max_verified_frames,
             tolerance=self.tolerance,
             max_seconds=self.max_seconds,
             min_fps=self.min_fps,

@@ -193,6 +193,13 @@ FramesPerSecondOption = Annotated[
     float,
     typer.Option(help="How many frames a second the machine looks at.", rich_help_panel=CLIP_PANEL),
 ]
+MaxVerifiedFramesOption = Annotated[
+    int,
+    typer.Option(
+        help="Most frames that machines look at for the verification, spread over the clip.",
+        rich_help_panel=CLIP_PANEL,
+    ),
+]
 LimitOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -281,3 +281,10 @@ def sampled_frames(
                     break
         before += segment.num_frames
     return sorted(sampled)
+
+
+def spread(sample: Sample, most: int) -> Sample:
+    """Returns a sample, or so many of a larger one, spread evenly over it."""
+    if len(sample) <= most:
+        return sample
+    return [sample[math.floor((at + 0.5) * len(sample) / most)] for at in range(most)]

@@ -11,7 +11,14 @@ from ...metrics.annotations import Annotations
 from ...metrics.errors import NoObjectsError
 from ...metrics.task import TaskMachine
 from ..events import ClipLoaded
-from ..measuring.bench import Bench, Benches, Sample, sampled_frames, spread_segments
+from ..measuring.bench import (
+    Bench,
+    Benches,
+    Sample,
+    sampled_frames,
+    spread,
+    spread_segments,
+)
 from ..measuring.machines import Machines
 from ..measuring.measure import Measurer
 from ..measuring.regions import RegionSource
@@ -32,6 +39,8 @@ class Looks(Protocol):
     def frames_per_second(self) -> float: ...
     @property
     def verified_frames_per_second(self) -> float: ...
+    @property
+    def max_verified_frames(self) -> int: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +94,8 @@ class ClipBenches:
     def to_verify(self, searched: Benches) -> Benches:
         """Returns twice as many frames of the whole clip, none of the search's if it has others.
 
+        Of a long clip no more than are asked for, spread over all of it.
+
         Raises:
             NoObjectsError: The machine of the search sees no object on any of the frames.
         """
@@ -96,7 +107,7 @@ class ClipBenches:
         if not unseen:
             what = "others" if self.annotations is None else "other annotated ones"
             self.notes.append(f"{SAME_FRAMES}: the clip has no {what}.")
-        sample = unseen or sample
+        sample = spread(unseen or sample, self.looks.max_verified_frames)
         own = self._bench(self.machines.own, whole, sample)
         self._note_unseen(own)
         return Benches(

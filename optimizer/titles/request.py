@@ -48,6 +48,7 @@ class PerTitleRequest:
     num_segments: int = 0
     segment_seconds: float = 2.0
     frames_per_second: float = 5.0
+    max_verified_frames: int = 1000
     num_jobs: int = 0
     tolerance: float = 0.03
     store: Path = DEFAULT_STORE
@@ -73,6 +74,7 @@ class PerTitleRequest:
         check_above_0(
             segment_seconds=self.segment_seconds,
             frames_per_second=self.frames_per_second,
+            max_verified_frames=self.max_verified_frames,
             tolerance=self.tolerance,
             max_seconds=self.max_seconds,
         )

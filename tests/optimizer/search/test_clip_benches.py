@@ -120,6 +120,19 @@ def test_frames_of_the_search_verify_where_there_are_no_others(
     assert any("the clip has no others" in note for note in set_up.notes)
 
 
+def test_of_a_long_clip_some_frames_verify_spread_over_it(
+    set_up: ClipBenches, unreadable: Path
+) -> None:
+    searched = set_up.to_search()
+    every = set_up.to_verify(searched).own.frames
+    set_up.looks = TuneRequest(clip=unreadable, frames_per_second=10.0, max_verified_frames=3)
+
+    some = set_up.to_verify(searched).own.frames
+
+    assert len(every) == 5
+    assert some == every[::2]
+
+
 def test_a_clip_too_short_for_pieces_is_told(set_up: ClipBenches, unreadable: Path) -> None:
     set_up.looks = TuneRequest(clip=unreadable, num_segments=8, segment_seconds=4.0)
     set_up.to_search()
