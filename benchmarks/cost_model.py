@@ -141,9 +141,6 @@ def plans(milliseconds: dict[str, float], detector: str) -> dict[str, Plan]:
         "and the learned metric alone (`--metric objects`)": replace(
             warm, look_seconds=learned, judge_seconds=learned
         ),
-        "and one frame in two seconds (`--frames-per-second 0.5`)": replace(
-            warm, look_seconds=learned, judge_seconds=learned, frames_per_second=0.5
-        ),
     }
 
 

@@ -28,15 +28,15 @@ def intervals(results: dict[str, Any]) -> str:
 def fleets(results: dict[str, Any]) -> str:
     """Returns what is told of simulated fleets, and how often its interval holds the truth."""
     lines = [
-        "| log ratio of rates: mean, deviation, of its error | clips | truly saved by what is "
-        "recommended | as measured | its interval holds the truth | as expected | its interval "
-        "holds the truth |",
+        "| log ratio of rates: mean, deviation, of its error, slope over log rate | clips | truly "
+        "saved by what is recommended | as measured | its interval holds the truth | as expected | "
+        "its interval holds the truth |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in results["fleets"]:
         told, held, ratio = row["told_percent"], row["held"], row["log_ratio"]
         cells = (
-            f"{ratio['mean']:g}, {ratio['spread']:g}, {ratio['error']:g}",
+            ", ".join(f"{ratio[name]:g}" for name in ("mean", "spread", "error", "slope")),
             f"{row['clips']}",
             f"{row['truth_percent']:+.1f} %",
             *(
@@ -46,4 +46,4 @@ def fleets(results: dict[str, Any]) -> str:
             ),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", f"{results['runs']} runs each."]) + "\n"

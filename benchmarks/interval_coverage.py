@@ -57,8 +57,11 @@ _SAVINGS = (
     (0.05, 0.1, 0.05),
     (0.0, 0.0, 0.08),
 )
-# Deviation of the logarithm of an error from clip to clip, and of how well it is known.
-_ERRORS_DIFFER, _ERRORS_KNOWN = 0.5, 0.3
+# By how much the log ratio rises with the log of the rate, with the second of these.
+_SLOPES = (-0.05, 0.05)
+# Deviation of the logarithm of an error from clip to clip, and of how well it is known; by how much
+# too large it is taken, as our intervals over frames have it.
+_ERRORS_DIFFER, _ERRORS_KNOWN, _TAKEN_LARGER = 0.5, 0.3, 1.2
 _NUM_OF_ALL = 1_000_000
 
 
@@ -70,7 +73,8 @@ def main() -> None:
         rows.append(_covered(num_frames, correlation, tilt))
         print(json.dumps(rows[-1]), flush=True)
     fleets = []
-    for savings, num_clips in product(_SAVINGS, _CLIPS):
+    sloped = ((*savings, slope) for savings, slope in product(_SAVINGS[1:2], _SLOPES))
+    for savings, num_clips in product([*((*one, 0.0) for one in _SAVINGS), *sloped], _CLIPS):
         fleets.append(_of_fleets(num_clips, *savings))
         print(json.dumps(fleets[-1]), flush=True)
     content = {"machine": describe_machine(), "runs": _NUM_RUNS, "resamples": _NUM_RESAMPLES}
@@ -131,17 +135,19 @@ def _curve(
     }
 
 
-def _of_fleets(num_clips: int, mean: float, spread: float, error: float) -> dict[str, Any]:
+def _of_fleets(
+    num_clips: int, mean: float, spread: float, error: float, slope: float
+) -> dict[str, Any]:
     """Returns what fleets save by what is recommended, and what is told of it and expected."""
 
     def draw(rng: np.random.Generator, count: int) -> tuple[Floats, Floats, Floats, Floats]:
         """Returns rates, true and measured changes, and what is known of the errors of these."""
-        rates = np.exp(rng.normal(size=count))
-        true = mean + spread * rng.normal(size=count)
+        log_rates = rng.normal(size=count)
+        true = mean + spread * rng.normal(size=count) + slope * log_rates
         errors = error * np.exp(_ERRORS_DIFFER * rng.normal(size=count))
         measured = true + errors * rng.normal(size=count)
-        known = errors * np.exp(_ERRORS_KNOWN * rng.normal(size=count))
-        return rates, np.expm1(true) * 100, np.expm1(measured) * 100, known
+        known = _TAKEN_LARGER * errors * np.exp(_ERRORS_KNOWN * rng.normal(size=count))
+        return np.exp(log_rates), np.expm1(true) * 100, np.expm1(measured) * 100, known
 
     def of_sums(rates: Floats, changes: Floats, measured: Floats) -> float:
         return float((rates * np.where(measured < 0, changes, 0.0)).sum() / rates.sum())
@@ -168,7 +174,7 @@ def _of_fleets(num_clips: int, mean: float, spread: float, error: float) -> dict
             hits[name].append(interval[0] <= truth <= interval[1])
     return {
         "clips": num_clips,
-        "log_ratio": {"mean": mean, "spread": spread, "error": error},
+        "log_ratio": {"mean": mean, "spread": spread, "error": error, "slope": slope},
         "truth_percent": truth,
         "told_percent": {name: float(np.mean(some)) for name, some in told.items()},
         "held": {name: float(np.mean(some)) for name, some in hits.items()},

@@ -11,6 +11,7 @@ from .clip_split import TEST_CLIPS
 
 ENCODERS = ("x264", "x265", "svtav1")
 _MARK, _TRAINED = "†", "the metric was trained on pieces of this clip"
+_SHORT = "‡"
 
 
 def _table(
@@ -37,17 +38,19 @@ def whole(results: dict[str, Any]) -> str:
     """Returns what is saved on whole clips where ``objects`` steers and YOLOv8n judges."""
     columns = (
         "rate at equal quality: defaults, tuned (kbit/s) | change (95 % interval) | BD-rate (95 % "
-        "interval) | BD-rate as YOLOv5n sees it | mAP 50-95: defaults, tuned"
+        "interval) | BD-rate as YOLOv5n sees it | quality kept, of the target | mAP 50-95: "
+        "defaults, tuned"
     )
-    return _table(results, columns, _whole_cells, f"{_MARK}: {_TRAINED}.", name=_marked)
+    text = f"{_MARK}: {_TRAINED}. {_SHORT}: failed verification, the search had promised more."
+    return _table(results, columns, _whole_cells, text, name=_marked)
 
 
 def whole_fleets(results: dict[str, Any]) -> str:
     """Returns what fleets of whole clips save, each encoder by itself, by who steered."""
     steered = {"objects": "`objects`", "detector": "YOLOv8n"}
     columns = " | ".join(
-        f"{name} steers: to expect (95 % interval over clips), measured by YOLOv8n, by YOLOv5n, "
-        f"defaults kept on"
+        f"{name} steers: to expect (95 % interval over clips), measured by YOLOv8n, by YOLOv5n; "
+        f"defaults kept, verification failed"
         for name in steered.values()
     )
     lines = [f"| encoder | clips | {columns} |", "|" + "---|" * (len(steered) + 2)]
@@ -60,24 +63,28 @@ def whole_fleets(results: dict[str, Any]) -> str:
 
 
 def _fleet_cell(found: dict[str, Any]) -> str:
-    measured = [found["measured_percent"], found["second_percent"]]
-    return ", ".join(
-        [
-            _percent(found["percent"], found["interval_percent"]),
-            *(_percent(value, None) for value in measured),
-            str(found["num_keeping"]),
-        ]
+    num_clips, second = len(found["clips"]), _percent(found["second_percent"], None)
+    on = "" if found["num_second"] == num_clips else f" (on {found['num_second']})"
+    expected = "too few clips"
+    if found["is_corrected"]:
+        expected = _percent(found["percent"], found["interval_percent"])
+    return (
+        f"{expected}, {_percent(found['measured_percent'], None)}, {second}{on}; "
+        f"{found['num_keeping']}, {found['num_not_verified']}"
     )
 
 
 def _whole_cells(run: dict[str, Any]) -> str:
     if not run["settings"]["options"]:
-        return "defaults kept | nothing saved | | |"
+        return "defaults kept | nothing saved | | | |"
     change, second = run["real"]["change"], _options(run)["second_change"]
+    gap = run["real"]["quality_gap"]
+    mark = "" if gap is None or gap >= -run["tolerance"] else f" {_SHORT}"
     percent = _percent(change["percent"], [change["low_percent"], change["high_percent"]])
     return (
         f"{change['anchor_rate_kbps']:.0f}, {change['rate_kbps']:.0f} | {percent} | "
         f"{_bd_rates([change])} | {_bd_rates([second])} | "
+        f"{run['real']['quality']:.3f} of {run['target_quality']:g}{mark} | "
         f"{run['anchor']['map50_95']:.2f}, {run['winner']['map50_95']:.2f}"
     )
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import norm
 
 from ..codecs.address import clip_name
 from .curves.bd_rate import may_be_chance
-from .curves.bootstrap import Floats, median_interval, over_clips
+from .curves.bootstrap import LEAST_CLIPS, Floats, median_interval, over_clips
+from .curves.interval import RateChange
 from .curves.shrinkage import expected_percents
 from .errors import RecommendationError, RequestError
 from .measuring.store import Json
@@ -44,7 +44,8 @@ class FleetClip:
             or nothing that reaches the quality.
         expected_percent: What to expect of what is recommended, given the errors of all clips; 0
             where that is the defaults.
-        second_percent: Of what is recommended, as the second detector sees it; None without one.
+        second_percent: Of what is recommended, as the second detector sees it; None without one,
+            or where it never sees the quality.
         keeps_defaults: The best of the search is not recommended.
         is_verified: Quality is not below what the search expected by more than the tolerance.
     """
@@ -68,20 +69,22 @@ class Fleet:
 
     Attributes:
         anchor_rate_kbps, rate_kbps: Sums over the clips, of the encoder's defaults and of what is
-            recommended, as ``percent`` expects it.
+            recommended, as ``percent`` has it.
         percent: Change of the sum of rates by what is recommended, as it is to be expected.
             Settings are recommended by what was measured of them, and errors that made some of
-            them look good do not come again.
-        interval_percent: 95 % bootstrap interval over clips: what another fleet of such clips
-            would save; None of fewer than six.
-        measured_percent: The same change as it was measured; too good, the more so the noisier.
-        second_percent: As the second detector measured it; None where a clip has none.
-        median_percent, median_interval_percent: Of the expected changes, each clip counting as
-            much.
+            them look good do not come again. As measured where ``is_corrected`` is False.
+        interval_percent: 95 % bootstrap interval over clips, for the mean of all such clips; None
+            of fewer than six.
+        measured_percent: The same change as it was measured.
+        is_corrected: There are six clips or more, and their errors are known.
+        second_percent: As the second detector measured it, on the clips where it could; None
+            where it could on none.
+        num_second: Clips of that.
+        median_percent, median_interval_percent: Of what was measured of the best of every search,
+            recommended or not, each clip counting as much.
         terabytes_a_month: What 30 days of all clips take, with the defaults and as recommended.
         num_keeping: Clips that keep the defaults.
         num_unsure: Of the others, those whose saving may be chance by their own interval.
-        num_losing: Of the others, those that cost more at the quality, and save by BD-rate.
         num_not_verified: Clips that failed verification.
         notes: What a reader should know, in sentences.
     """
@@ -92,13 +95,14 @@ class Fleet:
     percent: float
     interval_percent: tuple[float, float] | None
     measured_percent: float
+    is_corrected: bool
     second_percent: float | None
+    num_second: int
     median_percent: float
     median_interval_percent: tuple[float, float] | None
     terabytes_a_month: tuple[float, float]
     num_keeping: int
     num_unsure: int
-    num_losing: int
     num_not_verified: int
     notes: tuple[str, ...]
 
@@ -112,53 +116,100 @@ class _Found:
     """What was found for one clip.
 
     Attributes:
-        percent, interval_percent: As of FleetClip; None where nothing was compared.
-        second_percent: Of the same, as the second detector sees it.
+        percent, interval_percent, second_percent: As of FleetClip, but of the best of the search,
+            recommended or not; None where nothing was compared.
     """
 
     recommendation: Recommendation
-    percent: float | None
-    interval_percent: Interval
-    second_percent: float | None
+    percent: float | None = None
+    interval_percent: Interval = (0.0, 0.0)
+    second_percent: float | None = None
 
     @classmethod
     def of(cls, recommendation: Recommendation) -> _Found:
         best = _best(recommendation)
         if best is None or best.told_change.falls_short:
-            return cls(
-                recommendation=recommendation,
-                percent=None,
-                interval_percent=(0.0, 0.0),
-                second_percent=None,
-            )
-        told, second = best.told_change, best.second_change
-        percent, interval = told.percent, (told.low_percent, told.high_percent)
-        if recommendation.quality_range is not None and told.bd_rate is not None:
-            percent = told.bd_rate.percent
-            interval = told.bd_rate_interval_percent or (None, None)
+            return cls(recommendation=recommendation)
+        is_range, second = recommendation.quality_range is not None, best.second_change
+        percent, interval = _measured(best.told_change, is_range=is_range)
+        second_percent = None
+        if second is not None and not second.falls_short:
+            second_percent, _ = _measured(second, is_range=is_range)
         return cls(
             recommendation=recommendation,
             percent=percent,
             interval_percent=interval,
-            second_percent=None if second is None else second.percent,
+            second_percent=second_percent,
         )
 
     @property
     def recommended_second_percent(self) -> float | None:
-        """What the second detector sees of what is recommended; None without one."""
+        """What the second detector sees of what is recommended; None where it cannot say."""
         if not self.recommendation.keeps_defaults:
             return self.second_percent
         return None if self.recommendation.provenance.get("second_detector") is None else 0.0
 
+
+def _measured(change: RateChange, *, is_range: bool) -> tuple[float, Interval]:
+    """Returns a change with its interval: over a range of qualities as BD-rate, if there is one."""
+    if is_range and change.bd_rate is not None:
+        return change.bd_rate.percent, change.bd_rate_interval_percent or (None, None)
+    return change.percent, (change.low_percent, change.high_percent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbers:
+    """What is known of the clips, as (clips,) arrays.
+
+    Attributes:
+        rates: Of the defaults, in kbit/s.
+        percents: Measured; NaN where nothing was compared.
+        deviations: Of the errors of these, in log ratios; NaN where none is known of any clip.
+        is_recommended: The best of the search is.
+    """
+
+    rates: Floats
+    percents: Floats
+    deviations: Floats
+    is_recommended: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, found: Sequence[_Found]) -> _Numbers:
+        percents = np.array([np.nan if one.percent is None else one.percent for one in found])
+        ends = np.array([one.interval_percent for one in found], np.float64)
+        middle = np.log1p(percents / 100)
+        sides = np.abs(np.log1p(ends / 100) - middle[:, None]) / _END
+        is_open = np.isnan(ends).any(axis=1)
+        known = np.where(np.isnan(sides), _LEAST_DEVIATION, sides).max(axis=1)
+        whole = known[~is_open & ~np.isnan(percents)]
+        # A missing end is one that was not reached: further away than any that was.
+        widest = max(whole.max(), known.max()) if len(whole) else np.nan
+        return cls(
+            rates=np.array([saving_of(one.recommendation).anchor_rate_kbps for one in found]),
+            percents=percents,
+            deviations=np.maximum(_LEAST_DEVIATION, np.where(is_open, widest, known)),
+            is_recommended=np.array([not one.recommendation.keeps_defaults for one in found]),
+        )
+
     @property
-    def deviation(self) -> float | None:
-        """Standard deviation of the error of the log ratio; None where no end is known."""
-        assert self.percent is not None
-        middle = math.log1p(self.percent / 100)
-        ends = [math.log1p(end / 100) for end in self.interval_percent if end is not None]
-        if not ends:
-            return None
-        return max(_LEAST_DEVIATION, *(abs(end - middle) / _END for end in ends))
+    def is_corrected(self) -> bool:
+        """There is enough to tell errors from what clips differ by."""
+        return len(self.rates) >= LEAST_CLIPS and not np.isnan(self.deviations).any()
+
+    def expected(self, at: npt.NDArray[np.intp]) -> Floats:
+        """Returns (clips,) what to expect of what is recommended on some of the clips."""
+        percents, deviations = self.percents[at], self.deviations[at]
+        compared = ~np.isnan(percents)
+        expected = np.where(compared, percents, 0.0)
+        if self.is_corrected and compared.any():
+            expected[compared] = expected_percents(percents[compared], deviations[compared])
+        found: Floats = np.where(self.is_recommended[at], expected, 0.0)
+        return found
+
+    def of_sums(self, changes: Floats, at: npt.NDArray[np.intp]) -> float:
+        """Returns the change of the sum of rates, each of which changes by so many percent."""
+        rates = self.rates[at]
+        return float((rates * changes).sum() / rates.sum())
 
 
 def fleet(
@@ -181,33 +232,40 @@ def fleet(
         why = f", {left_out[0]}" if left_out else ""
         raise RequestError(f"a fleet needs recommendations of 'ratesight tune', got none{why}")
     found = [_Found.of(one) for one in read]
-    rates = np.array([saving_of(one).anchor_rate_kbps for one in read])
-    expected = _expected(found)
+    numbers, every = _Numbers.of(found), np.arange(len(found))
+    expected = numbers.expected(every)
     clips = tuple(map(_clip, _names(read), found, expected.tolist()))
-    measured = np.array([0.0 if one.keeps_defaults else one.percent for one in clips])
-    seconds = [one.recommended_second_percent for one in found]
-    percent = _of_sums(rates, expected)
-    anchor_rate = float(rates.sum())
+    percents = np.nan_to_num(numbers.percents)
+    percent = numbers.of_sums(expected, every)
+    anchor_rate = float(numbers.rates.sum())
     rate = anchor_rate * (1 + percent / 100)
     adopted = [one for one in clips if not one.keeps_defaults]
+    seconds = {
+        at: told
+        for at, one in enumerate(found)
+        if (told := one.recommended_second_percent) is not None
+    }
     return Fleet(
         clips=clips,
         anchor_rate_kbps=anchor_rate,
         rate_kbps=rate,
         percent=percent,
         interval_percent=over_clips(
-            lambda at: _of_sums(rates[at], _expected([found[one] for one in at])), len(clips)
+            lambda at: numbers.of_sums(numbers.expected(at), at), len(clips)
         ),
-        measured_percent=_of_sums(rates, measured),
+        measured_percent=numbers.of_sums(np.where(numbers.is_recommended, percents, 0.0), every),
+        is_corrected=numbers.is_corrected,
         second_percent=(
-            None if None in seconds else _of_sums(rates, np.array(seconds, np.float64))
+            numbers.of_sums(np.array([*seconds.values()]), np.array([*seconds]))
+            if seconds
+            else None
         ),
-        median_percent=median(expected.tolist()),
-        median_interval_percent=median_interval(expected),
+        num_second=len(seconds),
+        median_percent=float(np.median(percents)),
+        median_interval_percent=median_interval(percents),
         terabytes_a_month=(anchor_rate * _TB_OF_KBPS, rate * _TB_OF_KBPS),
         num_keeping=len(clips) - len(adopted),
         num_unsure=sum(may_be_chance(one.percent, one.interval_percent) for one in adopted),
-        num_losing=sum(one.percent >= 0 for one in adopted),
         num_not_verified=sum(not one.is_verified for one in clips),
         notes=(*left_out, *_notes(clips, read)),
     )
@@ -255,30 +313,6 @@ def _best(found: Recommendation) -> Contender | None:
     """Returns the contender that is recommended, or else the first; None where there is none."""
     winners = (one for one in found.contenders if one.curve == found.winner_curve)
     return next(winners, found.contenders[0] if found.contenders else None)
-
-
-def _expected(found: Sequence[_Found]) -> Floats:
-    """Returns (clips,) what to expect of what is recommended; 0 where that is the defaults."""
-    expected = np.zeros(len(found))
-    compared = [at for at, one in enumerate(found) if one.percent is not None]
-    if not compared:
-        return expected
-    deviations = [found[at].deviation for at in compared]
-    known = [one for one in deviations if one is not None]
-    if known:
-        # Where no end of an interval is known the error is at least as large as anywhere else.
-        filled = np.array([max(known) if one is None else one for one in deviations])
-        percents = np.array([found[at].percent for at in compared], np.float64)
-        expected[compared] = expected_percents(percents, filled)
-    else:
-        expected[compared] = [found[at].percent for at in compared]
-    expected[[one.recommendation.keeps_defaults for one in found]] = 0.0
-    return expected
-
-
-def _of_sums(rates: Floats, changes: Floats) -> float:
-    """Returns the change of the sum of rates, each of which changes by so many percent."""
-    return float((rates * changes).sum() / rates.sum())
 
 
 def _names(found: Sequence[Recommendation]) -> list[str]:

@@ -22,6 +22,8 @@ from .measuring.machine_table import MACHINE_KINDS, REAL_MACHINES
 Sampler = Literal["additive", "tpe", "random", "gp", "cmaes", "nsga2"]
 
 DEFAULT_STORE = Path("ratesight.sqlite")
+# A hundred seconds at ten frames a second; of more, spread over a clip, hardly any tells more.
+MAX_VERIFIED_FRAMES = 1000
 
 _SEEDS = 2**32  # what Optuna's samplers take
 _FRAME_RATES = (Fraction(1, 1000), Fraction(10_000))
@@ -117,7 +119,7 @@ class TuneRequest:
     num_segments: int = 0
     segment_seconds: float = 2.0
     frames_per_second: float = 5.0
-    max_verified_frames: int = 1000
+    max_verified_frames: int = MAX_VERIFIED_FRAMES
     num_jobs: int = 0
     num_under_way: int = 4
     tolerance: float = 0.03

@@ -14,7 +14,7 @@ from .record import Picture, SummaryRecord, Table
 
 def fleet_columns(found: Fleet) -> tuple[str, ...]:
     """Returns the columns of ``fleet_rows``."""
-    second = () if found.second_percent is None else ("second detector",)
+    second = ("second detector",) if _has_second(found) else ()
     return (
         "clip", "encoder", "quality kept", "defaults, kbit/s", "recommended, kbit/s",
         "measured change", "to expect", *second, "verified",
@@ -25,7 +25,7 @@ def fleet_rows(found: Fleet) -> Iterator[tuple[str, ...]]:
     """Yields a row a clip, with 95 % intervals over frames."""
     for one in found.clips:
         kept = "defaults kept" if one.keeps_defaults else f"{one.rate_kbps:.1f}"
-        second = () if found.second_percent is None else (_percent(one.second_percent),)
+        second = (_percent(one.second_percent),) if _has_second(found) else ()
         yield (
             one.clip,
             one.encoder,
@@ -42,30 +42,41 @@ def fleet_rows(found: Fleet) -> Iterator[tuple[str, ...]]:
 def fleet_headline(found: Fleet) -> str:
     """Returns what is saved of all rates together, in one sentence."""
     return (
-        f"{percent_text(found.percent, found.interval_percent)} rate of "
+        f"{saving_text(found.percent, found.interval_percent)} rate of "
         f"{counted(len(found.clips), 'clip')} together at equal quality: "
         f"{found.anchor_rate_kbps:.0f} to {found.rate_kbps:.0f} kbit/s"
     )
 
 
 def fleet_lines(found: Fleet) -> list[str]:
-    """Returns what stands beside the headline: storage, what was measured, doubts, losses."""
+    """Returns what stands beside the headline: storage, what was measured, doubts."""
     before, after = found.terabytes_a_month
-    median = percent_text(found.median_percent, found.median_interval_percent)
     lines = [
         f"30 days of all of them take {before:.3g} TB with the defaults, {after:.3g} TB as "
-        f"recommended",
-        f"measured: {found.measured_percent:+.1f} %, too good, since settings are recommended by "
-        f"what was measured of them; above is what to expect, each saving drawn to the others by "
-        f"as much as it may err",
-        f"the median clip: {median}; defaults kept on {found.num_keeping} of {len(found.clips)}, "
-        f"a saving that may be chance on {found.num_unsure}, a higher rate at equal quality on "
-        f"{found.num_losing}, verification failed on {found.num_not_verified}",
+        f"recommended"
     ]
-    if found.interval_percent is None:
-        lines.append(f"no interval: that takes {LEAST_CLIPS} clips")
+    if found.is_corrected:
+        lines.append(
+            f"measured: {found.measured_percent:+.1f} %; above is what to expect, each saving "
+            f"drawn to the others by as much as it may err, since settings are recommended by what "
+            f"was measured of them"
+        )
+    else:
+        lines.append(
+            f"as measured, and too good where savings may be chance: to correct that takes "
+            f"{LEAST_CLIPS} clips with intervals of their own"
+        )
     if found.second_percent is not None:
-        lines.insert(2, f"as the second detector measured it: {found.second_percent:+.1f} %")
+        lines.append(
+            f"as the second detector measured it: {found.second_percent:+.1f} %, on "
+            f"{found.num_second} of {len(found.clips)}"
+        )
+    median = percent_text(found.median_percent, found.median_interval_percent)
+    lines.append(
+        f"the best of each search, recommended or not, on the median clip: {median}; defaults kept "
+        f"on {found.num_keeping} of {len(found.clips)}, a saving that may be chance on "
+        f"{found.num_unsure}, verification failed on {found.num_not_verified}"
+    )
     return lines
 
 
@@ -100,6 +111,10 @@ def fleet_record(found: Fleet, *, name: str, picture: Picture) -> SummaryRecord:
         provenance=software(),
         is_sure=is_below_0(found.interval_percent),
     )
+
+
+def _has_second(found: Fleet) -> bool:
+    return any(one.second_percent is not None for one in found.clips)
 
 
 def _percent(value: float | None) -> str:

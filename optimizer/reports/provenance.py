@@ -70,6 +70,7 @@ def provenance(request: TuneRequest, bench: Bench, measurer: Measurer) -> dict[s
         "num_segments": request.num_segments,
         "segment_seconds": request.segment_seconds,
         "verified_frames": list(bench.frames),
+        "max_verified_frames": request.max_verified_frames,
         "second_detector": request.second_detector,
         "num_objects": bench.num_objects,
         "encoder": encoder_version(request.codec),

@@ -250,6 +250,7 @@ def ladder_record(
             "real_machine": found.real_machine,
             "num_segments": request.num_segments,
             "segment_seconds": request.segment_seconds,
+            "max_verified_frames": request.max_verified_frames,
             "tolerance": request.tolerance,
             "num_encodes": found.num_encodes,
             "num_from_store": found.num_from_store,

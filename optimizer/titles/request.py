@@ -15,7 +15,7 @@ from ..checks import check_above_0, check_not_negative
 from ..contestants import Contestant, check_clips, check_codecs, check_names, contestants_of
 from ..errors import RequestError
 from ..measuring.machine_choice import MachineChoice
-from ..request import DEFAULT_STORE
+from ..request import DEFAULT_STORE, MAX_VERIFIED_FRAMES
 
 DEFAULT_QUALITIES = (0.99, 0.97, 0.95, 0.90)
 DEFAULT_HEIGHTS = (None, 720, 540)
@@ -48,7 +48,7 @@ class PerTitleRequest:
     num_segments: int = 0
     segment_seconds: float = 2.0
     frames_per_second: float = 5.0
-    max_verified_frames: int = 1000
+    max_verified_frames: int = MAX_VERIFIED_FRAMES
     num_jobs: int = 0
     tolerance: float = 0.03
     store: Path = DEFAULT_STORE

@@ -105,7 +105,7 @@ def test_a_clip_counts_as_much_as_its_rate(tuned: MakeTuned) -> None:
     assert found.anchor_rate_kbps == 400
     assert found.percent == pytest.approx(-25, abs=0.1)
     assert found.rate_kbps == pytest.approx(300, abs=0.4)
-    assert found.median_percent == pytest.approx(-20, abs=0.1)
+    assert found.median_percent == -20
     assert [one.clip for one in found.clips] == ["a", "b"]
     # 400 kbit/s for 30 days of 86,400 s: 129.6 GB.
     assert found.terabytes_a_month == pytest.approx((0.1296, 0.0972), abs=2e-4)
@@ -126,8 +126,8 @@ def test_savings_that_may_err_are_drawn_to_the_others(tuned: MakeTuned) -> None:
 def test_what_keeps_the_defaults_saves_nothing(tuned: MakeTuned) -> None:
     found = fleet([tuned("a.mp4", 100, -20), tuned("b.mp4", 100, +8), tuned("c.mp4", 100, -3)])
 
-    assert found.percent == pytest.approx(-23 / 3, abs=0.1)
-    assert found.measured_percent == pytest.approx(-23 / 3)
+    assert found.median_percent == -3
+    assert found.percent == found.measured_percent == pytest.approx(-23 / 3)
     assert [one.keeps_defaults for one in found.clips] == [False, True, False]
     assert [one.percent for one in found.clips] == [-20, 8, -3]
     assert [one.rate_kbps for one in found.clips] == pytest.approx([80, 100, 97])
@@ -148,9 +148,10 @@ def test_the_real_machine_tells(tuned: MakeTuned) -> None:
 
 
 def test_a_range_of_qualities_is_told_as_bd_rate(tuned: MakeTuned) -> None:
-    (one,) = fleet(tuned("a.mp4", 100, -20, quality_range=(0.8, 0.95))).clips
+    (one,) = fleet(tuned("a.mp4", 100, -20, second_percent=-8, quality_range=(0.8, 0.95))).clips
 
     assert one.percent == -10
+    assert one.second_percent == -4
     assert one.interval_percent == (-10 - SURE, -10 + SURE)
 
 
@@ -166,26 +167,50 @@ def test_a_target_rate_is_spent_and_not_saved(tuned: MakeTuned, tmp_path: Path) 
     assert found.notes[0].startswith(f"{tmp_path} is left out: a fleet adds up rates at equal")
 
 
-def test_doubts_and_losses_are_counted(
-    tuned: MakeTuned, recommendation: MakeRecommendation
+def test_doubts_are_counted(tuned: MakeTuned) -> None:
+    found = fleet([tuned("a.mp4", 100, -3, error=4), tuned("c.mp4", 100, -10, is_verified=False)])
+
+    assert (found.num_unsure, found.num_not_verified) == (1, 1)
+
+
+def test_an_end_that_was_not_reached_is_far_away(tuned: MakeTuned) -> None:
+    clips = [tuned(f"{at}.mp4", 100, 2.0 * (-1) ** at, error=20) for at in range(20)]
+    lucky = tuned("lucky.mp4", 100, -22)
+    (best,) = lucky.contenders
+    half = replace(best, change=replace(best.change, low_percent=-22.9, high_percent=None))
+
+    found = fleet([*clips, replace(lucky, contenders=(half,))])
+
+    assert found.is_corrected
+    assert found.clips[-1].expected_percent > -4
+
+
+@pytest.mark.parametrize(("num_clips", "error"), [(5, 4.0), (8, None)])
+def test_few_clips_or_unknown_errors_are_told_as_measured(
+    tuned: MakeTuned, num_clips: int, error: float | None
 ) -> None:
-    doubtful = tuned("a.mp4", 100, -3, error=4)
-    loss = tuned("b.mp4", 100, +3, winner_curve=recommendation().winner_curve)
+    found = fleet([tuned(f"{at}.mp4", 100, -2.0 * at, error=error) for at in range(num_clips)])
 
-    found = fleet([doubtful, loss, tuned("c.mp4", 100, -10, is_verified=False)])
-
-    assert (found.num_unsure, found.num_losing, found.num_not_verified) == (1, 1, 1)
+    assert not found.is_corrected
+    assert found.percent == found.measured_percent
 
 
-def test_the_second_detector_counts_where_every_clip_has_one(tuned: MakeTuned) -> None:
+def test_the_second_detector_counts_where_it_could_say(tuned: MakeTuned) -> None:
     with_second = [
         tuned("a.mp4", 100, -20, second_percent=-10),
         tuned("b.mp4", 300, -20, second_percent=+2),
         tuned("kept.mp4", 100, +20, second_percent=-30),
     ]
+    short = tuned("short.mp4", 900, -20, second_percent=-50)
+    (best,) = short.contenders
+    assert best.second_change is not None
+    never = replace(best, second_change=replace(best.second_change, falls_short=True))
 
-    assert fleet(with_second).second_percent == pytest.approx(-4 / 5)
-    assert fleet([*with_second, tuned("c.mp4", 100, -20)]).second_percent is None
+    found = fleet([*with_second, tuned("c.mp4", 100, -20), replace(short, contenders=(never,))])
+
+    assert found.second_percent == pytest.approx(-4 / 5)
+    assert found.num_second == 3
+    assert fleet(tuned("c.mp4", 100, -20)).second_percent is None
 
 
 def test_from_six_clips_on_there_is_an_interval(tuned: MakeTuned) -> None:
