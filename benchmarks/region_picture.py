@@ -28,7 +28,7 @@ from ratesight.optimizer.measuring.measure import open_measurer
 from ratesight.optimizer.measuring.regions import shape_regions
 from ratesight.optimizer.measuring.set_up import find_regions
 from ratesight.optimizer.measuring.store import open_store
-from ratesight.optimizer.recommendation import settings_from_json
+from ratesight.optimizer.recommendation_file import settings_from_json
 from ratesight.optimizer.reports.close_figures import show_picture
 from ratesight.optimizer.reports.moments import sights
 from ratesight.optimizer.search.examination import encode_near

@@ -19,7 +19,7 @@ from ratesight.optimizer.compare import Compared, CompareRequest, compare_events
 from ratesight.optimizer.contestants import Contestant
 from ratesight.optimizer.curves.bd_comparison import Comparison
 from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
-from ratesight.optimizer.recommendation import settings_from_json
+from ratesight.optimizer.recommendation_file import settings_from_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.set_recommendation import SetRecommendation
 from ratesight.optimizer.tune_set import SetRecommended, tune_set_events

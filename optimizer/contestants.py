@@ -11,7 +11,8 @@ from ..codecs.settings import Crf, EncodeSettings
 from ..codecs.table import ENCODERS, Codec
 from .curves.curve import RdPoint
 from .errors import RequestError
-from .recommendation import RegionsUsed, read_settings, read_shots
+from .recommendation import RegionsUsed
+from .recommendation_file import read_settings, read_shots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from .curves.shrinkage import expected_percents
 from .errors import RecommendationError, RequestError
 from .measuring.store import Json
 from .plain_json import plain_json
-from .recommendation import Contender, Recommendation, read_recommendation
+from .recommendation import Contender, Recommendation
+from .recommendation_file import read_recommendation
 from .reports.saving import Interval, saving_of
 
 # Terabytes that 1 kbit/s fills in 30 days.

@@ -57,7 +57,7 @@ def encode(
         from ...codecs.limits import parse_limits
         from ..apply import apply_settings
         from ..errors import RequestError
-        from ..recommendation import read_settings, read_shots
+        from ..recommendation_file import read_settings, read_shots
 
         settings, used = read_settings(recommendation)
         shots = None if one_crf else read_shots(recommendation)
@@ -108,7 +108,7 @@ def _is_of_another_clip(
     regions: str | None,
 ) -> bool:
     """Returns whether what fits one clip only was used for another, of as many frames."""
-    from ..recommendation import read_content_sha256
+    from ..recommendation_file import read_content_sha256
 
     fits_one = shots is not None or (used is not None and used.file is not None and not regions)
     return fits_one and read_content_sha256(recommendation) not in (None, done.content_sha256)

@@ -179,7 +179,7 @@ def _write(request: TuneRequest, events: Sequence[TuneEvent], last: Recommended,
     """Writes all results into a folder, and the record into the store."""
     from ...codecs.region import write_regions
     from ..measuring.store import open_store
-    from ..recommendation import write_json
+    from ..recommendation_file import write_json
     from ..reports.files import tune_record, write_report
     from ..reports.output import remove_earlier
     from ..reports.record import keep

@@ -15,7 +15,8 @@ from ratesight.optimizer.curves.bd_rate import BdRate
 from ratesight.optimizer.curves.interval import RateChange
 from ratesight.optimizer.errors import RecommendationError, RequestError
 from ratesight.optimizer.fleet import fleet
-from ratesight.optimizer.recommendation import Contender, Recommendation, write_json
+from ratesight.optimizer.recommendation import Contender, Recommendation
+from ratesight.optimizer.recommendation_file import write_json
 from ratesight.optimizer.reports.pictures import draw_fleet
 from typer.testing import CliRunner
 

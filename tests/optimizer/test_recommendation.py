@@ -16,12 +16,8 @@ from ratesight.codecs.settings import Bitrate, Crf, EncodeSettings, Qp, sorted_o
 from ratesight.codecs.table import ENCODERS, Choice, Codec, Floats, Ints, OptionValue
 from ratesight.optimizer.errors import OutputError, RecommendationError
 from ratesight.optimizer.measuring.bench import settings_json
-from ratesight.optimizer.recommendation import (
-    Recommendation,
-    read_settings,
-    settings_from_json,
-    write_json,
-)
+from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.recommendation_file import read_settings, settings_from_json, write_json
 
 MakeRecommendation = Callable[..., Recommendation]
 

@@ -33,7 +33,8 @@ from ratesight.optimizer.events import (
 )
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.store import open_store
-from ratesight.optimizer.recommendation import Recommendation, settings_from_json
+from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.recommendation_file import settings_from_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
 

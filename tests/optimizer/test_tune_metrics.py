@@ -18,7 +18,8 @@ from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, Recommended, TargetMoved, TuneEvent
 from ratesight.optimizer.measuring.bench import Measurement
 from ratesight.optimizer.measuring.machine_choice import MachineChoice, MetricName
-from ratesight.optimizer.recommendation import Recommendation, read_settings
+from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.recommendation_file import read_settings
 from ratesight.optimizer.reports.sentences import headline, real_lines
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.candidate import Candidate

@@ -22,12 +22,8 @@ from ratesight.optimizer.events import (
     VerificationStarted,
 )
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.recommendation import (
-    Recommendation,
-    read_settings,
-    settings_from_json,
-    write_json,
-)
+from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.recommendation_file import read_settings, settings_from_json, write_json
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.tune import tune_events
 

@@ -23,7 +23,7 @@ from ratesight.optimizer.errors import RequestError
 from ratesight.optimizer.events import PointMeasured, TargetMoved, TrialFinished
 from ratesight.optimizer.measuring.bench import Bench, Measurement
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.recommendation import read_settings
+from ratesight.optimizer.recommendation_file import read_settings
 from ratesight.optimizer.reports.files import write_report
 from ratesight.optimizer.reports.summaries import set_record
 from ratesight.optimizer.request import TuneRequest

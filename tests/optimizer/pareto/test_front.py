@@ -29,7 +29,7 @@ from ratesight.optimizer.pareto.front import (
     pareto_events,
 )
 from ratesight.optimizer.pareto.study import Point, open_pareto_study
-from ratesight.optimizer.recommendation import read_settings
+from ratesight.optimizer.recommendation_file import read_settings
 from ratesight.optimizer.reports.summaries import front_record
 from ratesight.optimizer.request import TuneRequest
 from ratesight.optimizer.search.study_storage import open_storage

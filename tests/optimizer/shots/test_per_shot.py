@@ -24,13 +24,8 @@ from ratesight.optimizer.errors import RecommendationError, RequestError
 from ratesight.optimizer.events import PointMeasured, Recommended, ShotsFound, TuneEvent
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
 from ratesight.optimizer.measuring.store import open_store
-from ratesight.optimizer.recommendation import (
-    PerShot,
-    Recommendation,
-    read_settings,
-    read_shots,
-    write_json,
-)
+from ratesight.optimizer.recommendation import PerShot, Recommendation
+from ratesight.optimizer.recommendation_file import read_settings, read_shots, write_json
 from ratesight.optimizer.reports.files import tune_record
 from ratesight.optimizer.reports.page import tune_html
 from ratesight.optimizer.reports.pictures import draw_curves

@@ -20,7 +20,7 @@ from ratesight.optimizer.curves.curve import fit_curve
 from ratesight.optimizer.curves.hull import cheapest_rate
 from ratesight.optimizer.errors import CurveError, RequestError
 from ratesight.optimizer.measuring.machine_choice import MachineChoice
-from ratesight.optimizer.recommendation import read_settings, settings_from_json
+from ratesight.optimizer.recommendation_file import read_settings, settings_from_json
 from ratesight.optimizer.titles.files import fixed_rows, summary_notes, write_ladders
 from ratesight.optimizer.titles.ladder import Chosen, PerTitle, TitleLadder
 from ratesight.optimizer.titles.per_title import PerTitleEvent, recommend_events
