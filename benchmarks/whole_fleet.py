@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
 from ratesight.optimizer.fleet import fleet
 from ratesight.optimizer.recommendation import Recommendation
+from ratesight.optimizer.recommendation_file import recommendation_from_json
 
 from .clip_split import TEST_CLIPS
 from .result_file import write_results
@@ -53,7 +53,7 @@ def _recommendation(run: dict[str, Any]) -> Recommendation:
     """Returns what a run recommends; results are without what names a machine's paths."""
     told = {"clip": run["clip"], "second_detector": "yolov5n.torchscript"}
     fields = {name: value for name, value in run.items() if name not in ("clip", "commit")}
-    return TypeAdapter(Recommendation).validate_python(
+    return recommendation_from_json(
         {**fields, "ffmpeg_command": None, "provenance": {**run["provenance"], **told}}
     )
 

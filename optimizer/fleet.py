@@ -182,9 +182,8 @@ class _Numbers:
         sides = np.abs(np.log1p(ends / 100) - middle[:, None]) / _END
         is_open = np.isnan(ends).any(axis=1)
         known = np.where(np.isnan(sides), _LEAST_DEVIATION, sides).max(axis=1)
-        whole = known[~is_open & ~np.isnan(percents)]
         # A missing end is one that was not reached: further away than any that was.
-        widest = max(whole.max(), known.max()) if len(whole) else np.nan
+        widest = known.max() if (~is_open & ~np.isnan(percents)).any() else np.nan
         return cls(
             rates=np.array([saving_of(one.recommendation).anchor_rate_kbps for one in found]),
             percents=percents,

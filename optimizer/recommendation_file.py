@@ -37,15 +37,21 @@ def read_recommendation(path: Path) -> Recommendation:
         RecommendationError: The file is missing, or not a recommendation for one clip.
     """
     with _errors(path):
-        data = json.loads(path.read_bytes())
-        try:
-            return _adapter().validate_python(data)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(str(part) for part in fault["loc"])
-            raise ValueError(
-                f"not of one clip and this version, {fault['msg']}: {where}"
-            ) from error
+        return recommendation_from_json(json.loads(path.read_bytes()))
+
+
+def recommendation_from_json(data: object) -> Recommendation:
+    """Returns the recommendation for one clip of its JSON.
+
+    Raises:
+        ValueError: It is of several clips, of another version, or none.
+    """
+    try:
+        return _adapter().validate_python(data)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ValueError(f"not of one clip and this version, {fault['msg']}: {where}") from error
 
 
 @cache

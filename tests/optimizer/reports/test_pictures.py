@@ -41,6 +41,28 @@ def share_of(shown: npt.NDArray[np.uint8], colour: tuple[int, int, int]) -> floa
 BLUE = (0x00, 0x72, 0xB2)  # of the winner
 
 
+def real_of(found: Recommendation, *, percent: float, anchor_rate_kbps: float) -> RealVerification:
+    """Returns what a real machine says that sees the curves as the machine of the search does."""
+    change = RateChange(
+        percent=percent,
+        rate_kbps=anchor_rate_kbps * (1 + percent / 100),
+        anchor_rate_kbps=anchor_rate_kbps,
+        low_percent=percent - 8,
+        high_percent=percent + 6,
+        is_clamped=False,
+        bd_rate=None,
+        bd_rate_interval_percent=None,
+    )
+    return RealVerification(
+        quality=0.9,
+        expected_quality=0.9,
+        quality_gap=0.0,
+        change=change,
+        anchor_curve=found.anchor_curve,
+        winner_curve=found.winner_curve,
+    )
+
+
 @pytest.mark.parametrize(
     "target", [{}, {"target_quality": None, "target_rate_kbps": 90.0}], ids=["quality", "rate"]
 )
@@ -93,25 +115,7 @@ def test_a_winner_that_is_the_default_is_not_drawn_twice(
 def test_the_page_too_shows_what_the_real_machine_says(
     recommendation: MakeRecommendation, width: float
 ) -> None:
-    plain = recommendation()
-    change = RateChange(
-        percent=-7.3,
-        rate_kbps=92.7,
-        anchor_rate_kbps=100.0,
-        low_percent=-15.2,
-        high_percent=-1.0,
-        is_clamped=False,
-        bd_rate=None,
-        bd_rate_interval_percent=None,
-    )
-    real = RealVerification(
-        quality=0.9,
-        expected_quality=0.9,
-        quality_gap=0.0,
-        change=change,
-        anchor_curve=plain.anchor_curve,
-        winner_curve=plain.winner_curve,
-    )
+    real = real_of(recommendation(), percent=-7.3, anchor_rate_kbps=100.0)
     found = recommendation(real=real, metric_target_quality=0.92)
 
     (axes,) = curves(found, ())(width).axes
@@ -127,27 +131,10 @@ def test_the_page_too_shows_what_the_real_machine_says(
 def test_defaults_that_are_kept_have_the_rate_at_which_the_search_has_them(
     recommendation: MakeRecommendation,
 ) -> None:
-    plain = recommendation()
-    nothing = RateChange(
-        percent=0.0,
-        rate_kbps=30.0,
-        anchor_rate_kbps=30.0,
-        low_percent=0.0,
-        high_percent=0.0,
-        is_clamped=True,
-        bd_rate=None,
-        bd_rate_interval_percent=None,
-    )
-    real = RealVerification(
-        quality=0.95,
-        expected_quality=0.9,
-        quality_gap=0.05,
-        change=nothing,
-        anchor_curve=plain.anchor_curve,
-        winner_curve=plain.anchor_curve,
-    )
+    curve = recommendation().anchor_curve
+    real = real_of(recommendation(winner_curve=curve), percent=0.0, anchor_rate_kbps=30.0)
 
-    kept = recommendation(real=real, winner_curve=plain.anchor_curve, anchor_rate_kbps=81.5)
+    kept = recommendation(real=real, winner_curve=curve, anchor_rate_kbps=81.5)
 
     assert examined_rows(kept)[0] == ("rate at target, kbit/s", "81.5", "81.5")
 
